@@ -1,0 +1,3 @@
+//! The binary `corelane-bench`.
+
+fn main() {}

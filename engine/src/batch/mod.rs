@@ -1,0 +1,337 @@
+//! Owned rows: the arena batch that a shard fills, sends, and gets back.
+//!
+//! A [`Batch`] owns its columns, all carved from one arena, and the long text they point to. It is
+//! `Send` (a ring carries it to another core), neither `Sync` nor `Clone`, and is emptied only
+//! through `&mut`, which only the shard that owns it has. Readers see it as a [`Chunk`] of borrowed
+//! [`Vector`]s, which is also what operators hand to each other, so a column is a slice everywhere.
+
+mod text;
+mod vector;
+
+use bumpalo::Bump;
+use std::ptr::NonNull;
+
+pub use text::{INLINE_MAX, Text};
+pub use vector::{BATCH_ROWS, BITMAP_WORDS, Chunk, Data, Nulls, Vector, count_nulls, gather, is_null};
+
+use crate::types::Physical;
+
+/// Up to [`BATCH_ROWS`] rows, columnar, in memory of its own.
+pub struct Batch {
+    columns: Vec<Column>,
+    positions: NonNull<[u64]>,
+    ordinals: NonNull<[u64]>,
+    has_positions: bool,
+    has_ordinals: bool,
+    rows: usize,
+    /// Time-stamp counter when the newest row's bytes had been read; 0 if not measured.
+    pub stamp: u64,
+    /// Long text; reset with the batch.
+    heap: Bump,
+    /// The columns; lives as long as the batch and is never reset. `columns` points into it.
+    arena: Bump,
+}
+
+struct Column {
+    values: Values,
+    nulls: NonNull<[u64]>,
+    has_nulls: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Values {
+    I64(NonNull<[i64]>),
+    I128(NonNull<[i128]>),
+    F64(NonNull<[f64]>),
+    // Really `Text<'heap>`: points into `Batch::heap`.
+    Text(NonNull<[Text<'static>]>),
+}
+
+// SAFETY: the pointers lead into `arena` and `heap`, which the batch owns and which move with it.
+unsafe impl Send for Batch {}
+
+impl Batch {
+    /// An empty batch with room for [`BATCH_ROWS`] rows of these columns.
+    pub fn new(layout: &[Physical]) -> Self {
+        let arena = Bump::new();
+        let words = || NonNull::from(arena.alloc_slice_fill_copy(BITMAP_WORDS, 0u64));
+        let columns = layout.iter().map(|physical| {
+            let values = match physical {
+                Physical::I64 => Values::I64(NonNull::from(arena.alloc_slice_fill_copy(BATCH_ROWS, 0i64))),
+                Physical::I128 => Values::I128(NonNull::from(arena.alloc_slice_fill_copy(BATCH_ROWS, 0i128))),
+                Physical::F64 => Values::F64(NonNull::from(arena.alloc_slice_fill_copy(BATCH_ROWS, 0f64))),
+                Physical::Text => Values::Text(NonNull::from(arena.alloc_slice_fill_copy(BATCH_ROWS, Text::EMPTY))),
+            };
+            Column { values, nulls: words(), has_nulls: false }
+        });
+        let columns = columns.collect();
+        let positions = NonNull::from(arena.alloc_slice_fill_copy(BATCH_ROWS, 0u64));
+        let ordinals = NonNull::from(arena.alloc_slice_fill_copy(BATCH_ROWS, 0u64));
+        Batch {
+            columns,
+            positions,
+            ordinals,
+            has_positions: false,
+            has_ordinals: false,
+            rows: 0,
+            stamp: 0,
+            heap: Bump::new(),
+            arena,
+        }
+    }
+
+    /// Number of rows.
+    #[inline]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Says that the first `rows` rows of every column are filled.
+    #[inline]
+    pub fn set_rows(&mut self, rows: usize) {
+        assert!(rows <= BATCH_ROWS);
+        self.rows = rows;
+    }
+
+    /// Bytes the batch holds, long text included.
+    pub fn bytes(&self) -> usize {
+        self.arena.allocated_bytes() + self.heap.allocated_bytes()
+    }
+
+    /// Empties the batch for its next use; only its home shard does this.
+    pub fn reset(&mut self) {
+        self.rows = 0;
+        self.stamp = 0;
+        self.has_positions = false;
+        self.has_ordinals = false;
+        let long_text = self.heap.allocated_bytes() > 0;
+        for column in &mut self.columns {
+            if column.has_nulls {
+                column.has_nulls = false;
+                // SAFETY: points into `self.arena`, borrowed mutably through `&mut self`.
+                unsafe { column.nulls.as_mut() }.fill(0);
+            }
+            if let (true, Values::Text(mut values)) = (long_text, column.values) {
+                // No view may outlive the text it points to.
+                // SAFETY: points into `self.arena`, borrowed mutably through `&mut self`.
+                unsafe { values.as_mut() }.fill(Text::EMPTY);
+            }
+        }
+        if long_text {
+            self.heap.reset();
+        }
+    }
+
+    /// The `i64` column at `column`, all [`BATCH_ROWS`] of it, to be filled.
+    #[inline]
+    pub fn i64s_mut(&mut self, column: usize) -> &mut [i64] {
+        let Values::I64(mut values) = self.columns[column].values else { panic!("the plan promised an i64 column") };
+        // SAFETY: points into `self.arena`, borrowed mutably through `&mut self`.
+        unsafe { values.as_mut() }
+    }
+
+    /// The `i128` column at `column`, to be filled.
+    #[inline]
+    pub fn i128s_mut(&mut self, column: usize) -> &mut [i128] {
+        let Values::I128(mut values) = self.columns[column].values else { panic!("the plan promised an i128 column") };
+        // SAFETY: as in `i64s_mut`.
+        unsafe { values.as_mut() }
+    }
+
+    /// The `f64` column at `column`, to be filled.
+    #[inline]
+    pub fn f64s_mut(&mut self, column: usize) -> &mut [f64] {
+        let Values::F64(mut values) = self.columns[column].values else { panic!("the plan promised an f64 column") };
+        // SAFETY: as in `i64s_mut`.
+        unsafe { values.as_mut() }
+    }
+
+    /// The text column at `column`, to be filled; long text is copied into the batch.
+    #[inline]
+    pub fn texts_mut(&mut self, column: usize) -> TextsMut<'_> {
+        let Values::Text(mut values) = self.columns[column].values else { panic!("the plan promised a text column") };
+        // SAFETY: as in `i64s_mut`; `heap` is a field of its own, so the two borrows are apart.
+        TextsMut { slots: unsafe { values.as_mut() }, heap: &self.heap }
+    }
+
+    /// Where each row came from (see [`Chunk::positions`]), to be filled.
+    #[inline]
+    pub fn positions_mut(&mut self) -> &mut [u64] {
+        self.has_positions = true;
+        // SAFETY: as in `i64s_mut`.
+        unsafe { self.positions.as_mut() }
+    }
+
+    /// Which row each is (see [`Chunk::ordinals`]), to be filled.
+    #[inline]
+    pub fn ordinals_mut(&mut self) -> &mut [u64] {
+        self.has_ordinals = true;
+        // SAFETY: as in `i64s_mut`.
+        unsafe { self.ordinals.as_mut() }
+    }
+
+    /// Makes `row` of `column` NULL.
+    #[inline]
+    pub fn set_null(&mut self, column: usize, row: usize) {
+        self.nulls_mut(column)[row / 64] |= 1 << (row % 64);
+    }
+
+    /// The NULL bitmap of `column` as [`BITMAP_WORDS`] words, to be written; marks the column as
+    /// having NULLs.
+    #[inline]
+    pub fn nulls_mut(&mut self, column: usize) -> &mut [u64] {
+        let column = &mut self.columns[column];
+        column.has_nulls = true;
+        // SAFETY: as in `i64s_mut`.
+        unsafe { column.nulls.as_mut() }
+    }
+
+    /// One column, up to the number of rows.
+    #[inline]
+    pub fn vector(&self, column: usize) -> Vector<'_> {
+        let column = &self.columns[column];
+        let rows = self.rows;
+        // SAFETY: every pointer leads into `self.arena`, shared through `&self`; long text is in
+        // `self.heap`, which is only reset through `&mut self`.
+        unsafe {
+            let data = match &column.values {
+                Values::I64(values) => Data::I64(&values.as_ref()[..rows]),
+                Values::I128(values) => Data::I128(&values.as_ref()[..rows]),
+                Values::F64(values) => Data::F64(&values.as_ref()[..rows]),
+                Values::Text(values) => Data::Text(&values.as_ref()[..rows]),
+            };
+            Vector { data, nulls: column.has_nulls.then(|| column.nulls.as_ref()) }
+        }
+    }
+
+    /// Number of columns.
+    pub fn width(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// All rows as a [`Chunk`]; only the list of columns is put into `scratch`.
+    #[inline]
+    pub fn chunk<'a>(&'a self, scratch: &'a Bump) -> Chunk<'a> {
+        let columns = scratch.alloc_slice_fill_iter((0..self.width()).map(|column| self.vector(column)));
+        Chunk { rows: self.rows, columns, positions: self.positions(), ordinals: self.ordinals(), stamp: self.stamp }
+    }
+
+    /// Where each row came from, if it was filled.
+    pub fn positions(&self) -> Option<&[u64]> {
+        // SAFETY: as in `vector`.
+        self.has_positions.then(|| unsafe { &self.positions.as_ref()[..self.rows] })
+    }
+
+    /// Which row each is, if it was filled.
+    pub fn ordinals(&self) -> Option<&[u64]> {
+        // SAFETY: as in `vector`.
+        self.has_ordinals.then(|| unsafe { &self.ordinals.as_ref()[..self.rows] })
+    }
+
+    /// Appends the rows of `chunk` named by `selection`, copying long text; returns how many fit.
+    pub fn append(&mut self, chunk: &Chunk<'_>, selection: &[u16]) -> usize {
+        let start = self.rows;
+        let count = selection.len().min(BATCH_ROWS - start);
+        let selection = &selection[..count];
+        for (index, source) in chunk.columns.iter().enumerate() {
+            match source.data {
+                Data::I64(from) => copy_rows(&mut self.i64s_mut(index)[start..], from, selection),
+                Data::I128(from) => copy_rows(&mut self.i128s_mut(index)[start..], from, selection),
+                Data::F64(from) => copy_rows(&mut self.f64s_mut(index)[start..], from, selection),
+                Data::Text(from) => {
+                    let mut texts = self.texts_mut(index);
+                    for (to, &row) in selection.iter().enumerate() {
+                        texts.set_view(start + to, from[usize::from(row)]);
+                    }
+                }
+            }
+            if source.nulls.is_some() {
+                for (to, &row) in selection.iter().enumerate() {
+                    if source.is_null(usize::from(row)) {
+                        self.set_null(index, start + to);
+                    }
+                }
+            }
+        }
+        if let Some(from) = chunk.positions {
+            copy_rows(&mut self.positions_mut()[start..], from, selection);
+        }
+        if let Some(from) = chunk.ordinals {
+            copy_rows(&mut self.ordinals_mut()[start..], from, selection);
+        }
+        self.stamp = self.stamp.max(chunk.stamp);
+        self.rows = start + count;
+        count
+    }
+}
+
+#[inline]
+fn copy_rows<T: Copy>(to: &mut [T], from: &[T], selection: &[u16]) {
+    for (to, &row) in to.iter_mut().zip(selection) {
+        *to = from[usize::from(row)];
+    }
+}
+
+/// A text column of a [`Batch`] that is being filled.
+pub struct TextsMut<'b> {
+    slots: &'b mut [Text<'static>],
+    heap: &'b Bump,
+}
+
+impl TextsMut<'_> {
+    /// Puts `bytes` at `row`.
+    #[inline]
+    pub fn set(&mut self, row: usize, bytes: &[u8]) {
+        self.set_view(row, Text::new(bytes));
+    }
+
+    /// Puts `text` at `row`, copying it into the batch when it is long.
+    #[inline]
+    pub fn set_view(&mut self, row: usize, text: Text<'_>) {
+        let text = text.copy_to(self.heap);
+        // SAFETY: the view points into the batch's own heap, and every way to read it back
+        // (`Batch::vector`) ties it to a borrow of the batch; `reset` clears it with the heap.
+        self.slots[row] = unsafe { std::mem::transmute::<Text<'_>, Text<'static>>(text) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reset_batch_shows_nothing_of_its_last_use() {
+        let mut batch = Batch::new(&[Physical::I64, Physical::Text]);
+        batch.i64s_mut(0)[0] = 7;
+        batch.texts_mut(1).set(0, b"longer than twelve bytes");
+        batch.set_null(0, 0);
+        batch.positions_mut()[0] = 9;
+        batch.set_rows(1);
+        assert_eq!(batch.vector(1).texts()[0].as_bytes(), b"longer than twelve bytes");
+        assert!(batch.vector(0).is_null(0));
+        batch.reset();
+        batch.set_rows(1);
+        assert_eq!(batch.vector(1).texts()[0], Text::EMPTY);
+        assert!(!batch.vector(0).is_null(0));
+        assert!(batch.positions().is_none());
+    }
+
+    #[test]
+    fn append_takes_what_fits_and_copies_long_text() {
+        let mut home = Batch::new(&[Physical::Text]);
+        for row in 0..1000 {
+            home.texts_mut(0).set(row, format!("a rather long text {row}").as_bytes());
+        }
+        home.set_null(0, 3);
+        home.set_rows(1000);
+        let mut away = Batch::new(&[Physical::Text]);
+        let scratch = Bump::new();
+        let selection: Vec<u16> = (0..1000).collect();
+        assert_eq!(away.append(&home.chunk(&scratch), &selection), 1000);
+        assert_eq!(away.append(&home.chunk(&scratch), &selection), 24);
+        drop(scratch);
+        home.reset();
+        assert_eq!(away.vector(0).texts()[1023].as_bytes(), b"a rather long text 23");
+        assert!(away.vector(0).is_null(3) && away.vector(0).is_null(1003) && !away.vector(0).is_null(4));
+    }
+}

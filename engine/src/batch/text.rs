@@ -1,0 +1,195 @@
+//! A 16-byte view of a piece of text: short text stands in the view, long text is pointed at.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+
+/// Text up to this many bytes stands in the view itself.
+pub const INLINE_MAX: usize = 12;
+
+/// A view of text: 4 bytes of length, then either the text itself (up to 12 bytes, padded with
+/// zeros) or its first 4 bytes and a pointer. Equal short texts are equal as two words, and most
+/// comparisons of long ones end at the length and prefix. Known as the "German string" of Umbra
+/// (Neumann and Freitag, CIDR 2020).
+///
+/// The bytes are UTF-8 wherever SQL made them; bytes from a file are checked by the reader.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+pub struct Text<'a> {
+    len: u32,
+    head: [u8; 4],
+    tail: Tail,
+    borrow: PhantomData<&'a [u8]>,
+}
+
+#[derive(Clone, Copy)]
+union Tail {
+    inline: u64,
+    // Valid for `len` bytes for `'a` when `len > INLINE_MAX`.
+    pointer: *const u8,
+}
+
+// SAFETY: a `Text` is a shared borrow of bytes (or a copy of them), like `&'a [u8]`, which is Send.
+unsafe impl Send for Text<'_> {}
+// SAFETY: as above; there is no interior mutability.
+unsafe impl Sync for Text<'_> {}
+
+impl<'a> Text<'a> {
+    /// The empty text.
+    pub const EMPTY: Text<'static> = Text { len: 0, head: [0; 4], tail: Tail { inline: 0 }, borrow: PhantomData };
+
+    /// A view of `bytes`, which must be shorter than 4 GiB.
+    #[inline]
+    pub fn new(bytes: &'a [u8]) -> Self {
+        if bytes.len() <= INLINE_MAX {
+            let mut padded = [0u8; 16];
+            padded[..bytes.len()].copy_from_slice(bytes);
+            return Text::from_padded(padded, bytes.len());
+        }
+        let len = u32::try_from(bytes.len()).expect("text is shorter than 4 GiB");
+        let head = [bytes[0], bytes[1], bytes[2], bytes[3]];
+        Text { len, head, tail: Tail { pointer: bytes.as_ptr() }, borrow: PhantomData }
+    }
+
+    /// The first `len <= 12` bytes of `padded`; what stands behind them is masked off, so that a
+    /// reader may load 16 bytes at once without looking where the field ends.
+    #[inline]
+    pub fn from_padded(padded: [u8; 16], len: usize) -> Self {
+        assert!(len <= INLINE_MAX);
+        let bits = u128::from_le_bytes(padded) & !(u128::MAX << (8 * len as u32));
+        let head = (bits as u32).to_le_bytes();
+        let inline = (bits >> 32) as u64;
+        Text { len: len as u32, head, tail: Tail { inline }, borrow: PhantomData }
+    }
+
+    /// Length in bytes.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// No bytes at all.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The text stands in the view itself.
+    #[inline]
+    pub fn is_inline(&self) -> bool {
+        self.len() <= INLINE_MAX
+    }
+
+    /// The bytes.
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        let start = if self.is_inline() {
+            // SAFETY: `head` and `tail` are adjacent (repr(C), no padding between), 12 bytes in all.
+            unsafe { (self as *const Self).cast::<u8>().add(4) }
+        } else {
+            // SAFETY: a text longer than `INLINE_MAX` holds a pointer.
+            unsafe { self.tail.pointer }
+        };
+        // SAFETY: inline: 12 bytes of `self`; else: the pointer is valid for `len` bytes for `'a`.
+        unsafe { std::slice::from_raw_parts(start, self.len()) }
+    }
+
+    /// The text as `str`, with bytes that are not UTF-8 replaced.
+    pub fn to_str_lossy(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(self.as_bytes())
+    }
+
+    /// The view as two words: length and first four bytes, then the rest or the pointer. Two
+    /// inline texts are equal exactly when their words are.
+    #[inline]
+    pub fn words(&self) -> [u64; 2] {
+        let low = u64::from(self.len) | (u64::from(u32::from_le_bytes(self.head)) << 32);
+        // SAFETY: both fields of the union are 8 bytes and any bits are a valid `u64`; the
+        // pointer's provenance is not used through this word.
+        [low, unsafe { self.tail.inline }]
+    }
+
+    /// The same bytes, kept in `arena` when they do not fit in the view.
+    #[inline]
+    pub fn copy_to<'b>(&self, arena: &'b bumpalo::Bump) -> Text<'b> {
+        if self.is_inline() {
+            return Text { len: self.len, head: self.head, tail: self.tail, borrow: PhantomData };
+        }
+        Text::new(arena.alloc_slice_copy(self.as_bytes()))
+    }
+}
+
+impl PartialEq for Text<'_> {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        let (left, right) = (self.words(), other.words());
+        if left[0] != right[0] {
+            return false;
+        }
+        if self.is_inline() { left[1] == right[1] } else { self.as_bytes() == other.as_bytes() }
+    }
+}
+
+impl Eq for Text<'_> {}
+
+impl PartialOrd for Text<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Text<'_> {
+    /// Byte order, which for UTF-8 is the order of code points.
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        match u32::from_be_bytes(self.head).cmp(&u32::from_be_bytes(other.head)) {
+            Ordering::Equal => self.as_bytes().cmp(other.as_bytes()),
+            unequal => unequal,
+        }
+    }
+}
+
+impl Hash for Text<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
+    }
+}
+
+impl fmt::Debug for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.to_str_lossy(), f)
+    }
+}
+
+impl Default for Text<'_> {
+    fn default() -> Self {
+        Text::EMPTY
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_view_reads_and_compares_as_its_bytes(a in prop::collection::vec(0u8..4, 0..20), b in prop::collection::vec(0u8..4, 0..20)) {
+            let (left, right) = (Text::new(&a), Text::new(&b));
+            prop_assert_eq!(left.as_bytes(), &a[..]);
+            prop_assert_eq!(left == right, a == b);
+            prop_assert_eq!(left.cmp(&right), a.cmp(&b));
+            let arena = bumpalo::Bump::new();
+            let copy = left.copy_to(&arena);
+            prop_assert_eq!(copy.as_bytes(), &a[..]);
+        }
+    }
+
+    #[test]
+    fn bytes_behind_the_length_do_not_count() {
+        let padded = *b"SYM7,12345678901";
+        assert_eq!(Text::from_padded(padded, 4), Text::new(b"SYM7"));
+        assert_eq!(Text::from_padded(padded, 0), Text::EMPTY);
+    }
+}

@@ -1,0 +1,35 @@
+//! What a query means: SQL to plan to operators.
+//!
+//! Synchronous, one thread, no files, no clock, no async. As a library in one thread it *is* the
+//! direct engine that the coordinated one is measured against.
+//!
+//! The way of a query: [`sql::compile`] turns text into a [`plan::Plan`]; [`plan::distribute`] puts
+//! exchanges into it; every shard makes a [`pipeline::Pipeline`] of it and pushes chunks in.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`types`], [`error`] | SQL types and schemas; errors with their place |
+//! | [`batch`] | arena batches, text views, borrowed columns |
+//! | [`hash`] | the specified hash, key groups, owners |
+//! | [`expr`] | expressions, their kernels, the table of functions |
+//! | [`scan`] | event time, lateness and WHERE, decided before rows are built |
+//! | [`operator`], [`pipeline`] | what an operator is; a plan at work on one shard |
+//! | [`agg`], [`over`] | group tables, aggregates, windows; OVER |
+//! | [`plan`], [`sql`] | the plan; the dialect, binder, EXPLAIN |
+//! | [`stage`] | stage names and the ledger |
+//!
+//! Invariants: this crate knows nobody (no runtime, no io). Rows flow one way, from a node to later
+//! nodes. Nothing here asks for the time: watermarks come from data, ticks from the caller. Sums of
+//! integers and decimals are exact, so no result depends on the order in which partial states meet.
+
+pub mod batch;
+pub mod error;
+pub mod expr;
+pub mod hash;
+pub mod operator;
+pub mod plan;
+pub mod scan;
+pub mod stage;
+pub mod types;
+
+pub use error::{Code, Error, Result, Span};

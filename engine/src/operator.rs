@@ -1,0 +1,132 @@
+//! What every operator is: rows in, rows out, time passing, the end.
+//!
+//! An operator is pushed chunks and watermarks and hands its own on through [`Next`]. It answers a
+//! chunk with at most a few chunks; whatever may be large (the groups of a closed window) it keeps
+//! and gives out chunk by chunk in [`Operator::drain`], so that a shard never holds more output
+//! than it has room for. While an operator has something to drain, its stage is fed nothing.
+
+use bumpalo::Bump;
+
+use crate::batch::Chunk;
+use crate::error::Result;
+use crate::plan::NodeId;
+use crate::stage::Ledger;
+
+/// A point in event time, in microseconds since the epoch.
+pub type Time = i64;
+
+/// The watermark before anything is known.
+pub const TIME_MIN: Time = i64::MIN;
+
+/// What an operator may use while it works on one chunk.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// Memory for columns made on the way; emptied by the caller after the call.
+    pub scratch: &'a Bump,
+    /// Where the time is booked.
+    pub ledger: &'a Ledger,
+}
+
+/// One node of the plan at work on one shard.
+///
+/// The caller's promises: `input` counts the node's inputs from 0; a watermark never falls; no row
+/// at or before the watermark follows it except where the plan has no lateness; `finish` comes once
+/// per input, after its last chunk; nothing is pushed while `drain` has said `true`.
+pub trait Operator: Send {
+    /// Takes rows.
+    fn push(&mut self, input: usize, chunk: &Chunk<'_>, context: &Context<'_>, next: &mut Next<'_>) -> Result<()>;
+
+    /// Time has passed: every later row of `input` has a greater event time. Operators that hold
+    /// nothing back pass it on at once; those with something to drain pass it on when that is done.
+    fn watermark(&mut self, input: usize, watermark: Time, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
+        let _ = input;
+        next.watermark(watermark, context)
+    }
+
+    /// The input has ended. Passed on as [`Operator::watermark`] is.
+    fn finish(&mut self, input: usize, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
+        let _ = input;
+        next.finish(context)
+    }
+
+    /// Gives out at most one more chunk of what is due; `true` while there is more.
+    fn drain(&mut self, context: &Context<'_>, next: &mut Next<'_>) -> Result<bool> {
+        let _ = (context, next);
+        Ok(false)
+    }
+
+    /// Bytes of state held.
+    fn state_bytes(&self) -> usize {
+        0
+    }
+}
+
+/// What leaves the engine on one shard: towards other shards, and towards sinks.
+///
+/// Called with everything of one exchange or sink in order. `Err` stops the shard.
+pub trait Outlets {
+    /// Rows for exchange `exchange`; `hashes` are the routing hashes of [`crate::hash`].
+    fn exchange(&mut self, exchange: usize, chunk: &Chunk<'_>, hashes: &[u64], context: &Context<'_>) -> Result<()>;
+    /// A watermark for every receiver of `exchange`.
+    fn exchange_watermark(&mut self, exchange: usize, watermark: Time, context: &Context<'_>) -> Result<()>;
+    /// The end of this shard's rows in `exchange`.
+    fn exchange_finish(&mut self, exchange: usize, context: &Context<'_>) -> Result<()>;
+    /// Rows for sink `sink`.
+    fn sink(&mut self, sink: usize, chunk: &Chunk<'_>, context: &Context<'_>) -> Result<()>;
+    /// No later row of this shard for `sink` has a time at or before `watermark`.
+    fn sink_watermark(&mut self, sink: usize, watermark: Time, context: &Context<'_>) -> Result<()>;
+    /// This shard has no more rows for `sink`.
+    fn sink_finish(&mut self, sink: usize, context: &Context<'_>) -> Result<()>;
+    /// The query needs no more input (LIMIT is reached on this shard).
+    fn satisfied(&mut self, sink: usize);
+}
+
+/// What follows an operator: the rest of the pipeline, and the outlets at its end.
+pub struct Next<'n> {
+    /// The operators behind the current one in the plan's order.
+    pub(crate) later: &'n mut [Slot],
+    /// Node id of `later[0]`.
+    pub(crate) base: NodeId,
+    /// The current node's users, as (node, which of its inputs).
+    pub(crate) users: &'n [(NodeId, usize)],
+    /// Where rows leave.
+    pub outlets: &'n mut dyn Outlets,
+}
+
+/// An operator in its pipeline.
+pub(crate) struct Slot {
+    pub(crate) operator: Box<dyn Operator>,
+    pub(crate) users: Vec<(NodeId, usize)>,
+}
+
+impl Next<'_> {
+    /// Hands `chunk` to every user of the current node.
+    pub fn push(&mut self, chunk: &Chunk<'_>, context: &Context<'_>) -> Result<()> {
+        if chunk.rows == 0 {
+            return Ok(());
+        }
+        self.each_user(|operator, input, next| operator.push(input, chunk, context, next))
+    }
+
+    /// Passes a watermark on.
+    pub fn watermark(&mut self, watermark: Time, context: &Context<'_>) -> Result<()> {
+        self.each_user(|operator, input, next| operator.watermark(input, watermark, context, next))
+    }
+
+    /// Passes the end on.
+    pub fn finish(&mut self, context: &Context<'_>) -> Result<()> {
+        self.each_user(|operator, input, next| operator.finish(input, context, next))
+    }
+
+    fn each_user(
+        &mut self,
+        mut visit: impl FnMut(&mut dyn Operator, usize, &mut Next<'_>) -> Result<()>,
+    ) -> Result<()> {
+        for &(user, input) in self.users {
+            let (slot, later) = self.later[user - self.base..].split_first_mut().expect("users are later nodes");
+            let mut next = Next { later, base: user + 1, users: &slot.users, outlets: &mut *self.outlets };
+            visit(&mut *slot.operator, input, &mut next)?;
+        }
+        Ok(())
+    }
+}

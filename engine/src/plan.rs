@@ -1,0 +1,394 @@
+//! The plan: a DAG of nodes from scans to sinks, the same on every shard.
+//!
+//! Nodes stand in topological order (inputs before users), so the executor can hand a chunk on by
+//! splitting its list of operators at a node: data can only flow forwards. A node's output columns
+//! are described by its schema. Exchanges are nodes like any other: on every shard the part above
+//! one feeds the rings, the part below it reads them.
+
+use crate::error::Span;
+use crate::expr::Expr;
+use crate::types::{DataType, Physical, Schema};
+
+/// Position of a node in [`Plan::nodes`].
+pub type NodeId = usize;
+
+/// Everything one script runs, any number of sinks included.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// In topological order.
+    pub nodes: Vec<Node>,
+}
+
+/// One operator with its inputs and output columns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// What it does.
+    pub operator: Operator,
+    /// Where its rows come from; earlier in the list.
+    pub inputs: Vec<NodeId>,
+    /// Its output columns, the hidden ones last (see [`Sink::visible`]).
+    pub schema: Schema,
+    /// The clause it comes from.
+    pub span: Span,
+}
+
+/// What a node does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operator {
+    /// Rows of a table.
+    Scan(Scan),
+    /// Rows for which the condition is TRUE.
+    Filter(Expr),
+    /// One expression per output column.
+    Project(Vec<Expr>),
+    /// GROUP BY, windowed or not.
+    Aggregate(Aggregate),
+    /// OVER with a ROWS frame.
+    Over(Over),
+    /// Rows to the shard that owns their key.
+    Exchange(Exchange),
+    /// The first `n` rows after `offset` skipped.
+    Limit {
+        /// Rows let through.
+        limit: Option<u64>,
+        /// Rows dropped before them.
+        offset: u64,
+    },
+    /// All rows, sorted at the end of the input.
+    Sort {
+        /// What to sort by.
+        keys: Vec<SortKey>,
+        /// Only this many are wanted.
+        limit: Option<u64>,
+    },
+    /// Where rows leave.
+    Sink(Sink),
+}
+
+/// One item of ORDER BY.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SortKey {
+    /// The column sorted by, of the node's input.
+    pub column: usize,
+    /// DESC.
+    pub descending: bool,
+    /// NULLS FIRST; NULLs come last unless said, whatever the direction.
+    pub nulls_first: bool,
+}
+
+/// Reading a table: which columns, and what is decided before rows are built.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scan {
+    /// Name of the table in the catalog that the runtime opens.
+    pub table: String,
+    /// Columns to convert, in the order of the node's schema. The first `eager` ones are converted
+    /// for every row; the rest only for rows that the filter keeps.
+    pub columns: Vec<ScanColumn>,
+    /// How many leading columns the filter and the event time need.
+    pub eager: usize,
+    /// Event time, where the table has a watermark.
+    pub event_time: Option<EventTime>,
+    /// When a row is late, where an operator above judges by time.
+    pub late: Option<Late>,
+    /// WHERE, as far as it was pushed down; over the eager columns.
+    pub filter: Option<Expr>,
+    /// In what order one shard reads its splits.
+    pub read_order: ReadOrder,
+    /// What rows carry besides their columns.
+    pub needs: Needs,
+}
+
+/// A column of a scan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScanColumn {
+    /// Name in the file's header, or the declared name.
+    pub name: String,
+    /// Position among the table's physical columns, for files without a header.
+    pub index: usize,
+    /// The type to convert to.
+    pub data_type: DataType,
+}
+
+/// Where a row's time comes from. The scan's output has it as one more, last column of type
+/// TIMESTAMP, so that nothing above computes it again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventTime {
+    /// Microseconds, over the eager columns. NULL makes a bad row.
+    pub expression: Expr,
+    /// The watermark is the highest time seen, less this many microseconds.
+    pub delay_us: i64,
+}
+
+/// When a row is late, given its split's watermark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Late {
+    /// When the last window it belongs to has ended at the watermark.
+    Window(Window),
+    /// When its own time is at or before the watermark (OVER).
+    Row,
+}
+
+/// In what order one shard reads its splits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadOrder {
+    /// By position: piece number, then file name.
+    Position,
+    /// Always on from the split whose watermark is furthest behind.
+    EventTime,
+}
+
+/// What rows carry besides their columns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// [`crate::batch::Chunk::positions`].
+    pub positions: bool,
+    /// [`crate::batch::Chunk::ordinals`].
+    pub ordinals: bool,
+}
+
+/// A window in event time: `[start, start + size)`, starts at `offset + n * slide`. Microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Length.
+    pub size: i64,
+    /// Distance between starts; equal to `size` for a tumbling window.
+    pub slide: i64,
+    /// Shift of the starts from the epoch.
+    pub offset: i64,
+}
+
+/// When a group's result is given out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Emit {
+    /// Once, when its window closes or the input ends.
+    Final,
+    /// After every row, the new value.
+    Changes,
+}
+
+/// Which part of an aggregation a node does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// All of it.
+    Single,
+    /// Rows to partial states: output is `[window_start,] keys.., accumulators..`.
+    Partial,
+    /// Partial states to results; input is a `Partial`'s output.
+    Merge,
+}
+
+/// GROUP BY. Output columns: `[window_start, window_end,] keys.., aggregates..` (for
+/// [`Phase::Partial`] see there); both window columns are TIMESTAMP like the event time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Aggregate {
+    /// What to group by, over the input's columns.
+    pub keys: Vec<Expr>,
+    /// The window, and the input column that holds the event time.
+    pub window: Option<(Window, usize)>,
+    /// What to compute per group.
+    pub calls: Vec<AggregateCall>,
+    /// When results leave.
+    pub emit: Emit,
+    /// Which part of the work this node does.
+    pub phase: Phase,
+}
+
+/// One aggregate of a GROUP BY or an OVER.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AggregateCall {
+    /// Which.
+    pub function: AggregateFunction,
+    /// Its arguments, over the input's columns; empty for COUNT(*).
+    pub arguments: Vec<Expr>,
+    /// DISTINCT.
+    pub distinct: bool,
+    /// FILTER (WHERE ..).
+    pub filter: Option<Expr>,
+    /// Type of the result.
+    pub data_type: DataType,
+    /// Where it stands in the script.
+    pub span: Span,
+}
+
+/// The aggregates. AVG of DECIMAL(p,s) is DECIMAL(38, max(6, s)), of integers and DOUBLE it is
+/// DOUBLE; SUM of integers is DECIMAL(38, 0), of DECIMAL(p,s) DECIMAL(38, s).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AggregateFunction {
+    /// COUNT(*) or COUNT(x).
+    Count,
+    /// SUM.
+    Sum,
+    /// AVG.
+    Avg,
+    /// MIN.
+    Min,
+    /// MAX.
+    Max,
+    /// FIRST_VALUE in order of the input.
+    First,
+    /// LAST_VALUE in order of the input.
+    Last,
+    /// Population variance.
+    VarPop,
+    /// Sample variance.
+    VarSamp,
+    /// Population standard deviation.
+    StddevPop,
+    /// Sample standard deviation.
+    StddevSamp,
+    /// BOOL_AND.
+    BoolAnd,
+    /// BOOL_OR.
+    BoolOr,
+}
+
+/// OVER with ROWS frames: input columns pass through, one column per call is added. All calls of
+/// one node share PARTITION BY and ORDER BY.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Over {
+    /// PARTITION BY, over the input's columns.
+    pub partition: Vec<Expr>,
+    /// The event-time column; `None` orders by position in the input.
+    pub time: Option<usize>,
+    /// What to compute.
+    pub calls: Vec<OverCall>,
+    /// Most rows held per partition (`ROWS WINDOW BUFFER n ROWS`), if said.
+    pub buffer_rows: Option<u64>,
+}
+
+/// One function OVER a frame.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OverCall {
+    /// Which.
+    pub function: OverFunction,
+    /// Its arguments, over the input's columns.
+    pub arguments: Vec<Expr>,
+    /// The frame: this many rows before the current one, up to the current one; `None` is
+    /// UNBOUNDED PRECEDING. Not used by LAG, LEAD and ROW_NUMBER.
+    pub preceding: Option<u64>,
+    /// Type of the result.
+    pub data_type: DataType,
+    /// Where it stands in the script.
+    pub span: Span,
+}
+
+/// What can stand before OVER.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OverFunction {
+    /// An aggregate over the frame.
+    Aggregate(AggregateFunction),
+    /// 1, 2, 3, ...
+    RowNumber,
+    /// The value this many rows before, else `default` (of the argument's type).
+    Lag {
+        /// How many rows back.
+        offset: u64,
+        /// In place of a row that is not there.
+        default: Option<crate::types::Value>,
+    },
+    /// The value this many rows after, else `default`.
+    Lead {
+        /// How many rows ahead.
+        offset: u64,
+        /// In place of a row that is not there.
+        default: Option<crate::types::Value>,
+    },
+    /// The first value of the frame.
+    FirstValue,
+    /// The last value of the frame.
+    LastValue,
+}
+
+/// Rows to the shard that owns their key. The key is the node's first `keys` expressions hashed by
+/// [`crate::hash`]; columns pass through unchanged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exchange {
+    /// Number of this exchange, from 0, in order of stage.
+    pub number: usize,
+    /// What decides the owner, over the input's columns.
+    pub keys: Vec<Expr>,
+    /// What crosses, for EXPLAIN.
+    pub kind: ExchangeKind,
+    /// Receivers merge their senders' rows by ordinal (`--ordered`).
+    pub ordered: bool,
+    /// What rows carry besides their columns.
+    pub needs: Needs,
+}
+
+/// What crosses an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExchangeKind {
+    /// Partial states of an aggregation.
+    PartialStates,
+    /// Rows.
+    Rows,
+}
+
+/// Where rows leave, and in what order output of several shards is put together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sink {
+    /// Number of this sink, from 0.
+    pub number: usize,
+    /// Name of the table written to; `None` is the result of a SELECT.
+    pub table: Option<String>,
+    /// How many leading columns are output; the rest are hidden and only order rows.
+    pub visible: usize,
+    /// The order of the output.
+    pub order: SinkOrder,
+}
+
+/// What a sink's rows are ordered by; within one shard they already come in this order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SinkOrder {
+    /// As it comes (EMIT CHANGES after an exchange).
+    Arrival,
+    /// By position in the input.
+    Position,
+    /// By ordinal (EMIT CHANGES under `--ordered`).
+    Ordinal,
+    /// By these columns; with `time_first` the first is a time that no later row goes back behind
+    /// once a watermark has passed it. `then_position` breaks ties.
+    Columns {
+        /// What to order by.
+        keys: Vec<SortKey>,
+        /// The first key follows the watermark.
+        time_first: bool,
+        /// Ties break by position in the input.
+        then_position: bool,
+    },
+}
+
+impl Node {
+    /// Physical shapes of the node's output columns.
+    pub fn layout(&self) -> Vec<Physical> {
+        self.schema.layout()
+    }
+}
+
+impl Plan {
+    /// The nodes that read `node`'s output.
+    pub fn users(&self, node: NodeId) -> Vec<NodeId> {
+        let reads = |user: &NodeId| self.nodes[*user].inputs.contains(&node);
+        (node + 1..self.nodes.len()).filter(reads).collect()
+    }
+
+    /// Appends a node and returns its id.
+    pub fn add(&mut self, operator: Operator, inputs: Vec<NodeId>, schema: Schema, span: Span) -> NodeId {
+        debug_assert!(inputs.iter().all(|&input| input < self.nodes.len()));
+        self.nodes.push(Node { operator, inputs, schema, span });
+        self.nodes.len() - 1
+    }
+}
+
+impl Window {
+    /// Whether windows do not overlap.
+    pub const fn is_tumbling(&self) -> bool {
+        self.size == self.slide
+    }
+
+    /// Start of the last window that holds `time`, which is also the one that ends last.
+    #[inline]
+    pub fn last_start(&self, time: i64) -> i64 {
+        (time - self.offset).div_euclid(self.slide) * self.slide + self.offset
+    }
+}

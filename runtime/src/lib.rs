@@ -1,0 +1,1 @@
+//! Cores, executors, rings, exchange, shard loop, ledger, latency, jobs, command line.
