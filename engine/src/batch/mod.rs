@@ -98,6 +98,17 @@ impl Batch {
         self.arena.allocated_bytes() + self.heap.allocated_bytes()
     }
 
+    /// Bytes its rows take in the columns, long text and side columns included.
+    pub fn column_bytes(&self) -> usize {
+        let width = |column: &Column| match column.values {
+            Values::I64(_) | Values::F64(_) => 8,
+            Values::I128(_) | Values::Text(_) => 16,
+        };
+        let side = 8 * (usize::from(self.has_positions) + usize::from(self.has_ordinals));
+        let row: usize = side + self.columns.iter().map(width).sum::<usize>();
+        self.rows * row + self.heap.allocated_bytes()
+    }
+
     /// Empties the batch for its next use; only its home shard does this.
     pub fn reset(&mut self) {
         self.rows = 0;

@@ -1,0 +1,445 @@
+//! Lanes: what crosses from shard to shard, and the batches it crosses in.
+//!
+//! Every exchange has a lane from each shard to each shard (to itself as well): a ring for
+//! [`Message`]s and a reverse ring on which the emptied batches come home. A shard's [`Outbox`]
+//! deals rows to batches by owner and sends full ones; its [`Inbox`] takes what others sent.
+//!
+//! Invariants. Messages of a lane arrive in order, and a partial batch is sent before any watermark
+//! or end that follows its rows. Sending never blocks: what does not fit in a ring waits in the
+//! outbox, and [`Outbox::ready`] says when the operator that feeds it should stop. A batch is reset
+//! only by the shard that made it. The reverse ring has room for every batch its home may lend, so
+//! giving back cannot fail. No lane is shared by two exchanges.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bumpalo::Bump;
+use corelane_engine::batch::{BATCH_ROWS, Batch, Chunk};
+use corelane_engine::hash;
+use corelane_engine::operator::{TIME_MIN, Time};
+use corelane_engine::types::Physical;
+
+use crate::doorbell::Doorbell;
+use crate::ring::{Consumer, Producer, ring};
+
+/// What a lane carries, in order.
+pub enum Message {
+    /// Rows.
+    Batch(Box<Batch>),
+    /// Every later row of this sender has a greater event time.
+    Watermark(Time),
+    /// Every later row of this sender has a greater ordinal (`--ordered`).
+    Progress(u64),
+    /// This sender has no more rows.
+    Finished,
+}
+
+/// Messages that fit in a lane's ring.
+const RING_MESSAGES: usize = 64;
+/// Batches one outbox lends per destination before it says that it has no credit.
+const BATCHES_PER_DESTINATION: usize = 4;
+
+/// What an outbox has sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Messages pushed into rings.
+    pub messages: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Bytes of their columns.
+    pub bytes: u64,
+}
+
+/// The lanes of one exchange on one shard.
+pub struct Lanes {
+    /// Towards every shard.
+    pub outbox: Outbox,
+    /// From every shard.
+    pub inbox: Inbox,
+}
+
+/// Lays the lanes of one exchange between all shards; element `s` is for shard `s`.
+pub fn lay(layout: &[Physical], bells: &Arc<[Doorbell]>, ordered: bool) -> Vec<Lanes> {
+    let shards = bells.len();
+    let lent = (BATCHES_PER_DESTINATION + 2) * shards * 2 + RING_MESSAGES;
+    let mut ways_out: Vec<Vec<WayOut>> = (0..shards).map(|_| Vec::with_capacity(shards)).collect();
+    let mut ways_in: Vec<Vec<WayIn>> = (0..shards).map(|_| Vec::with_capacity(shards)).collect();
+    for out in &mut ways_out {
+        for into in &mut ways_in {
+            let (sender, receiver) = ring(RING_MESSAGES);
+            let (give_back, home) = ring(lent);
+            out.push(WayOut { ring: sender, home, partial: None, waiting: VecDeque::new(), told: TIME_MIN, closed: false });
+            into.push(WayIn { ring: receiver, give_back, watermark: TIME_MIN, progress: 0, finished: false, head: None });
+        }
+    }
+    let boxes = ways_out.into_iter().zip(ways_in);
+    let lanes = boxes.map(|(ways_out, ways_in)| Lanes {
+        outbox: Outbox {
+            ways: ways_out,
+            bells: Arc::clone(bells),
+            layout: layout.into(),
+            free: Vec::new(),
+            made: 0,
+            watermark: TIME_MIN,
+            progress: None,
+            selections: vec![[0; BATCH_ROWS]; shards],
+            traffic: Traffic::default(),
+        },
+        inbox: Inbox { merged: ordered.then(|| Box::new(Batch::new(layout))), ways: ways_in, next: 0, told: TIME_MIN, ended: false },
+    });
+    lanes.collect()
+}
+
+/// One shard's side of an exchange towards all owners.
+pub struct Outbox {
+    ways: Vec<WayOut>,
+    bells: Arc<[Doorbell]>,
+    layout: Box<[Physical]>,
+    free: Vec<Box<Batch>>,
+    made: usize,
+    watermark: Time,
+    progress: Option<u64>,
+    selections: Vec<[u16; BATCH_ROWS]>,
+    /// What was sent so far.
+    pub traffic: Traffic,
+}
+
+struct WayOut {
+    ring: Producer<Message>,
+    home: Consumer<Box<Batch>>,
+    partial: Option<Box<Batch>>,
+    waiting: VecDeque<Message>,
+    told: Time,
+    closed: bool,
+}
+
+impl Outbox {
+    /// Deals the rows of `chunk` to their owners' batches; full batches are sent.
+    pub fn scatter(&mut self, chunk: &Chunk<'_>, hashes: &[u64]) {
+        let shards = self.ways.len();
+        let mut counts = [0usize; MAX_SHARDS];
+        for (row, &hash) in hashes.iter().enumerate() {
+            let owner = hash::owner(hash, shards);
+            self.selections[owner][counts[owner]] = row as u16;
+            counts[owner] += 1;
+        }
+        for owner in 0..shards {
+            let mut taken = 0;
+            while taken < counts[owner] {
+                let mut batch = self.ways[owner].partial.take().unwrap_or_else(|| self.take());
+                taken += batch.append(chunk, &self.selections[owner][taken..counts[owner]]);
+                if batch.rows() == BATCH_ROWS {
+                    self.send(owner, batch);
+                } else {
+                    self.ways[owner].partial = Some(batch);
+                }
+            }
+        }
+        if let Some(&last) = chunk.ordinals.and_then(<[u64]>::last) {
+            self.progress = Some(last);
+        }
+    }
+
+    /// Notes that later rows have a greater event time; sent with the next batch or flush.
+    pub fn watermark(&mut self, watermark: Time) {
+        self.watermark = self.watermark.max(watermark);
+    }
+
+    /// Notes that later rows have an ordinal greater than `progress`.
+    pub fn progress(&mut self, progress: u64) {
+        self.progress = Some(self.progress.map_or(progress, |before| before.max(progress)));
+    }
+
+    /// Sends what is partial, then the watermark.
+    pub fn flush(&mut self) {
+        for owner in 0..self.ways.len() {
+            if let Some(batch) = self.ways[owner].partial.take() {
+                self.send(owner, batch);
+            }
+            self.tell_watermark(owner);
+            if let Some(progress) = self.progress {
+                self.post(owner, Message::Progress(progress));
+            }
+        }
+        self.progress = None;
+    }
+
+    /// Sends everything and says that this was all.
+    pub fn finish(&mut self) {
+        self.flush();
+        for owner in 0..self.ways.len() {
+            self.post(owner, Message::Finished);
+            self.ways[owner].closed = true;
+        }
+    }
+
+    /// Whether something has not reached a ring yet.
+    pub fn has_waiting(&self) -> bool {
+        self.ways.iter().any(|way| !way.waiting.is_empty())
+    }
+
+    /// Whether rows lie in partial batches, or a watermark has not been told.
+    pub fn has_partial(&self) -> bool {
+        self.ways.iter().any(|way| way.partial.is_some() || (way.told < self.watermark && !way.closed))
+            || self.progress.is_some()
+    }
+
+    /// Whether there is credit for one more chunk.
+    pub fn ready(&mut self) -> bool {
+        if self.has_waiting() {
+            self.push_waiting();
+        }
+        self.collect();
+        let limit = BATCHES_PER_DESTINATION * self.ways.len() * 2 + 2;
+        !self.has_waiting() && self.free.len() + limit.saturating_sub(self.made) > self.ways.len()
+    }
+
+    /// Moves what waits into the rings, as far as it fits; returns whether anything moved.
+    pub fn push_waiting(&mut self) -> bool {
+        let mut moved = false;
+        for (owner, way) in self.ways.iter_mut().enumerate() {
+            let before = way.waiting.len();
+            while let Some(message) = way.waiting.pop_front() {
+                if let Err(message) = way.ring.push(message) {
+                    way.waiting.push_front(message);
+                    break;
+                }
+            }
+            if way.waiting.len() < before {
+                moved = true;
+                self.bells[owner].ring();
+            }
+        }
+        moved
+    }
+
+    /// Bytes of all batches this outbox owns.
+    pub fn bytes(&self) -> usize {
+        self.made * self.free.first().map_or(0, |batch| batch.bytes())
+    }
+
+    fn collect(&mut self) {
+        for way in &mut self.ways {
+            while let Some(mut batch) = way.home.pop() {
+                batch.reset();
+                self.free.push(batch);
+            }
+        }
+    }
+
+    fn take(&mut self) -> Box<Batch> {
+        if self.free.is_empty() {
+            self.collect();
+        }
+        self.free.pop().unwrap_or_else(|| {
+            self.made += 1;
+            Box::new(Batch::new(&self.layout))
+        })
+    }
+
+    fn send(&mut self, owner: usize, batch: Box<Batch>) {
+        self.traffic.rows += batch.rows() as u64;
+        self.traffic.bytes += batch.column_bytes() as u64;
+        self.post(owner, Message::Batch(batch));
+        self.tell_watermark(owner);
+    }
+
+    fn tell_watermark(&mut self, owner: usize) {
+        let way = &mut self.ways[owner];
+        // Rows still in a partial batch may be older than the watermark noted since.
+        if way.told < self.watermark && way.partial.is_none() && !way.closed {
+            way.told = self.watermark;
+            self.post(owner, Message::Watermark(self.watermark));
+        }
+    }
+
+    fn post(&mut self, owner: usize, message: Message) {
+        self.traffic.messages += 1;
+        let way = &mut self.ways[owner];
+        if way.waiting.is_empty() {
+            match way.ring.push(message) {
+                Ok(()) => self.bells[owner].ring(),
+                Err(message) => way.waiting.push_back(message),
+            }
+        } else {
+            way.waiting.push_back(message);
+        }
+    }
+}
+
+/// The most shards of one process.
+pub const MAX_SHARDS: usize = 256;
+
+/// One shard's side of an exchange from all senders.
+pub struct Inbox {
+    ways: Vec<WayIn>,
+    next: usize,
+    told: Time,
+    ended: bool,
+    /// Under `--ordered`: where rows of all senders are merged by ordinal.
+    merged: Option<Box<Batch>>,
+}
+
+struct WayIn {
+    ring: Consumer<Message>,
+    give_back: Producer<Box<Batch>>,
+    watermark: Time,
+    progress: u64,
+    finished: bool,
+    /// Under `--ordered`: the batch being merged, and its next row.
+    head: Option<(Box<Batch>, usize)>,
+}
+
+/// What an [`Inbox`] has for the operators behind it.
+pub enum Arrival {
+    /// Rows of one sender; give the batch back with [`Inbox::give_back`].
+    Batch {
+        /// Which shard sent it.
+        from: usize,
+        /// The rows.
+        batch: Box<Batch>,
+    },
+    /// Rows of all senders, merged by ordinal: in [`Inbox::merged_chunk`].
+    Merged,
+    /// No sender has a row at or before this time any more.
+    Watermark(Time),
+    /// No sender has rows any more.
+    Finished,
+}
+
+impl Inbox {
+    /// The next thing to do, senders in turn; `None` when nothing has come.
+    pub fn pop(&mut self) -> Option<Arrival> {
+        if self.merged.is_some() { self.pop_merged() } else { self.pop_any() }
+    }
+
+    /// Whether every sender has finished and that was reported.
+    pub fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Sends an empty batch home.
+    pub fn give_back(&mut self, from: usize, batch: Box<Batch>) {
+        let given = self.ways[from].give_back.push(batch);
+        assert!(given.is_ok(), "the way home has room for every batch that was lent");
+    }
+
+    /// The rows merged by the last [`Arrival::Merged`].
+    pub fn merged_chunk<'a>(&'a self, scratch: &'a Bump) -> Chunk<'a> {
+        self.merged.as_ref().expect("an ordered inbox").chunk(scratch)
+    }
+
+    fn pop_any(&mut self) -> Option<Arrival> {
+        let count = self.ways.len();
+        for step in 0..count {
+            let from = (self.next + step) % count;
+            while let Some(message) = self.ways[from].ring.pop() {
+                match message {
+                    Message::Batch(batch) => {
+                        self.next = (from + 1) % count;
+                        return Some(Arrival::Batch { from, batch });
+                    }
+                    Message::Watermark(watermark) => self.ways[from].watermark = watermark,
+                    Message::Progress(_) => {}
+                    Message::Finished => self.ways[from].finished = true,
+                }
+                if let Some(arrival) = self.time_passed() {
+                    return Some(arrival);
+                }
+            }
+        }
+        None
+    }
+
+    /// A watermark or the end, if what was received has moved the minimum over the senders.
+    fn time_passed(&mut self) -> Option<Arrival> {
+        let unfinished = self.ways.iter().filter(|way| !way.finished);
+        match unfinished.map(|way| way.watermark).min() {
+            None if !self.ended => {
+                self.ended = true;
+                Some(Arrival::Finished)
+            }
+            Some(lowest) if lowest > self.told => {
+                self.told = lowest;
+                Some(Arrival::Watermark(lowest))
+            }
+            _ => None,
+        }
+    }
+
+    fn pop_merged(&mut self) -> Option<Arrival> {
+        for from in 0..self.ways.len() {
+            self.fill_head(from);
+        }
+        if self.merge_heads() > 0 {
+            return Some(Arrival::Merged);
+        }
+        // Times are told only when nothing older is held back in a head.
+        if self.ways.iter().all(|way| way.head.is_none()) { self.time_passed() } else { None }
+    }
+
+    /// Takes messages of one sender until a batch heads its queue or nothing is left.
+    fn fill_head(&mut self, from: usize) {
+        let way = &mut self.ways[from];
+        while way.head.is_none() {
+            match way.ring.pop() {
+                Some(Message::Batch(batch)) => way.head = Some((batch, 0)),
+                Some(Message::Watermark(watermark)) => way.watermark = watermark,
+                Some(Message::Progress(progress)) => way.progress = progress,
+                Some(Message::Finished) => way.finished = true,
+                None => break,
+            }
+        }
+    }
+
+    /// Moves rows that no sender can precede any more into the merged batch; returns how many.
+    fn merge_heads(&mut self) -> usize {
+        let mut merged = self.merged.take().expect("an ordered inbox");
+        merged.reset();
+        let mut scratch = Bump::new();
+        while merged.rows() < BATCH_ROWS {
+            let Some((from, bound)) = self.least_head() else { break };
+            let (batch, row) = self.ways[from].head.take().expect("it has a head");
+            let ordinals = batch.ordinals().expect("ordered rows carry ordinals");
+            let run = ordinals[row..].iter().take_while(|&&ordinal| ordinal < bound).count();
+            let selection: Vec<u16> = (row..row + run).map(|row| row as u16).collect();
+            let row = row + merged.append(&batch.chunk(&scratch), &selection);
+            scratch.reset();
+            if row < batch.rows() {
+                self.ways[from].head = Some((batch, row));
+            } else {
+                self.give_back(from, batch);
+                self.fill_head(from);
+            }
+        }
+        let rows = merged.rows();
+        self.merged = Some(merged);
+        rows
+    }
+
+    /// The sender whose head row is least, if no other can still send a lesser one, and the ordinal
+    /// up to which (exclusively) its rows may go.
+    fn least_head(&self) -> Option<(usize, u64)> {
+        let mut least: Option<(u64, usize)> = None;
+        let mut bound = u64::MAX;
+        for (from, way) in self.ways.iter().enumerate() {
+            let next = match &way.head {
+                Some((batch, row)) => batch.ordinals().expect("ordered rows carry ordinals")[*row],
+                None if way.finished => continue,
+                None => {
+                    bound = bound.min(way.progress.saturating_add(1));
+                    continue;
+                }
+            };
+            match least {
+                Some((lowest, _)) if lowest <= next => bound = bound.min(next),
+                Some((lowest, _)) => {
+                    bound = bound.min(lowest);
+                    least = Some((next, from));
+                }
+                None => least = Some((next, from)),
+            }
+        }
+        least.filter(|&(lowest, _)| lowest < bound).map(|(_, from)| (from, bound))
+    }
+}

@@ -1,0 +1,43 @@
+//! The schedule of an open-loop run: when each row was meant to arrive.
+//!
+//! Under `--rate` every shard gets its part of the rate, and row `n` of a shard is due at
+//! `start + n * interval`, whatever became of the rows before it. Latency is measured from then, so
+//! a stall is charged to every row that it delayed (Gil Tene's wrk2).
+
+/// One shard's schedule, in ticks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    /// When row 0 is due.
+    pub start: u64,
+    /// Ticks between rows.
+    pub interval: f64,
+}
+
+impl Pace {
+    /// When row `ordinal` is due.
+    #[inline]
+    pub fn due(&self, ordinal: u64) -> u64 {
+        self.start + (ordinal as f64 * self.interval) as u64
+    }
+
+    /// How many rows are due by `now`.
+    pub fn allowed(&self, now: u64) -> u64 {
+        if now < self.start { 0 } else { ((now - self.start) as f64 / self.interval) as u64 + 1 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_allowed_once_it_is_due() {
+        let pace = Pace { start: 1000, interval: 2.5 };
+        assert_eq!(pace.allowed(999), 0);
+        assert_eq!(pace.allowed(1000), 1);
+        for ordinal in 0..1000 {
+            assert!(pace.allowed(pace.due(ordinal) + 1) > ordinal, "row {ordinal}");
+            assert!(pace.allowed(pace.due(ordinal).saturating_sub(1)) <= ordinal + 1, "row {ordinal}");
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! The shard: one core's sources, operators, lanes and sinks, moved on by one synchronous step.
+//!
+//! [`Shard::step`] never blocks and never waits. It works from the end of the plan to its start
+//! (sinks, then the last exchange's receivers, then earlier ones, then sources), and each stage runs
+//! only while everything it feeds has room. So a full ring stops just the stage that fills it, and
+//! since the plan is a DAG, whatever is downstream can always drain.
+//!
+//! An executor calls `step` in a loop; a simulator steps many shards on one thread. Neither the
+//! clock nor a file is touched here except through [`Io`] and the ledger's tick.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bumpalo::Bump;
+use corelane_engine::batch::Chunk;
+use corelane_engine::operator::{Context, Outlets, TIME_MIN, Time};
+use corelane_engine::pipeline::Pipeline;
+use corelane_engine::plan::{NodeId, Operator, Plan};
+use corelane_engine::stage::{Ledger, Stage};
+use corelane_engine::{Error, Result};
+
+use crate::executor::{Io, Progress};
+use crate::lane::{Arrival, Inbox, Outbox};
+use crate::sink::ShardSink;
+use crate::source::{Pulled, Source};
+
+/// Chunks one stage handles in a step before the others get their turn.
+const CHUNKS_PER_STEP: usize = 16;
+
+/// One shard of a running job.
+pub struct Shard {
+    pipeline: Pipeline,
+    sources: Vec<Feed>,
+    receivers: Vec<Receiver>,
+    outs: Outs,
+    scratch: Bump,
+    /// Where this shard's time goes.
+    pub ledger: Ledger,
+    /// Longest time, in ticks, that rows stay in a partial batch or block.
+    delay: u64,
+    oldest_partial: Option<u64>,
+    stop: Arc<Stop>,
+    ended: bool,
+}
+
+/// A flag that all shards of a job read once a step.
+#[derive(Debug, Default)]
+pub struct Stop {
+    /// A signal or another shard's failure: stop without emitting what is open.
+    pub now: AtomicBool,
+}
+
+/// A source and where its rows enter the pipeline.
+struct Feed {
+    source: Source,
+    entry: NodeId,
+    feeds: Feeds,
+    told: Time,
+    finished: bool,
+}
+
+/// The receiving side of an exchange and where its rows enter the pipeline.
+struct Receiver {
+    inbox: Inbox,
+    entry: NodeId,
+    feeds: Feeds,
+    finished: bool,
+}
+
+/// Numbers of the exchanges and sinks that a stage feeds.
+#[derive(Clone, Debug, Default)]
+struct Feeds {
+    exchanges: Vec<usize>,
+    sinks: Vec<usize>,
+}
+
+/// Everything a shard is made of.
+pub struct Parts {
+    /// The plan all shards run.
+    pub plan: Arc<Plan>,
+    /// Its operators on this shard.
+    pub pipeline: Pipeline,
+    /// One source per scan, with the scan's node.
+    pub sources: Vec<(NodeId, Source)>,
+    /// Per exchange, by number.
+    pub outboxes: Vec<Outbox>,
+    /// Per exchange, by number.
+    pub inboxes: Vec<Inbox>,
+    /// Per sink, by number.
+    pub sinks: Vec<ShardSink>,
+    /// The books.
+    pub ledger: Ledger,
+    /// Longest time, in ticks, that rows stay in a partial batch or block.
+    pub delay: u64,
+    /// Shared by all shards.
+    pub stop: Arc<Stop>,
+}
+
+impl Shard {
+    /// Puts a shard together.
+    pub fn new(parts: Parts) -> Self {
+        let plan = &parts.plan;
+        let entry_of = |number: usize| {
+            let is_it = |node: &NodeId| matches!(&plan.nodes[*node].operator, Operator::Exchange(e) if e.number == number);
+            (0..plan.nodes.len()).find(is_it).expect("every exchange is a node of the plan")
+        };
+        let sources = parts.sources.into_iter().map(|(entry, source)| {
+            Feed { source, entry, feeds: Feeds::behind(plan, entry), told: TIME_MIN, finished: false }
+        });
+        let receivers = parts.inboxes.into_iter().enumerate().map(|(number, inbox)| {
+            let entry = entry_of(number);
+            Receiver { inbox, entry, feeds: Feeds::behind(plan, entry), finished: false }
+        });
+        Shard {
+            sources: sources.collect(),
+            receivers: receivers.collect(),
+            pipeline: parts.pipeline,
+            outs: Outs { outboxes: parts.outboxes, sinks: parts.sinks },
+            scratch: Bump::new(),
+            ledger: parts.ledger,
+            delay: parts.delay,
+            oldest_partial: None,
+            stop: parts.stop,
+            ended: false,
+        }
+    }
+
+    /// Does what can be done now.
+    pub fn step(&mut self, io: &mut dyn Io) -> Result<Progress> {
+        if self.ended {
+            return Ok(Progress::Done);
+        }
+        if self.stop.now.load(Ordering::Relaxed) {
+            return self.abandon();
+        }
+        let mut busy = self.outs.push_waiting()?;
+        let mut wait = Stage::WaitPeer;
+        for receiver in (0..self.receivers.len()).rev() {
+            busy |= self.receive(receiver, &mut wait)?;
+        }
+        for source in 0..self.sources.len() {
+            busy |= self.feed(source, io, &mut wait)?;
+        }
+        let now = self.ledger.now();
+        if !busy || self.oldest_partial.is_some_and(|since| now.saturating_sub(since) >= self.delay) {
+            busy |= self.outs.flush(&self.ledger)?;
+            self.oldest_partial = None;
+        } else if self.oldest_partial.is_none() && self.outs.has_partial() {
+            self.oldest_partial = Some(now);
+        }
+        if busy {
+            return Ok(Progress::Busy);
+        }
+        if self.is_finished() {
+            self.outs.close()?;
+            self.ended = true;
+            return Ok(Progress::Done);
+        }
+        Ok(Progress::Idle { wait, deadline: self.sources.iter().filter_map(|feed| feed.source.due()).min() })
+    }
+
+    /// The sources, for the statistics.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.sources.iter().map(|feed| &feed.source)
+    }
+
+    /// The sinks, for the statistics.
+    pub fn sinks_mut(&mut self) -> &mut [ShardSink] {
+        &mut self.outs.sinks
+    }
+
+    /// The outboxes, for the statistics.
+    pub fn outboxes(&self) -> &[Outbox] {
+        &self.outs.outboxes
+    }
+
+    /// Bytes of state by node of the plan.
+    pub fn state_bytes(&self) -> impl Iterator<Item = (NodeId, usize)> + '_ {
+        self.pipeline.state_bytes()
+    }
+
+    fn is_finished(&self) -> bool {
+        self.sources.iter().all(|feed| feed.finished)
+            && self.receivers.iter().all(|receiver| receiver.finished)
+            && !self.outs.has_waiting()
+    }
+
+    /// A stop that emits nothing more: what was formatted is written, the rest is left.
+    fn abandon(&mut self) -> Result<Progress> {
+        self.outs.close()?;
+        self.ended = true;
+        Ok(Progress::Done)
+    }
+
+    /// Takes rows from an exchange; returns whether anything was done.
+    fn receive(&mut self, receiver: usize, wait: &mut Stage) -> Result<bool> {
+        let Receiver { inbox, entry, feeds, finished } = &mut self.receivers[receiver];
+        let mut busy = false;
+        for _ in 0..CHUNKS_PER_STEP {
+            if *finished && !self.pipeline.pending(*entry) {
+                break;
+            }
+            if !self.outs.ready(feeds, wait) {
+                break;
+            }
+            self.scratch.reset();
+            let context = Context { scratch: &self.scratch, ledger: &self.ledger };
+            if self.pipeline.pending(*entry) {
+                self.pipeline.drain(*entry, &context, &mut self.outs)?;
+                busy = true;
+                continue;
+            }
+            let before = self.ledger.enter(Stage::ExchangeIn);
+            let arrival = inbox.pop();
+            self.ledger.enter(before);
+            match arrival {
+                None => break,
+                Some(Arrival::Batch { from, batch }) => {
+                    let pushed = self.pipeline.push(*entry, &batch.chunk(&self.scratch), &context, &mut self.outs);
+                    inbox.give_back(from, batch);
+                    pushed?;
+                }
+                Some(Arrival::Merged) => {
+                    let chunk = inbox.merged_chunk(&self.scratch);
+                    self.pipeline.push(*entry, &chunk, &context, &mut self.outs)?;
+                }
+                Some(Arrival::Watermark(time)) => self.pipeline.watermark(*entry, time, &context, &mut self.outs)?,
+                Some(Arrival::Finished) => {
+                    *finished = true;
+                    self.pipeline.finish(*entry, &context, &mut self.outs)?;
+                }
+            }
+            busy = true;
+        }
+        Ok(busy)
+    }
+
+    /// Reads rows; returns whether anything was done.
+    fn feed(&mut self, feed: usize, io: &mut dyn Io, wait: &mut Stage) -> Result<bool> {
+        let Feed { source, entry, feeds, told, finished } = &mut self.sources[feed];
+        let mut busy = false;
+        for _ in 0..CHUNKS_PER_STEP {
+            if *finished && !self.pipeline.pending(*entry) {
+                break;
+            }
+            if !self.outs.ready(feeds, wait) {
+                break;
+            }
+            self.scratch.reset();
+            let context = Context { scratch: &self.scratch, ledger: &self.ledger };
+            if self.pipeline.pending(*entry) {
+                self.pipeline.drain(*entry, &context, &mut self.outs)?;
+                busy = true;
+                continue;
+            }
+            let watermark = source.watermark();
+            if watermark > *told && !source.is_finished() {
+                *told = watermark;
+                self.pipeline.watermark(*entry, watermark, &context, &mut self.outs)?;
+                busy = true;
+                continue;
+            }
+            if source.is_finished() || self.outs.satisfied() {
+                *finished = true;
+                self.pipeline.finish(*entry, &context, &mut self.outs)?;
+                busy = true;
+                continue;
+            }
+            match source.pull(io, &context)? {
+                Pulled::Rows(chunk) => self.pipeline.push(*entry, &chunk, &context, &mut self.outs)?,
+                Pulled::Nothing => {}
+                Pulled::Waiting => {
+                    *wait = Stage::WaitInput;
+                    break;
+                }
+            }
+            busy = true;
+        }
+        Ok(busy)
+    }
+}
+
+impl Feeds {
+    /// The exchanges and sinks that rows from `entry` can reach without crossing an exchange.
+    fn behind(plan: &Plan, entry: NodeId) -> Feeds {
+        let mut feeds = Feeds::default();
+        let mut inside = vec![false; plan.nodes.len()];
+        inside[entry] = true;
+        for node in entry + 1..plan.nodes.len() {
+            let open = |input: &NodeId| {
+                inside[*input] && (*input == entry || !matches!(plan.nodes[*input].operator, Operator::Exchange(_)))
+            };
+            inside[node] = plan.nodes[node].inputs.iter().any(open);
+            match &plan.nodes[node].operator {
+                Operator::Exchange(exchange) if inside[node] => feeds.exchanges.push(exchange.number),
+                Operator::Sink(sink) if inside[node] => feeds.sinks.push(sink.number),
+                _ => {}
+            }
+        }
+        feeds
+    }
+}
+
+/// What leaves the pipeline on this shard.
+struct Outs {
+    outboxes: Vec<Outbox>,
+    sinks: Vec<ShardSink>,
+}
+
+impl Outs {
+    /// Whether no sink wants more rows from this shard: its LIMIT is reached.
+    fn satisfied(&self) -> bool {
+        self.sinks.iter().all(|sink| sink.satisfied)
+    }
+
+    /// Whether everything a stage feeds has room for a chunk; else says what it waits for.
+    fn ready(&mut self, feeds: &Feeds, wait: &mut Stage) -> bool {
+        for &sink in &feeds.sinks {
+            if !self.sinks[sink].ready() {
+                *wait = Stage::WaitDisk;
+                return false;
+            }
+        }
+        for &exchange in &feeds.exchanges {
+            if !self.outboxes[exchange].ready() {
+                *wait = Stage::WaitCredit;
+                return false;
+            }
+        }
+        true
+    }
+
+    fn push_waiting(&mut self) -> Result<bool> {
+        let mut moved = false;
+        for sink in &mut self.sinks {
+            moved |= sink.push_waiting()?;
+        }
+        for outbox in &mut self.outboxes {
+            moved |= outbox.has_waiting() && outbox.push_waiting();
+        }
+        Ok(moved)
+    }
+
+    fn has_waiting(&self) -> bool {
+        self.sinks.iter().any(ShardSink::has_waiting) || self.outboxes.iter().any(Outbox::has_waiting)
+    }
+
+    fn has_partial(&self) -> bool {
+        self.sinks.iter().any(ShardSink::has_partial) || self.outboxes.iter().any(Outbox::has_partial)
+    }
+
+    fn flush(&mut self, ledger: &Ledger) -> Result<bool> {
+        let mut flushed = false;
+        let before = ledger.enter(Stage::ExchangeOut);
+        for outbox in self.outboxes.iter_mut().filter(|outbox| outbox.has_partial()) {
+            outbox.flush();
+            flushed = true;
+        }
+        ledger.enter(Stage::Write);
+        for sink in self.sinks.iter_mut().filter(|sink| sink.has_partial()) {
+            sink.flush()?;
+            flushed = true;
+        }
+        ledger.enter(before);
+        Ok(flushed)
+    }
+
+    fn close(&mut self) -> Result<()> {
+        self.sinks.iter_mut().try_for_each(ShardSink::close)
+    }
+}
+
+impl Outlets for Outs {
+    fn exchange(&mut self, exchange: usize, chunk: &Chunk<'_>, hashes: &[u64], _: &Context<'_>) -> Result<(), Error> {
+        self.outboxes[exchange].scatter(chunk, hashes);
+        Ok(())
+    }
+
+    fn exchange_watermark(&mut self, exchange: usize, watermark: Time, _: &Context<'_>) -> Result<(), Error> {
+        self.outboxes[exchange].watermark(watermark);
+        Ok(())
+    }
+
+    fn exchange_finish(&mut self, exchange: usize, _: &Context<'_>) -> Result<(), Error> {
+        self.outboxes[exchange].finish();
+        Ok(())
+    }
+
+    fn sink(&mut self, sink: usize, chunk: &Chunk<'_>, context: &Context<'_>) -> Result<(), Error> {
+        self.sinks[sink].rows(chunk, context)
+    }
+
+    fn sink_watermark(&mut self, sink: usize, watermark: Time, _: &Context<'_>) -> Result<(), Error> {
+        self.sinks[sink].watermark(watermark);
+        Ok(())
+    }
+
+    fn sink_finish(&mut self, sink: usize, _: &Context<'_>) -> Result<(), Error> {
+        self.sinks[sink].finish()
+    }
+
+    fn satisfied(&mut self, sink: usize) {
+        self.sinks[sink].satisfied = true;
+    }
+}

@@ -1,0 +1,267 @@
+//! One scan on one shard: the splits dealt to it, which of them is read next, and how.
+//!
+//! Blocks come from the page cache by a read that never blocks; one that would have to wait for the
+//! disk is handed to the executor, and meanwhile the other splits go on where the order of reading
+//! allows it. The order in which rows are read is a function of the input alone: by position, or
+//! always on from the split whose watermark is furthest behind.
+
+use std::sync::Arc;
+
+use corelane_engine::batch::Chunk;
+use corelane_engine::operator::{Context, TIME_MIN, Time};
+use corelane_engine::plan::ReadOrder;
+use corelane_engine::scan::{Scanner, SplitTime};
+use corelane_engine::stage::Stage;
+use corelane_engine::{Code, Error, Result};
+use corelane_io::bad::BadRow;
+use corelane_io::options::OnError;
+use corelane_io::reader::{Counts, SplitReader, Step};
+
+use crate::executor::{Io, ReadRequest};
+use crate::pace::Pace;
+use crate::sys;
+
+/// Bad rows of a source that are kept with their reasons; the others are only counted.
+const BAD_ROWS_KEPT: usize = 5;
+
+/// The splits of one scan on one shard.
+pub struct Source {
+    /// Name of the table.
+    pub table: String,
+    scanner: Scanner,
+    input: Arc<corelane_io::source::Source>,
+    splits: Vec<OpenSplit>,
+    /// The split being read, while it may be read on.
+    current: Option<usize>,
+    on_error: OnError,
+    max_bad: Option<u64>,
+    pace: Option<Pace>,
+    next_ordinal: u64,
+    shard: usize,
+    /// What became of the rows.
+    pub counts: Counts,
+    /// Bytes read.
+    pub bytes: u64,
+    /// The first bad rows, as errors with their place.
+    pub first_bad: Vec<Error>,
+    /// The first late row: where it stood, and what was late about it.
+    pub first_late: Option<String>,
+}
+
+struct OpenSplit {
+    /// Position in the input's list of splits.
+    number: usize,
+    time: SplitTime,
+    reader: Option<SplitReader>,
+    /// A read the executor has not completed.
+    reading: bool,
+    ended: bool,
+}
+
+/// What one pull has brought.
+pub enum Pulled<'a> {
+    /// Rows that go on.
+    Rows(Chunk<'a>),
+    /// Work was done, but no row came of it.
+    Nothing,
+    /// Nothing can be read now.
+    Waiting,
+}
+
+/// How a source is set up.
+pub struct SourceOptions {
+    /// What a bad row does.
+    pub on_error: OnError,
+    /// More bad rows than this stop the run.
+    pub max_bad: Option<u64>,
+    /// The schedule, under `--rate`.
+    pub pace: Option<Pace>,
+    /// Which shard this is.
+    pub shard: usize,
+}
+
+impl Source {
+    /// A source that reads the splits `mine` of `input` for `scanner`'s scan. `times` are the times
+    /// at the first row of every split of the input.
+    pub fn new(
+        input: Arc<corelane_io::source::Source>,
+        mine: &[usize],
+        times: &[SplitTime],
+        scanner: Scanner,
+        options: SourceOptions,
+    ) -> Self {
+        let split = |&number: &usize| OpenSplit { number, time: times[number], reader: None, reading: false, ended: false };
+        Source {
+            table: scanner.scan().table.clone(),
+            splits: mine.iter().map(split).collect(),
+            scanner,
+            input,
+            current: None,
+            on_error: options.on_error,
+            max_bad: options.max_bad,
+            pace: options.pace,
+            next_ordinal: 0,
+            shard: options.shard,
+            counts: Counts::default(),
+            bytes: 0,
+            first_bad: Vec::new(),
+            first_late: None,
+        }
+    }
+
+    /// Every later row has a greater event time: the least watermark of the unfinished splits,
+    /// unstarted ones included.
+    pub fn watermark(&self) -> Time {
+        let Some(event_time) = &self.scanner.scan().event_time else { return TIME_MIN };
+        let unfinished = self.splits.iter().filter(|split| !split.ended);
+        unfinished.map(|split| split.time.watermark(event_time.delay_us)).min().unwrap_or(TIME_MIN)
+    }
+
+    /// Whether every split has ended.
+    pub fn is_finished(&self) -> bool {
+        self.splits.iter().all(|split| split.ended)
+    }
+
+    /// When the next row is due, in ticks, if the source waits for its schedule.
+    pub fn due(&self) -> Option<u64> {
+        if self.is_finished() { None } else { self.pace.map(|pace| pace.due(self.next_ordinal)) }
+    }
+
+    /// The schedule, under `--rate`.
+    pub fn pace(&self) -> Option<Pace> {
+        self.pace
+    }
+
+    /// Bytes of memory held by readers.
+    pub fn memory(&self) -> usize {
+        self.splits.iter().filter_map(|split| Some(split.reader.as_ref()?.bytes())).sum()
+    }
+
+    /// Takes the next rows.
+    pub fn pull<'a>(&'a mut self, io: &mut dyn Io, context: &Context<'a>) -> Result<Pulled<'a>> {
+        let most = match self.pace {
+            None => u64::MAX,
+            Some(pace) => match pace.allowed(context.ledger.now()).saturating_sub(self.next_ordinal) {
+                0 => return Ok(Pulled::Waiting),
+                most => most,
+            },
+        };
+        self.take_completions(io)?;
+        let Some(chosen) = self.choose() else { return Ok(Pulled::Waiting) };
+        let split = &mut self.splits[chosen];
+        if split.reading {
+            return Ok(Pulled::Waiting);
+        }
+        let reader = match &mut split.reader {
+            Some(reader) => reader,
+            empty => empty.insert(self.input.reader(split.number, self.scanner.scan())?),
+        };
+        reader.limit_rows(usize::try_from(most).unwrap_or(usize::MAX));
+        match reader.next(&self.scanner, &mut split.time, context)? {
+            Step::End => {
+                split.ended = true;
+                split.reader = None;
+                Ok(Pulled::Nothing)
+            }
+            Step::NeedBytes => {
+                let before = context.ledger.enter(Stage::Read);
+                let read = read_block(reader, chosen, io, context.ledger.now());
+                context.ledger.enter(before);
+                match read? {
+                    Some(count) => self.bytes += count as u64,
+                    None => split.reading = true,
+                }
+                Ok(Pulled::Nothing)
+            }
+            Step::Rows(scanned) => {
+                scanned.check(self.on_error)?;
+                self.counts += scanned.counts;
+                keep_first(&mut self.first_bad, scanned.bad);
+                if let (None, Some(late)) = (&self.first_late, scanned.late.first()) {
+                    self.first_late = Some(late.to_string());
+                }
+                if self.max_bad.is_some_and(|most| self.counts.bad > most) {
+                    return Err(too_many_bad(self.counts.bad, self.first_bad.first()));
+                }
+                let mut chunk = scanned.chunk;
+                let first = self.next_ordinal;
+                self.next_ordinal += scanned.counts.read;
+                if self.scanner.scan().needs.ordinals {
+                    let ordinal = |row: usize| (first + row as u64) << 12 | self.shard as u64;
+                    chunk.ordinals = Some(match scanned.selected {
+                        Some(rows) => context.scratch.alloc_slice_fill_iter(rows.iter().map(|&row| ordinal(usize::from(row)))),
+                        None => context.scratch.alloc_slice_fill_iter((0..chunk.rows).map(ordinal)),
+                    });
+                }
+                Ok(if chunk.rows == 0 { Pulled::Nothing } else { Pulled::Rows(chunk) })
+            }
+        }
+    }
+
+    /// The split to read on from.
+    fn choose(&mut self) -> Option<usize> {
+        match self.scanner.scan().read_order {
+            // Splits were dealt in order of position.
+            ReadOrder::Position => self.splits.iter().position(|split| !split.ended),
+            ReadOrder::EventTime => {
+                let open = self.splits.iter().enumerate().filter(|(_, split)| !split.ended);
+                open.min_by_key(|(place, split)| (split.time.highest, *place)).map(|(place, _)| place)
+            }
+        }
+    }
+
+    fn take_completions(&mut self, io: &mut dyn Io) -> Result<()> {
+        while let Some(completion) = io.completed() {
+            let split = &mut self.splits[completion.token as usize];
+            split.reading = false;
+            let Some(reader) = &mut split.reader else { continue };
+            let name = reader.file().name().to_owned();
+            let bytes = completion.result.map_err(|cause| {
+                Error::new(Code::Io, format!("cannot read `{name}` at byte {}: {cause}", completion.offset))
+            })?;
+            if let Some(want) = reader.want()? {
+                let count = bytes.len().min(want.into.len());
+                want.into[..count].copy_from_slice(&bytes[..count]);
+                reader.filled(count, sys::tick())?;
+                self.bytes += count as u64;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads the next block of a split: now, if the page cache has it, or by the executor, `None`.
+fn read_block(reader: &mut SplitReader, token: usize, io: &mut dyn Io, now: u64) -> Result<Option<usize>> {
+    let file = Arc::clone(reader.file());
+    let Some(want) = reader.want()? else { return Ok(Some(0)) };
+    let (offset, len) = (want.offset, want.into.len());
+    let read = match file.raw_fd() {
+        Some(descriptor) => sys::read_cached(descriptor, want.into, offset),
+        // A file in memory, or a pipe, which has to be waited for.
+        None => file.read_at(want.into, offset).map(Some),
+    };
+    match read {
+        Ok(Some(count)) => {
+            reader.filled(count, now)?;
+            Ok(Some(count))
+        }
+        Ok(None) => {
+            io.submit(ReadRequest { token: token as u64, file, offset, len });
+            Ok(None)
+        }
+        Err(cause) => Err(corelane_io::fs::read_failed(file.name(), offset, &cause)),
+    }
+}
+
+fn keep_first(kept: &mut Vec<Error>, bad: &[BadRow<'_>]) {
+    let room = BAD_ROWS_KEPT.saturating_sub(kept.len());
+    kept.extend(bad.iter().take(room).map(BadRow::to_error));
+}
+
+fn too_many_bad(count: u64, first: Option<&Error>) -> Error {
+    let error = Error::new(Code::Limit, format!("{count} bad rows, more than --max-errors allows"));
+    match first {
+        Some(first) => error.note(format!("the first: {first}")),
+        None => error,
+    }
+}
