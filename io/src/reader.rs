@@ -198,7 +198,8 @@ impl SplitReader {
         }
         self.compact()?;
         let left = self.layout.split.end.map_or(u64::MAX, |end| end - self.offset);
-        let count = left.min(self.layout.block as u64) as usize;
+        let rest = self.end - MARGIN;
+        let count = left.min(self.layout.block.max(rest) as u64) as usize;
         let into = &mut self.buffer[self.end..self.end + count];
         Ok(Some(Want { offset: self.offset, into }))
     }
@@ -386,8 +387,12 @@ impl SplitReader {
         if found.regular {
             faults.clear();
         }
-        let origin =
-            Origin { file: &*layout.file, base: *offset - *end as u64, block: buffer, lines_gone: *lines_gone };
+        let origin = Origin {
+            file: &*layout.file,
+            base: offset.wrapping_sub(*end as u64),
+            block: buffer,
+            lines_gone: *lines_gone,
+        };
         let pass = Pass {
             layout,
             stretch: stretch(layout, buffer, index, &found),

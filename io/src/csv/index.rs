@@ -9,6 +9,7 @@
 //! quote in them are settled quote by quote in [`Quotes::inside`], the same for every kernel.
 
 use super::Dialect;
+use super::simd::Choice;
 
 /// Bytes that must be readable behind the end of what is indexed.
 pub(crate) const PADDING: usize = 64;
@@ -131,7 +132,7 @@ impl Index {
     /// Looks on until `to`, or until there are `most` entries or a few more.
     pub(crate) fn extend(&mut self, kernel: Kernel, bytes: &[u8], to: usize, most: usize, dialect: &Dialect) {
         assert!(to + PADDING <= bytes.len() && self.at <= to);
-        // A kernel may write one word's entries and a vector's slack beyond the limit.
+        // `most` counts from entry 1; a kernel may write one word's entries and a vector's slack beyond the limit.
         let room = most + 1 + 64 + 16;
         if self.entries.len() < room {
             self.entries.resize(room, 0);
@@ -156,17 +157,21 @@ impl Index {
     }
 }
 
-/// One way to find positions; all give the same ones.
+/// One way to find positions; all give the same ones. Made by [`Kernel::detect`] and its like, so
+/// the machine can run it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kernel {
-    /// Plain code, for any machine.
-    Scalar,
-}
+pub struct Kernel(pub(super) Choice);
 
 impl Kernel {
     fn run(self, index: &mut Index, bytes: &[u8], to: usize, most: usize, dialect: &Dialect) {
-        match self {
-            Kernel::Scalar => scalar(index, bytes, to, most, dialect),
+        match self.0 {
+            Choice::Scalar => scalar(index, bytes, to, most, dialect),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `Kernel::supported` made it, having asked the CPU; `extend` has checked the padding.
+            Choice::Avx2 => unsafe { super::simd::avx2(index, bytes, to, most, dialect) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Choice::Avx512 => unsafe { super::simd::avx512(index, bytes, to, most, dialect) },
         }
     }
 }
