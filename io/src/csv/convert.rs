@@ -9,6 +9,7 @@ use corelane_engine::batch::{Data, INLINE_MAX, Text, Vector};
 use corelane_engine::types::{DataType, Physical};
 
 use super::index::Index;
+use super::swar;
 use super::value::{self, Reason};
 use super::{Dialect, Kernel};
 
@@ -104,6 +105,33 @@ impl<'a> Stretch<'a, '_> {
         (start, end)
     }
 
+    /// The same for rows of a whole index.
+    #[inline(always)]
+    fn span_fast(&self, entry: usize, field: usize) -> (usize, usize) {
+        debug_assert!(field < self.fields && entry + self.fields < self.entries.len());
+        // SAFETY: rows name entries of the index that have a row's `fields` entries behind them, as
+        // `column` has asserted, and `field` is one of these.
+        let (before, end) = unsafe {
+            (
+                *self.entries.get_unchecked(entry + field) as usize,
+                *self.entries.get_unchecked(entry + field + 1) as usize,
+            )
+        };
+        let start = before + 1;
+        // SAFETY: an entry is a place in `bytes`, with `MARGIN` bytes on its both sides.
+        let carriage = field + 1 == self.fields && unsafe { *self.bytes.get_unchecked(end - 1) } == b'\r';
+        if carriage && end > start { (start, end - 1) } else { (start, end) }
+    }
+
+    /// The eight bytes from `at`, which is within a field or up to 16 bytes before it.
+    #[inline(always)]
+    fn load(&self, at: usize) -> u64 {
+        debug_assert!(at + 8 <= self.bytes.len());
+        // SAFETY: `MARGIN` bytes on both sides of every field are within `bytes`.
+        let bytes = unsafe { self.bytes.as_ptr().add(at).cast::<[u8; 8]>().read_unaligned() };
+        u64::from_le_bytes(bytes)
+    }
+
     /// The field's text, without its quotes.
     fn field(&self, entry: usize, field: usize, scratch: &'a Bump) -> Result<Field<'a>, Reason> {
         let (start, end) = self.span(entry, field);
@@ -156,6 +184,12 @@ pub(crate) fn column<'a>(
     faults: &mut Vec<Fault>,
 ) -> Vector<'a> {
     let Some(field) = field else { return all_null(rows.len(), data_type, scratch) };
+    // What the unchecked loads below rely on: entries rise, so the last row speaks for all.
+    if let Some(last) = rows.len().checked_sub(1) {
+        let end = stretch.entries[rows.entry(last) + stretch.fields] as usize;
+        let first = stretch.entries[rows.entry(0)] as usize + 1;
+        assert!(field < stretch.fields && first >= MARGIN && end + MARGIN <= stretch.bytes.len());
+    }
     let mut out = Out { column, nulls: None, rows: rows.len(), scratch, faults };
     let data = match data_type {
         DataType::Text if stretch.careful || stretch.check_utf8 => {
@@ -262,18 +296,18 @@ fn careful<'a, T: Copy + Default>(
 
 /// Text without quotes.
 fn texts<'a>(stretch: &Stretch<'a, '_>, rows: &impl Rows, field: usize, out: &mut Out<'a, '_>) -> &'a [Text<'a>] {
-    let bytes = stretch.bytes;
     let values = out.scratch.alloc_slice_fill_copy(rows.len(), Text::EMPTY);
     for (row, value) in values.iter_mut().enumerate() {
-        let (start, end) = stretch.span(rows.entry(row), field);
+        let (start, end) = stretch.span_fast(rows.entry(row), field);
         let len = end - start;
-        if len == 0 {
-            out.null(row);
-        } else if len <= INLINE_MAX {
-            let padded = bytes[start..start + 16].try_into().expect("16 bytes");
-            *value = Text::from_padded(padded, len);
+        if len <= INLINE_MAX {
+            let padded = u128::from(stretch.load(start)) | u128::from(stretch.load(start + 8)) << 64;
+            *value = Text::from_padded(padded.to_le_bytes(), len);
+            if len == 0 {
+                out.null(row);
+            }
         } else {
-            *value = Text::new(&bytes[start..end]);
+            *value = Text::new(&stretch.bytes[start..end]);
         }
     }
     values
@@ -292,15 +326,25 @@ fn fixed<'a>(
 ) -> &'a [i64] {
     let values = out.scratch.alloc_slice_fill_copy(rows.len(), 0i64);
     for (row, value) in values.iter_mut().enumerate() {
-        let (start, end) = stretch.span(rows.entry(row), field);
-        let text = &stretch.bytes[start..end];
-        match convert(text) {
-            _ if text.is_empty() => out.null(row),
+        let (start, end) = stretch.span_fast(rows.entry(row), field);
+        let len = end - start;
+        let short = swar::short(stretch.load(end - 8), len, scale).filter(|short| short.abs() < limit);
+        if let Some(short) = short {
+            *value = short;
+            continue;
+        }
+        if let Some(long) = swar::long(stretch.load(end - 16), stretch.load(end - 8), len, scale)
+            && long.abs() < limit
+        {
+            *value = long;
+            continue;
+        }
+        match convert(&stretch.bytes[start..end]) {
+            _ if len == 0 => out.null(row),
             Ok(converted) => *value = converted,
             Err(reason) => out.fault(row, reason),
         }
     }
-    let _ = (scale, limit);
     values
 }
 

@@ -8,6 +8,7 @@
 pub(crate) mod convert;
 pub(crate) mod index;
 mod simd;
+mod swar;
 pub(crate) mod value;
 
 pub use index::Kernel;
