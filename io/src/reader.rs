@@ -25,7 +25,8 @@ use crate::bad::{BadRow, LateRow, Origin};
 use crate::csv::convert::{self, Every, Fault, Listed, MARGIN, Rows, Stretch};
 use crate::csv::index::Index;
 use crate::csv::{Dialect, Kernel, Reason};
-use crate::fs::{File, read_failed};
+use crate::fs::{File, read_failed, read_full};
+use crate::options::OnError;
 use crate::split::Split;
 
 /// Bytes read at a time unless said otherwise.
@@ -126,6 +127,16 @@ pub struct Counts {
     pub delivered: u64,
 }
 
+impl Scanned<'_> {
+    /// The error of the first bad row, where bad rows are errors.
+    pub fn check(&self, on_error: OnError) -> Result<()> {
+        match (on_error, self.bad.first()) {
+            (OnError::Fail, Some(bad)) => Err(bad.to_error()),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl std::ops::AddAssign for Counts {
     fn add_assign(&mut self, other: Counts) {
         self.read += other.read;
@@ -149,25 +160,32 @@ struct Found {
 }
 
 impl SplitReader {
-    pub(crate) fn new(layout: Layout) -> Self {
+    pub(crate) fn new(layout: Layout) -> Result<Self> {
         let empty = layout.split.end == Some(layout.split.start);
         let buffer = vec![0; MARGIN + CARRY_BYTES + layout.block + 1 + MARGIN];
         let mut index = Index::default();
         index.restart(MARGIN);
-        SplitReader {
+        let mut lines_gone = 0;
+        if layout.file.len().is_none() {
+            // The header, which stands in the part of the stream that can be read again.
+            let mut header = vec![0; layout.split.start as usize];
+            read_full(&*layout.file, &mut header, 0)?;
+            lines_gone = count_lines(&header);
+        }
+        Ok(SplitReader {
             buffer,
             index,
             end: MARGIN,
             offset: layout.split.start,
             ended: empty,
             hungry: !empty,
-            lines_gone: 0,
+            lines_gone,
             stamp: 0,
             batch_rows: (ENTRIES_MOST / layout.fields.max(1)).clamp(1, BATCH_ROWS),
             rows: Vec::new(),
             faults: Vec::new(),
             layout,
-        }
+        })
     }
 
     /// The split it reads.
@@ -440,6 +458,7 @@ fn stretch<'a, 'i>(layout: &'i Layout, bytes: &'a [u8], index: &'i Index, found:
         careful: index.quoted || !layout.null.is_empty(),
         check_utf8,
         fields: layout.fields,
+        kernel: layout.kernel,
     }
 }
 

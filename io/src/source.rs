@@ -20,6 +20,8 @@ use crate::split::{self, PIECE_BYTES, Split};
 
 /// Bytes at the start of a file that its delimiter, header and schema are found out from.
 pub const HEAD_BYTES: usize = 256 << 10;
+/// Bytes read at a time for the first row of a split.
+const PEEK_BYTES: usize = 16 << 10;
 /// Rows of a head, at most.
 pub const HEAD_ROWS: usize = 1000;
 /// Columns of a file, at most.
@@ -94,6 +96,11 @@ impl Source {
         self
     }
 
+    /// The options it was opened with.
+    pub fn options(&self) -> &ReadOptions {
+        &self.options
+    }
+
     /// Which splits each of `shards` reads, as positions in [`Source::splits`].
     pub fn deal(&self, shards: usize) -> Vec<Vec<usize>> {
         split::deal(&self.splits, self.files.len(), shards)
@@ -101,9 +108,13 @@ impl Source {
 
     /// A reader of one split for `scan`.
     pub fn reader(&self, split: usize, scan: &Scan) -> Result<SplitReader> {
+        self.reader_in_blocks(split, scan, self.block)
+    }
+
+    fn reader_in_blocks(&self, split: usize, scan: &Scan, block: usize) -> Result<SplitReader> {
         let split = self.splits[split];
         let file = &self.files[split.file];
-        Ok(SplitReader::new(Layout {
+        SplitReader::new(Layout {
             file: file.file.clone(),
             split,
             dialect: file.dialect,
@@ -113,8 +124,8 @@ impl Source {
             columns: scan.columns.clone(),
             bound: self.bind(file, scan)?,
             line_limit: self.options.line_limit,
-            block: self.block,
-        }))
+            block,
+        })
     }
 
     /// Where each column of `scan` stands in `file`.
@@ -153,7 +164,7 @@ impl Source {
         if scanner.scan().event_time.is_none() {
             return Ok(time);
         }
-        let mut reader = self.reader(split, scanner.scan())?;
+        let mut reader = self.reader_in_blocks(split, scanner.scan(), self.block.min(PEEK_BYTES))?;
         let ledger = Ledger::idle();
         let mut scratch = Bump::new();
         loop {

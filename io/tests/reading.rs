@@ -7,7 +7,7 @@ use corelane_engine::scan::{Scanner, SplitTime};
 use corelane_engine::stage::Ledger;
 use corelane_engine::types::DataType;
 use corelane_io::csv::Kernel;
-use corelane_io::fs::MemoryDisk;
+use corelane_io::fs::{Disk, File, MemoryDisk, Stream};
 use corelane_io::options::ReadOptions;
 use corelane_io::reader::Counts;
 use corelane_io::source::Source;
@@ -167,6 +167,27 @@ fn what_cannot_be_read_on_is_an_error() {
     let source = open(long.as_bytes(), &[], 64, 1 << 30, scalar());
     let read = try_read(&source, &scanner(&[("b", TEXT)], 0)).unwrap();
     assert_eq!(read.rows[0][0].as_ref().unwrap().len(), 300_000);
+}
+
+#[test]
+fn a_stream_is_read_once_and_knows_its_lines() {
+    #[derive(Debug)]
+    struct Pipes;
+    impl Disk for Pipes {
+        fn open(&self, path: &str) -> corelane_engine::Result<std::sync::Arc<dyn File>> {
+            let text = format!("a,b\n{}x,2\n3,4", "1,2\n".repeat(700_000));
+            Ok(std::sync::Arc::new(Stream::new(path, std::io::Cursor::new(text))))
+        }
+        fn list(&self, pattern: &str) -> corelane_engine::Result<Vec<String>> {
+            Ok(vec![pattern.to_owned()])
+        }
+    }
+    let source = Source::open(&Pipes, &["pipe".to_owned()], &ReadOptions::default(), &[]).unwrap();
+    let scanner = scanner(&[("a", DataType::Int)], 0);
+    assert_eq!(source.splits[0].end, None);
+    let read = try_read(&source, &scanner).unwrap();
+    assert_eq!((read.counts.delivered, read.offsets.last()), (700_001, Some(&(4 + 4 * 700_000 + 4))));
+    assert_eq!(read.bad, ["pipe:700002: column `a` (INT): 'x' is not a whole number"]);
 }
 
 /// A piece cut at a quoted line end that the head did not warn of.

@@ -9,7 +9,7 @@ use corelane_engine::batch::{Data, INLINE_MAX, Text, Vector};
 use corelane_engine::types::{DataType, Physical};
 
 use super::index::Index;
-use super::swar;
+use super::swar::{self, GROUP, Group};
 use super::value::{self, Reason};
 use super::{Dialect, Kernel};
 
@@ -85,6 +85,8 @@ pub(crate) struct Stretch<'a, 'i> {
     pub check_utf8: bool,
     /// Fields of a row; the last one may end in a carriage return.
     pub fields: usize,
+    /// What the machine can do.
+    pub kernel: Kernel,
 }
 
 /// One field of a careful stretch.
@@ -325,27 +327,64 @@ fn fixed<'a>(
     convert: impl Fn(&[u8]) -> Result<i64, Reason>,
 ) -> &'a [i64] {
     let values = out.scratch.alloc_slice_fill_copy(rows.len(), 0i64);
-    for (row, value) in values.iter_mut().enumerate() {
-        let (start, end) = stretch.span_fast(rows.entry(row), field);
-        let len = end - start;
-        let short = swar::short(stretch.load(end - 8), len, scale).filter(|short| short.abs() < limit);
-        if let Some(short) = short {
-            *value = short;
-            continue;
+    if !stretch.kernel.has_vector_numbers() {
+        for (row, value) in values.iter_mut().enumerate() {
+            *value = number(stretch, rows.entry(row), field, scale, limit, row, out, &convert);
         }
-        if let Some(long) = swar::long(stretch.load(end - 16), stretch.load(end - 8), len, scale)
-            && long.abs() < limit
-        {
-            *value = long;
-            continue;
+        return values;
+    }
+    let mut group = Group::default();
+    for (number_of, values) in values.chunks_mut(GROUP).enumerate() {
+        let base = number_of * GROUP;
+        for lane in 0..values.len() {
+            let (start, end) = stretch.span_fast(rows.entry(base + lane), field);
+            group.high[lane] = stretch.load(end - 8);
+            group.low[lane] = stretch.load(end - 16);
+            group.len[lane] = (end - start) as u64;
         }
-        match convert(&stretch.bytes[start..end]) {
-            _ if len == 0 => out.null(row),
-            Ok(converted) => *value = converted,
-            Err(reason) => out.fault(row, reason),
+        group.len[values.len()..].fill(0);
+        let mut left = stretch.kernel.numbers(&group, scale as u32, limit as u64, values);
+        while left != 0 {
+            let lane = left.trailing_zeros() as usize;
+            left &= left - 1;
+            values[lane] = number(stretch, rows.entry(base + lane), field, scale, limit, base + lane, out, &convert);
         }
     }
     values
+}
+
+/// One number by words, else the careful way.
+#[expect(clippy::too_many_arguments, reason = "the state of a column's loop")]
+#[inline]
+fn number<'a>(
+    stretch: &Stretch<'a, '_>,
+    entry: usize,
+    field: usize,
+    scale: usize,
+    limit: i64,
+    row: usize,
+    out: &mut Out<'a, '_>,
+    convert: &impl Fn(&[u8]) -> Result<i64, Reason>,
+) -> i64 {
+    let (start, end) = stretch.span_fast(entry, field);
+    let len = end - start;
+    let high = stretch.load(end - 8);
+    if let Some(short) = swar::short(high, len, scale)
+        && short.abs() < limit
+    {
+        return short;
+    }
+    if let Some(long) = swar::long(stretch.load(end - 16), high, len, scale)
+        && long.abs() < limit
+    {
+        return long;
+    }
+    match convert(&stretch.bytes[start..end]) {
+        _ if len == 0 => out.null(row),
+        Ok(converted) => return converted,
+        Err(reason) => out.fault(row, reason),
+    }
+    0
 }
 
 /// Rows field by field, for heads of files.
@@ -372,7 +411,8 @@ impl Fields {
             }
             let fields = entry - begin;
             let entries = &index.entries;
-            let stretch = Stretch { bytes, entries, dialect, null: b"", careful: true, check_utf8: true, fields };
+            let stretch =
+                Stretch { bytes, entries, dialect, null: b"", careful: true, check_utf8: true, fields, kernel };
             let field = |field| match stretch.field(begin, field, &scratch) {
                 Ok(found) => (found.bytes.to_vec(), found.quoted),
                 Err(_) => {

@@ -88,6 +88,22 @@ pub(super) fn long(low: u64, high: u64, len: usize, scale: usize) -> Option<i64>
     Some(if negative { -value } else { value })
 }
 
+/// Rows whose numbers are spelled together.
+pub(super) const GROUP: usize = 64;
+
+/// The last 16 bytes of one field of each of [`GROUP`] rows, and how long the field is.
+pub(super) struct Group {
+    pub low: [u64; GROUP],
+    pub high: [u64; GROUP],
+    pub len: [u64; GROUP],
+}
+
+impl Default for Group {
+    fn default() -> Self {
+        Group { low: [0; GROUP], high: [0; GROUP], len: [0; GROUP] }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +123,41 @@ mod tests {
             let (short, long) = both(&text, scale);
             for fast in [short, long].into_iter().flatten() {
                 prop_assert_eq!(careful, Ok(i128::from(fast)), "{}", text);
+            }
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    proptest! {
+        #[test]
+        fn vectors_spell_what_words_do(
+            texts in prop::collection::vec("-?[0-9]{1,7}[.][0-9]{2}|-?[0-9]{0,17}|[-0-9.,+ e/:]{0,17}|\\PC{0,3}", 1..=GROUP),
+            scale in 0usize..8,
+            precision in 1u32..=18,
+        ) {
+            let kernel = *crate::csv::Kernel::supported().last().unwrap();
+            if !kernel.has_vector_numbers() {
+                return Ok(());
+            }
+            let limit = 10i64.pow(precision);
+            let mut group = Group::default();
+            let mut expected = Vec::new();
+            for (lane, text) in texts.iter().enumerate() {
+                let padded = [b"87.654-21,.123456789", text.as_bytes()].concat();
+                let load = |back: usize| u64::from_le_bytes(padded[padded.len() - back..][..8].try_into().unwrap());
+                (group.low[lane], group.high[lane], group.len[lane]) = (load(16), load(8), text.len() as u64);
+                let (short, long) = both(text, scale);
+                expected.push(short.or(long).filter(|value| value.abs() < limit));
+            }
+            let mut values = vec![0; texts.len()];
+            let left = kernel.numbers(&group, scale as u32, limit as u64, &mut values);
+            for (lane, text) in texts.iter().enumerate() {
+                // A vector may leave to words what it could have done, never the other way round.
+                if left >> lane & 1 == 0 {
+                    prop_assert_eq!(Some(values[lane]), expected[lane], "{}", text);
+                } else if scale <= 6 && text.len() <= 8 && texts[0].len() <= 8 {
+                    prop_assert_eq!(expected[lane], None, "{}", text);
+                }
             }
         }
     }
