@@ -57,7 +57,17 @@ impl<'a> Text<'a> {
     #[inline]
     pub fn from_padded(padded: [u8; 16], len: usize) -> Self {
         assert!(len <= INLINE_MAX);
-        let bits = u128::from_le_bytes(padded) & !(u128::MAX << (8 * len as u32));
+        // A table beats shifting 128 bits by a variable count.
+        const KEEP: [u128; INLINE_MAX + 1] = {
+            let mut keep = [0; INLINE_MAX + 1];
+            let mut len = 0;
+            while len <= INLINE_MAX {
+                keep[len] = (1 << (8 * len)) - 1;
+                len += 1;
+            }
+            keep
+        };
+        let bits = u128::from_le_bytes(padded) & KEEP[len];
         let head = (bits as u32).to_le_bytes();
         let inline = (bits >> 32) as u64;
         Text { len: len as u32, head, tail: Tail { inline }, borrow: PhantomData }
