@@ -28,6 +28,7 @@ pub mod error;
 pub mod expr;
 pub mod hash;
 pub mod operator;
+pub mod over;
 pub mod pipeline;
 pub mod plan;
 pub mod scan;

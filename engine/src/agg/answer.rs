@@ -102,19 +102,7 @@ impl Answer {
             out.f64s()[row] = sum as f64 / 10f64.powi(i32::from(self.argument_type.scale())) / count as f64;
             return Ok(());
         };
-        let power = 10i64.pow(u32::from(scale - self.argument_type.scale()));
-        // Nearly all sums are small, and an i64 division is many times as fast.
-        if let Some(scaled) = i64::try_from(sum).ok().and_then(|sum| sum.checked_mul(power)) {
-            let count = count as i64;
-            let (quotient, rest) = (scaled / count, scaled % count);
-            let up = i64::from(rest.unsigned_abs() >= (count as u64).div_ceil(2));
-            return self.put_exact(out, row, Some(i128::from(quotient + up * scaled.signum())));
-        }
-        let (count, power) = (i128::from(count), i128::from(power));
-        let rest = sum % count * power;
-        let up = i128::from((rest % count).unsigned_abs() >= count.unsigned_abs().div_ceil(2));
-        let mean = (sum / count).checked_mul(power).map(|whole| whole + rest / count + up * sum.signum());
-        self.put_exact(out, row, mean)
+        self.put_exact(out, row, decimal_mean(sum, count, scale - self.argument_type.scale()))
     }
 
     fn deviation(
@@ -213,4 +201,20 @@ fn multiply_add(total: &mut [u64; 4], words: &[u64], factor: u64, shift: usize) 
         *total = carry as u64;
         carry >>= 64;
     }
+}
+
+/// `sum / count`, half up, with `more` digits behind the point than `sum` has.
+pub(crate) fn decimal_mean(sum: i128, count: u64, more: u8) -> Option<i128> {
+    let power = 10i64.pow(u32::from(more));
+    // Nearly all sums are small, and an i64 division is many times as fast.
+    if let Some(scaled) = i64::try_from(sum).ok().and_then(|sum| sum.checked_mul(power)) {
+        let count = count as i64;
+        let (quotient, rest) = (scaled / count, scaled % count);
+        let up = i64::from(rest.unsigned_abs() >= (count as u64).div_ceil(2));
+        return Some(i128::from(quotient + up * scaled.signum()));
+    }
+    let (count, power) = (i128::from(count), i128::from(power));
+    let rest = sum % count * power;
+    let up = i128::from((rest % count).unsigned_abs() >= count.unsigned_abs().div_ceil(2));
+    (sum / count).checked_mul(power).map(|whole| whole + rest / count + up * sum.signum())
 }

@@ -94,11 +94,6 @@ impl KeyLayout {
         self.columns.len()
     }
 
-    /// Shape of key column `column`.
-    pub(crate) fn physical(&self, column: usize) -> Physical {
-        self.columns[column].0
-    }
-
     /// Sets `differ` of each row to zero when the group at the row's base has the row's key.
     pub(crate) fn compare_rows(&self, keys: &Keys<'_>, state: &[u64], bases: &[u32], bytes: &[u8], differ: &mut [u64]) {
         for ((differ, &base), tag) in differ.iter_mut().zip(bases).zip(keys.tags) {

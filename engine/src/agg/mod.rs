@@ -25,7 +25,7 @@ mod update;
 mod windows;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::error::Result;
 use crate::operator::Operator;
@@ -33,7 +33,10 @@ use crate::pipeline::Place;
 use crate::plan::{Aggregate, Phase};
 use crate::types::{Field, Schema};
 
-pub(crate) use key::order_bits;
+pub(crate) use answer::decimal_mean;
+pub(crate) use key::{KEY_COLUMNS_MAX, KeyLayout, Keys, from_order_bits, make_tags, order_bits};
+pub(crate) use shape::without_spans;
+pub(crate) use table::Table;
 
 /// The columns of the partial states of `aggregate`: `[window_start,] keys.., accumulators..`. Key
 /// columns are named as in `input` where they are plain columns of it.

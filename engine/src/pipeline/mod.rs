@@ -10,8 +10,9 @@ pub mod local;
 
 use crate::agg;
 use crate::batch::Chunk;
-use crate::error::{Code, Error, Result};
+use crate::error::Result;
 use crate::operator::{self, Context, Next, Outlets, Slot, Time};
+use crate::over::Over;
 use crate::plan::{self, NodeId, Plan};
 
 /// Which shard of how many this is, and with which seed keys are hashed.
@@ -143,9 +144,7 @@ fn build(plan: &Plan, node: NodeId, place: Place) -> Result<Box<dyn operator::Op
         plan::Operator::Filter(condition) => Box::new(operator::Filter::new(condition.clone())),
         plan::Operator::Project(expressions) => Box::new(operator::Project::new(expressions.clone())),
         plan::Operator::Aggregate(aggregate) => agg::build(aggregate, place).map_err(|error| error.at(span))?,
-        plan::Operator::Over(_) => {
-            return Err(Error::new(Code::Unsupported, "OVER is not supported").at(span));
-        }
+        plan::Operator::Over(over) => Box::new(Over::new(over, layout(), place).map_err(|error| error.at(span))?),
         plan::Operator::Exchange(exchange) => Box::new(operator::ExchangeOut::new(exchange.clone(), place.hash_seed)),
         plan::Operator::Limit { limit, offset } => Box::new(operator::Limit::new(*limit, *offset, sinks(plan, node))),
         plan::Operator::Sort { keys, limit } => Box::new(operator::Sort::new(keys.clone(), *limit, layout())),
