@@ -22,11 +22,14 @@
 //! nodes. Nothing here asks for the time: watermarks come from data, ticks from the caller. Sums of
 //! integers and decimals are exact, so no result depends on the order in which partial states meet.
 
+pub mod agg;
 pub mod batch;
 pub mod error;
 pub mod expr;
 pub mod hash;
 pub mod operator;
+pub mod over;
+pub mod pipeline;
 pub mod plan;
 pub mod scan;
 pub mod stage;

@@ -5,7 +5,24 @@
 //! and gives out chunk by chunk in [`Operator::drain`], so that a shard never holds more output
 //! than it has room for. While an operator has something to drain, its stage is fed nothing.
 
+mod columns;
+pub(crate) mod evaluate;
+mod exchange;
+mod filter;
+mod limit;
+mod project;
+mod sink;
+mod sort;
+
 use bumpalo::Bump;
+
+pub(crate) use columns::{Column, Values};
+pub(crate) use exchange::ExchangeOut;
+pub(crate) use filter::Filter;
+pub(crate) use limit::Limit;
+pub(crate) use project::Project;
+pub(crate) use sink::Sink;
+pub(crate) use sort::Sort;
 
 use crate::batch::Chunk;
 use crate::error::Result;
@@ -53,6 +70,11 @@ pub trait Operator: Send {
     fn drain(&mut self, context: &Context<'_>, next: &mut Next<'_>) -> Result<bool> {
         let _ = (context, next);
         Ok(false)
+    }
+
+    /// Whether [`Operator::drain`] has anything to give out or to pass on.
+    fn due(&self) -> bool {
+        false
     }
 
     /// Bytes of state held.

@@ -1,0 +1,484 @@
+//! The operator of GROUP BY, in all phases.
+//!
+//! There is one set of groups per open window, or a single one without windows. A set that is due
+//! (its window has closed, the input has ended, or a partial aggregation has grown to its bound) is
+//! given out by `drain`, as many rows at a time as fit in a chunk, small windows together. The
+//! watermark that closed windows follows behind their rows.
+
+use std::collections::VecDeque;
+
+use super::answer::Source;
+use super::key::{Keys, make_tags};
+use super::shape::Shape;
+use super::update::{Groups, Rows, Values};
+use super::windows;
+use crate::batch::{BATCH_ROWS, Chunk, Vector};
+use crate::error::{Code, Error, Result};
+use crate::hash;
+use crate::operator::evaluate as expr;
+use crate::operator::{Column, Context, Next, Operator, TIME_MIN, Time};
+use crate::pipeline::Place;
+use crate::plan::{Aggregate, Emit, Phase, Window};
+use crate::stage::Stage;
+use crate::types::Physical;
+
+/// Groups a partial aggregation holds at most before it ships them.
+const PARTIAL_GROUPS_MAX: usize = 16 * 1024;
+/// Empty sets of groups kept for windows to come.
+const SPARE_MAX: usize = 64;
+
+/// The operator.
+pub(crate) struct Aggregation {
+    shape: Shape,
+    window: Option<(Window, usize)>,
+    emit: Emit,
+    phase: Phase,
+    place: Place,
+    layout: Vec<Physical>,
+    /// Start and groups of each open window, in order.
+    open: VecDeque<(i64, Groups)>,
+    spare: Vec<Groups>,
+    due: VecDeque<Due>,
+    /// Every window that ends at or before this has closed.
+    closed: Time,
+    /// A watermark that waits for what is due.
+    watermark: Option<Time>,
+    /// The end waits for what is due.
+    finish: bool,
+    stamp: u64,
+}
+
+/// Groups on their way out.
+struct Due {
+    start: i64,
+    groups: Groups,
+    /// In order of output, once it has begun.
+    bases: Option<Vec<u32>>,
+    given: usize,
+}
+
+/// Output rows being put together.
+struct Page<'a> {
+    columns: Vec<Column<'a>>,
+    rows: usize,
+}
+
+impl Aggregation {
+    pub(crate) fn new(aggregate: &Aggregate, shape: Shape, place: Place) -> Result<Self> {
+        if aggregate.emit == Emit::Changes && aggregate.phase != Phase::Single {
+            return Err(Error::new(Code::Internal, "EMIT CHANGES was planned over partial states"));
+        }
+        if aggregate.phase != Phase::Single && aggregate.calls.iter().any(|call| call.distinct) {
+            return Err(Error::new(Code::Internal, "DISTINCT was planned over partial states"));
+        }
+        let mut layout = Vec::new();
+        let partial = aggregate.phase == Phase::Partial;
+        if aggregate.window.is_some() {
+            layout.extend_from_slice(if partial { &[Physical::I64] } else { &[Physical::I64, Physical::I64] });
+        }
+        layout.extend(aggregate.keys.iter().map(|key| key.data_type.physical()));
+        if partial {
+            layout.extend(shape.partial_fields().iter().map(|field| field.data_type.physical()));
+        } else {
+            layout.extend(aggregate.calls.iter().map(|call| call.data_type.physical()));
+        }
+        Ok(Aggregation {
+            shape,
+            window: aggregate.window,
+            emit: aggregate.emit,
+            phase: aggregate.phase,
+            place,
+            layout,
+            open: VecDeque::new(),
+            spare: Vec::new(),
+            due: VecDeque::new(),
+            closed: TIME_MIN,
+            watermark: None,
+            finish: false,
+            stamp: 0,
+        })
+    }
+
+    fn stage(&self) -> Stage {
+        if self.phase == Phase::Partial { Stage::Partial } else { Stage::Aggregate }
+    }
+
+    /// Evaluates keys, arguments and filters of a chunk.
+    fn rows<'a>(&self, chunk: &Chunk<'a>, context: &Context<'a>) -> Result<Rows<'a>> {
+        let scratch = context.scratch;
+        let mut keys = bumpalo::collections::Vec::with_capacity_in(self.shape.keys.len(), scratch);
+        for key in &self.shape.keys {
+            keys.push(expr::evaluate(key, chunk, context)?);
+        }
+        let mut arguments = bumpalo::collections::Vec::with_capacity_in(self.shape.arguments.len(), scratch);
+        for argument in &self.shape.arguments {
+            arguments.push(match &argument.factors {
+                None => Values::Plain(expr::evaluate(&argument.expression, chunk, context)?),
+                Some((left, right)) => {
+                    Values::Product(expr::evaluate(left, chunk, context)?, expr::evaluate(right, chunk, context)?)
+                }
+            });
+        }
+        let mut passed = bumpalo::collections::Vec::with_capacity_in(self.shape.lanes.len(), scratch);
+        for lane in &self.shape.lanes {
+            let Some(filter) = &lane.filter else {
+                passed.push(None);
+                continue;
+            };
+            passed.push(expr::evaluate_predicate(filter, chunk, context)?.map(|rows| {
+                let flags = scratch.alloc_slice_fill_copy(chunk.rows, false);
+                rows.iter().for_each(|&row| flags[usize::from(row)] = true);
+                &*flags
+            }));
+        }
+        let columns = keys.into_bump_slice();
+        let tags = scratch.alloc_slice_fill_copy(chunk.rows, 0);
+        hash::hash_rows(columns, self.place.hash_seed, tags);
+        make_tags(columns, tags);
+        Ok(Rows {
+            count: chunk.rows,
+            keys: Keys { columns, tags },
+            arguments: arguments.into_bump_slice(),
+            passed: passed.into_bump_slice(),
+            positions: chunk.positions,
+        })
+    }
+
+    fn times<'a>(&self, chunk: &Chunk<'a>) -> Option<(Window, &'a [i64])> {
+        self.window.map(|(window, column)| (window, chunk.columns[column].i64s()))
+    }
+
+    /// The groups of the window that starts at `start`.
+    fn groups(&mut self, start: i64) -> &mut Groups {
+        let at = match self.open.binary_search_by_key(&start, |open| open.0) {
+            Ok(at) => at,
+            Err(at) => {
+                let groups = self.spare.pop().unwrap_or_else(|| Groups::new(&self.shape));
+                self.open.insert(at, (start, groups));
+                at
+            }
+        };
+        &mut self.open[at].1
+    }
+
+    fn add<'a>(&mut self, chunk: &Chunk<'a>, context: &Context<'a>) -> Result<()> {
+        let rows = self.rows(chunk, context)?;
+        let scratch = context.scratch;
+        let shares = match self.times(chunk) {
+            None => &[(0, None)],
+            Some((window, times)) => windows::deal(times, &window, self.closed, scratch),
+        };
+        for &(start, share) in shares {
+            self.groups(start);
+            let at = self.open.binary_search_by_key(&start, |open| open.0).expect("opened above");
+            let groups = &mut self.open[at].1;
+            match share {
+                None => groups.update(&self.shape, &rows, None, scratch)?,
+                Some(share) => groups.update(&self.shape, &rows.gather(share, scratch), None, scratch)?,
+            }
+            groups.texts.end_chunk();
+        }
+        if self.phase == Phase::Partial {
+            let groups: usize = self.open.iter().map(|open| open.1.table.groups()).sum();
+            if groups >= PARTIAL_GROUPS_MAX {
+                self.close(i64::MAX);
+            }
+        }
+        Ok(())
+    }
+
+    fn merge<'a>(&mut self, chunk: &Chunk<'a>, context: &Context<'a>) -> Result<()> {
+        let scratch = context.scratch;
+        let (shares, first) = match self.window {
+            None => (&[(0, None)][..], 0),
+            Some(_) => (windows::deal_starts(chunk.columns[0].i64s(), scratch), 1),
+        };
+        for &(start, share) in shares {
+            self.groups(start);
+            let at = self.open.binary_search_by_key(&start, |open| open.0).expect("opened above");
+            let rows = share.map_or(*chunk, |share| chunk.gather(share, scratch));
+            self.open[at].1.merge(&self.shape, &rows, first, self.place.hash_seed, scratch)?;
+        }
+        Ok(())
+    }
+
+    /// EMIT CHANGES: for each row its group's new values.
+    fn change(&mut self, chunk: &Chunk<'_>, context: &Context<'_>, caller: Stage, next: &mut Next<'_>) -> Result<()> {
+        let rows = self.rows(chunk, context)?;
+        let scratch = context.scratch;
+        let (window, runs) = match self.times(chunk) {
+            None => (None, &[(0, 0, chunk.rows)][..]),
+            Some((window, times)) => (Some((window, times)), windows::runs(times, &window, scratch)),
+        };
+        let mut page = self.page(scratch);
+        let mut origins = bumpalo::collections::Vec::with_capacity_in(BATCH_ROWS, scratch);
+        for &(last, from, count) in runs {
+            let run: &[u16] = scratch.alloc_slice_fill_iter(from as u16..(from + count) as u16);
+            let mut start = match window {
+                Some((window, times)) => {
+                    let least = times[from..from + count].iter().copied().min().unwrap_or(last);
+                    windows::first_start(&window, least).max(windows::first_start(&window, self.closed)).min(last)
+                }
+                None => last,
+            };
+            while start <= last {
+                let share: &[u16] = match window {
+                    Some((window, times)) if !window.is_tumbling() => {
+                        let held = run.iter().copied().filter(|&row| times[usize::from(row)] - start < window.size);
+                        bumpalo::collections::Vec::from_iter_in(held, scratch).into_bump_slice()
+                    }
+                    _ => run,
+                };
+                if page.rows + share.len() > BATCH_ROWS {
+                    self.turn(&mut page, chunk, &mut origins, context, caller, next)?;
+                }
+                self.change_window(start, &rows, share, &mut page, scratch)?;
+                origins.extend_from_slice(share);
+                start += window.map_or(1, |(window, _)| window.slide);
+            }
+        }
+        self.turn(&mut page, chunk, &mut origins, context, caller, next)
+    }
+
+    fn change_window<'a>(
+        &mut self,
+        start: i64,
+        rows: &Rows<'a>,
+        share: &[u16],
+        page: &mut Page<'a>,
+        scratch: &'a bumpalo::Bump,
+    ) -> Result<()> {
+        if share.is_empty() {
+            return Ok(());
+        }
+        self.groups(start);
+        let at = self.open.binary_search_by_key(&start, |open| open.0).expect("opened above");
+        let Groups { .. } = &self.open[at].1;
+        let gathered = if share.len() == rows.count { *rows } else { rows.gather(share, scratch) };
+        let snapshot = scratch.alloc_slice_fill_copy(share.len() * self.shape.stride, 0u64);
+        let groups = &mut self.open[at].1;
+        groups.update(&self.shape, &gathered, Some(snapshot), scratch)?;
+        let bases = scratch.alloc_slice_fill_iter((0..share.len()).map(|row| (row * self.shape.stride) as u32));
+        let source = Source { state: snapshot, bases, texts: &groups.texts, start: page.rows };
+        write(
+            &self.shape,
+            self.window.map(|window| window.0),
+            self.phase,
+            self.place,
+            start,
+            &source,
+            &groups.table.bytes,
+            page,
+        )?;
+        self.open[at].1.texts.end_chunk();
+        Ok(())
+    }
+
+    /// Hands on the page of changes and begins the next.
+    fn turn<'a>(
+        &self,
+        page: &mut Page<'a>,
+        chunk: &Chunk<'a>,
+        origins: &mut bumpalo::collections::Vec<'a, u16>,
+        context: &Context<'a>,
+        caller: Stage,
+        next: &mut Next<'_>,
+    ) -> Result<()> {
+        let full = std::mem::replace(page, self.page(context.scratch));
+        let side = |side: Option<&'a [u64]>| {
+            side.map(|side| &*context.scratch.alloc_slice_fill_iter(origins.iter().map(|&row| side[usize::from(row)])))
+        };
+        let (positions, ordinals) = (side(chunk.positions), side(chunk.ordinals));
+        origins.clear();
+        let chunk = Chunk { positions, ordinals, ..full.finish(chunk.stamp, context.scratch) };
+        context.ledger.enter(caller);
+        let pushed = next.push(&chunk, context);
+        context.ledger.enter(self.stage());
+        pushed
+    }
+
+    fn page<'a>(&self, scratch: &'a bumpalo::Bump) -> Page<'a> {
+        Page { columns: self.layout.iter().map(|&physical| Column::new(physical, scratch)).collect(), rows: 0 }
+    }
+
+    /// Makes due what ends at or before `watermark`.
+    fn close(&mut self, watermark: Time) {
+        let size = self.window.map_or(0, |(window, _)| window.size);
+        while let Some((start, _)) = self.open.front() {
+            if watermark != i64::MAX && (self.window.is_none() || start.saturating_add(size) > watermark) {
+                break;
+            }
+            let (start, groups) = self.open.pop_front().expect("seen above");
+            self.due.push_back(Due { start, groups, bases: None, given: 0 });
+        }
+    }
+
+    /// Fills one page from what is due.
+    fn fill<'a>(&mut self, scratch: &'a bumpalo::Bump) -> Result<Page<'a>> {
+        let mut page = self.page(scratch);
+        while let Some(due) = self.due.front_mut() {
+            let Due { start, groups, bases, given } = due;
+            let bases = bases.get_or_insert_with(|| {
+                let mut bases = groups.table.bases();
+                if self.phase != Phase::Partial {
+                    self.shape.key.sort(&groups.table.state, &groups.table.bytes, &mut bases);
+                }
+                bases
+            });
+            let count = (bases.len() - *given).min(BATCH_ROWS - page.rows);
+            let part = &bases[*given..*given + count];
+            let source = Source { state: &groups.table.state, bases: part, texts: &groups.texts, start: page.rows };
+            let window = self.window.map(|window| window.0);
+            write(&self.shape, window, self.phase, self.place, *start, &source, &groups.table.bytes, &mut page)?;
+            *given += count;
+            if *given < bases.len() {
+                break;
+            }
+            let mut groups = self.due.pop_front().expect("seen above").groups;
+            if self.spare.len() < SPARE_MAX && self.window.is_some() {
+                groups.clear();
+                self.spare.push(groups);
+            }
+        }
+        Ok(page)
+    }
+
+    fn pass(&mut self, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
+        if let Some(watermark) = self.watermark.take() {
+            next.watermark(watermark, context)?;
+        }
+        if std::mem::take(&mut self.finish) {
+            next.finish(context)?;
+        }
+        Ok(())
+    }
+
+    /// Without keys and windows there is always one result, given by the shard that owns it.
+    fn ensure_only_group(&mut self) -> Result<()> {
+        let only = self.shape.key.width() == 0 && self.window.is_none();
+        if !only || self.phase == Phase::Partial || self.emit == Emit::Changes {
+            return Ok(());
+        }
+        let hash = hash::end(hash::start(self.place.hash_seed));
+        if hash::owner(hash, self.place.shards) == self.place.shard {
+            let initial = self.shape.initial.clone();
+            self.groups(0).table.only_group(super::key::tag(hash), &initial)?;
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Page<'a> {
+    fn finish(self, stamp: u64, scratch: &'a bumpalo::Bump) -> Chunk<'a> {
+        let rows = self.rows;
+        let mut columns = bumpalo::collections::Vec::with_capacity_in(self.columns.len(), scratch);
+        columns.extend(self.columns.into_iter().map(|column| column.finish(rows)));
+        let columns: &[Vector<'a>] = columns.into_bump_slice();
+        Chunk { rows, columns, positions: None, ordinals: None, stamp }
+    }
+}
+
+/// Appends the groups of `source` to `page`.
+#[expect(clippy::too_many_arguments, reason = "parts of the operator, of which another part is borrowed")]
+fn write(
+    shape: &Shape,
+    window: Option<Window>,
+    phase: Phase,
+    place: Place,
+    start: i64,
+    source: &Source<'_>,
+    bytes: &[u8],
+    page: &mut Page<'_>,
+) -> Result<()> {
+    let rows = page.rows..page.rows + source.bases.len();
+    let mut first = 0;
+    if let Some(window) = window {
+        page.columns[0].i64s()[rows.clone()].fill(start);
+        first = 1;
+        if phase != Phase::Partial {
+            page.columns[1].i64s()[rows.clone()].fill(start + window.size);
+            first = 2;
+        }
+    }
+    let (keys, results) = page.columns[first..].split_at_mut(shape.key.width());
+    for (number, key) in keys.iter_mut().enumerate() {
+        shape.key.read(number, source.state, source.bases, bytes, key, page.rows);
+    }
+    if phase == Phase::Partial {
+        shape.write_partial(source, place.shard, results);
+    } else {
+        for (answer, result) in shape.answers.iter().zip(results) {
+            answer.write(shape, source, result)?;
+        }
+    }
+    page.rows = rows.end;
+    Ok(())
+}
+
+impl Operator for Aggregation {
+    fn push(&mut self, _: usize, chunk: &Chunk<'_>, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
+        let caller = context.ledger.enter(self.stage());
+        self.stamp = self.stamp.max(chunk.stamp);
+        let done = match (self.phase, self.emit) {
+            (Phase::Merge, _) => self.merge(chunk, context),
+            (_, Emit::Final) => self.add(chunk, context),
+            (_, Emit::Changes) => self.change(chunk, context, caller, next),
+        };
+        context.ledger.enter(caller);
+        done
+    }
+
+    fn watermark(&mut self, _: usize, watermark: Time, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
+        self.closed = self.closed.max(watermark);
+        if self.window.is_some() {
+            self.close(watermark);
+        }
+        self.watermark = Some(watermark);
+        self.settle(context, next)
+    }
+
+    fn finish(&mut self, _: usize, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
+        self.ensure_only_group()?;
+        self.close(i64::MAX);
+        self.finish = true;
+        self.settle(context, next)
+    }
+
+    fn drain(&mut self, context: &Context<'_>, next: &mut Next<'_>) -> Result<bool> {
+        let stage = if self.phase == Phase::Partial { Stage::Partial } else { Stage::WindowClose };
+        let caller = context.ledger.enter(stage);
+        let page = self.fill(context.scratch)?;
+        context.ledger.enter(caller);
+        next.push(&page.finish(self.stamp, context.scratch), context)?;
+        if self.due.is_empty() {
+            self.pass(context, next)?;
+        }
+        Ok(!self.due.is_empty())
+    }
+
+    fn due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    fn state_bytes(&self) -> usize {
+        let open =
+            self.open.iter().map(|open| &open.1).chain(&self.spare).chain(self.due.iter().map(|due| &due.groups));
+        open.map(Groups::memory).sum()
+    }
+}
+
+impl Aggregation {
+    /// With EMIT CHANGES nothing is left to say about a closed window; else what is due goes first.
+    fn settle(&mut self, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
+        if self.emit == Emit::Changes {
+            for due in self.due.drain(..) {
+                let mut groups = due.groups;
+                if self.spare.len() < SPARE_MAX && self.window.is_some() {
+                    groups.clear();
+                    self.spare.push(groups);
+                }
+            }
+        }
+        if self.due.is_empty() { self.pass(context, next) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,71 @@
+//! GROUP BY: group tables, accumulators, windows, partial states.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `shape` | breaks calls down into shared accumulators, and lays a group's words out |
+//! | `key`, `table` | keys as words; from keys to groups |
+//! | `update`, `texts` | rows into accumulators |
+//! | `answer` | accumulators to results |
+//! | `partial` | accumulators as columns, and back |
+//! | `windows` | which rows belong to which windows |
+//! | `aggregation` | the operator |
+//!
+//! Integer and decimal sums are exact, and doubles are added in an order that follows from the input
+//! and the number of shards alone. Closed windows leave in order of their end, their groups in order
+//! of the key.
+
+mod aggregation;
+mod answer;
+mod key;
+mod partial;
+mod shape;
+mod table;
+mod texts;
+mod update;
+mod windows;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use crate::error::Result;
+use crate::operator::Operator;
+use crate::pipeline::Place;
+use crate::plan::{Aggregate, Phase};
+use crate::types::{Field, Schema};
+
+pub(crate) use answer::decimal_mean;
+pub(crate) use key::{KEY_COLUMNS_MAX, KeyLayout, Keys, from_order_bits, make_tags, order_bits};
+pub(crate) use shape::without_spans;
+pub(crate) use table::Table;
+
+/// The columns of the partial states of `aggregate`: `[window_start,] keys.., accumulators..`. Key
+/// columns are named as in `input` where they are plain columns of it.
+pub fn partial_schema(aggregate: &Aggregate, input: &Schema) -> Result<Schema> {
+    let mut fields = Vec::new();
+    if let Some((_, time)) = aggregate.window {
+        let data_type = input.fields[time].data_type;
+        fields.push(Field { name: "window_start".to_owned(), data_type });
+    }
+    for (number, key) in aggregate.keys.iter().enumerate() {
+        let name = match key.kind {
+            crate::expr::ExprKind::Column(column) => input.fields[column].name.clone(),
+            _ => format!("key_{number}"),
+        };
+        fields.push(Field { name, data_type: key.data_type });
+    }
+    fields.extend(shape::Shape::new(aggregate, 1)?.partial_fields());
+    Ok(Schema { fields })
+}
+
+/// Whether `aggregate` can be split into [`Phase::Partial`] and [`Phase::Merge`]; else its rows must
+/// cross the exchange and one node does all of it.
+pub fn can_be_partial(aggregate: &Aggregate) -> bool {
+    aggregate.emit == crate::plan::Emit::Final && aggregate.calls.iter().all(|call| !call.distinct)
+}
+
+/// The operator of `aggregate`.
+pub(crate) fn build(aggregate: &Aggregate, place: Place) -> Result<Box<dyn Operator>> {
+    let sources = if aggregate.phase == Phase::Merge { place.shards } else { 1 };
+    let shape = shape::Shape::new(aggregate, sources)?;
+    Ok(Box::new(aggregation::Aggregation::new(aggregate, shape, place)?))
+}

@@ -1,0 +1,509 @@
+//! Rows into accumulators: one accumulator at a time down the whole chunk.
+//!
+//! The rows an accumulator does not see (NULL, not of its lane) are taken out before, so that the
+//! loops have no branch. For EMIT CHANGES the same loops go over all rows, and after every row note
+//! the accumulator's words in a *snapshot* that has a row of state for each row of the chunk.
+
+use bumpalo::Bump;
+
+use super::key::{KeyLayout, Keys, make_tags, order_bits};
+use super::shape::{Accumulator, Kind, Shape};
+use super::table::Table;
+use super::texts::Texts;
+use crate::batch::{Data, Text, Vector, is_null};
+use crate::error::Result;
+use crate::hash;
+use crate::types::Physical;
+
+/// Groups, and what of theirs does not fit in their rows.
+pub(crate) struct Groups {
+    pub(crate) table: Table,
+    pub(crate) texts: Texts,
+    /// Per lane with DISTINCT: its (group, value) pairs.
+    distinct: Vec<Option<Table>>,
+}
+
+/// What some rows of a chunk bring to the groups.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    pub(crate) count: usize,
+    pub(crate) keys: Keys<'a>,
+    pub(crate) arguments: &'a [Values<'a>],
+    /// Per lane: which rows its FILTER lets through, if it has one.
+    pub(crate) passed: &'a [Option<&'a [bool]>],
+    pub(crate) positions: Option<&'a [u64]>,
+}
+
+/// An argument's values.
+#[derive(Clone, Copy)]
+pub(crate) enum Values<'a> {
+    Plain(Vector<'a>),
+    /// The products of two columns, NULL where either is.
+    Product(Vector<'a>, Vector<'a>),
+}
+
+impl Values<'_> {
+    fn has_nulls(&self) -> bool {
+        match self {
+            Values::Plain(vector) => vector.nulls.is_some(),
+            Values::Product(left, right) => left.nulls.is_some() || right.nulls.is_some(),
+        }
+    }
+
+    fn is_null(&self, row: usize) -> bool {
+        match self {
+            Values::Plain(vector) => is_null(vector.nulls, row),
+            Values::Product(left, right) => is_null(left.nulls, row) || is_null(right.nulls, row),
+        }
+    }
+}
+
+impl<'a> Values<'a> {
+    pub(crate) fn gather(&self, rows: &[u16], scratch: &'a Bump) -> Values<'a> {
+        let pick = |vector| crate::batch::gather(vector, rows, scratch);
+        match self {
+            Values::Plain(vector) => Values::Plain(pick(vector)),
+            Values::Product(left, right) => Values::Product(pick(left), pick(right)),
+        }
+    }
+}
+
+impl<'a> Rows<'a> {
+    /// The rows named by `rows`.
+    pub(crate) fn gather(&self, rows: &[u16], scratch: &'a Bump) -> Rows<'a> {
+        fn pick<'a, T: Copy>(from: &[T], rows: &[u16], scratch: &'a Bump) -> &'a [T] {
+            scratch.alloc_slice_fill_iter(rows.iter().map(|&row| from[usize::from(row)]))
+        }
+        let columns = self.keys.columns.iter().map(|column| crate::batch::gather(column, rows, scratch));
+        let arguments = self.arguments.iter().map(|argument| argument.gather(rows, scratch));
+        let passed = self.passed.iter().map(|passed| passed.map(|passed| pick(passed, rows, scratch)));
+        Rows {
+            count: rows.len(),
+            keys: Keys { columns: scratch.alloc_slice_fill_iter(columns), tags: pick(self.keys.tags, rows, scratch) },
+            arguments: scratch.alloc_slice_fill_iter(arguments),
+            passed: scratch.alloc_slice_fill_iter(passed),
+            positions: self.positions.map(|positions| pick(positions, rows, scratch)),
+        }
+    }
+}
+
+impl Groups {
+    pub(crate) fn new(shape: &Shape) -> Self {
+        let distinct = shape.lanes.iter().map(|lane| {
+            let argument = &shape.arguments[lane.distinct?];
+            Some(Table::new(distinct_layout(argument.expression.data_type.physical()).words()))
+        });
+        Groups { table: Table::new(shape.stride), texts: Texts::default(), distinct: distinct.collect() }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.table.clear();
+        self.texts.clear();
+        self.distinct.iter_mut().flatten().for_each(Table::clear);
+    }
+
+    pub(crate) fn memory(&self) -> usize {
+        self.table.memory() + self.texts.memory() + self.distinct.iter().flatten().map(Table::memory).sum::<usize>()
+    }
+
+    /// Adds rows; with `snapshot` (a row of state per row) notes each group's state after each row.
+    pub(crate) fn update<'a>(
+        &mut self,
+        shape: &Shape,
+        rows: &Rows<'a>,
+        snapshot: Option<&mut [u64]>,
+        scratch: &'a Bump,
+    ) -> Result<()> {
+        let bases = scratch.alloc_slice_fill_copy(rows.count, 0u32);
+        self.table.locate(&shape.key, &rows.keys, &shape.initial, bases, scratch)?;
+        let seen = scratch.alloc_slice_fill_copy(shape.lanes.len(), None);
+        for (number, lane) in shape.lanes.iter().enumerate() {
+            seen[number] = rows.passed[number];
+            if let (Some(argument), Some(table)) = (lane.distinct, &mut self.distinct[number]) {
+                seen[number] = Some(first_of_each(table, &rows.arguments[argument], bases, seen[number], scratch)?);
+            }
+        }
+        let mut target = Target { stride: shape.stride, state: &mut self.table.state, snapshot };
+        target.begin(bases);
+        for run in shape.accumulators.chunk_by(|a, b| (a.lane, a.argument) == (b.lane, b.argument)) {
+            let values = run[0].argument.map(|argument| rows.arguments[argument]);
+            let mut picked = Picked { bases, values, positions: rows.positions, seen: seen[run[0].lane] };
+            if let Some(values) = values.filter(Values::has_nulls) {
+                let live = |row: usize| picked.seen.is_none_or(|seen| seen[row]);
+                let nulls = scratch.alloc_slice_fill_with(rows.count, |row| live(row) && values.is_null(row));
+                let others = scratch.alloc_slice_fill_with(rows.count, |row| live(row) && !values.is_null(row));
+                let counted = Picked { values: None, seen: Some(nulls), ..picked }.pack(&target, scratch);
+                for accumulator in run.iter().filter(|accumulator| accumulator.kind == Kind::Nulls) {
+                    target.each(accumulator.offset, &counted, |_, words: &mut [u64; 1]| words[0] += 1);
+                }
+                picked.seen = Some(others);
+            }
+            let picked = picked.pack(&target, scratch);
+            for accumulator in run.iter().filter(|accumulator| accumulator.kind != Kind::Nulls) {
+                add(accumulator, &picked, &mut target, &mut self.texts);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn distinct_layout(physical: Physical) -> KeyLayout {
+    KeyLayout::new(&[Physical::I64, physical])
+}
+
+/// Which rows are the first of their group with their value; the others' values are known.
+fn first_of_each<'a>(
+    table: &mut Table,
+    values: &Values<'a>,
+    bases: &[u32],
+    seen: Option<&[bool]>,
+    scratch: &'a Bump,
+) -> Result<&'a [bool]> {
+    let first = scratch.alloc_slice_fill_copy(bases.len(), false);
+    let live = (0..bases.len() as u16).filter(|&row| seen.is_none_or(|seen| seen[usize::from(row)]));
+    let live: &[u16] = bumpalo::collections::Vec::from_iter_in(live, scratch).into_bump_slice();
+    if live.is_empty() {
+        return Ok(first);
+    }
+    let values = match values.gather(live, scratch) {
+        Values::Plain(vector) => vector,
+        Values::Product(left, right) => product(&left, &right, scratch),
+    };
+    let groups = scratch.alloc_slice_fill_iter(live.iter().map(|&row| i64::from(bases[usize::from(row)])));
+    let columns = scratch.alloc_slice_copy(&[Vector::new(Data::I64(groups)), values]);
+    let tags = scratch.alloc_slice_fill_copy(live.len(), 0);
+    hash::hash_rows(columns, hash::DEFAULT_SEED, tags);
+    make_tags(columns, tags);
+    let pairs = scratch.alloc_slice_fill_copy(live.len(), 0u32);
+    let layout = distinct_layout(values.physical());
+    let mut last = (table.groups() * layout.words()) as u32;
+    table.locate(&layout, &Keys { columns, tags }, &[], pairs, scratch)?;
+    for (&row, &pair) in live.iter().zip(&*pairs) {
+        // Bases grow in order of insertion, so a new pair stands behind all known ones.
+        first[usize::from(row)] = pair > last;
+        last = last.max(pair);
+    }
+    Ok(first)
+}
+
+fn product<'a>(left: &Vector<'a>, right: &Vector<'a>, scratch: &'a Bump) -> Vector<'a> {
+    let pairs = left.i64s().iter().zip(right.i64s());
+    let values = scratch.alloc_slice_fill_iter(pairs.map(|(&a, &b)| i128::from(a) * i128::from(b)));
+    let both = Values::Product(*left, *right);
+    let nulls = both.has_nulls().then(|| {
+        let words = scratch.alloc_slice_fill_copy(values.len().div_ceil(64), 0u64);
+        (0..values.len()).filter(|&row| both.is_null(row)).for_each(|row| words[row / 64] |= 1 << (row % 64));
+        &*words
+    });
+    Vector { data: Data::I128(values), nulls }
+}
+
+/// Rows on their way into accumulators.
+#[derive(Clone, Copy)]
+pub(crate) struct Picked<'a> {
+    pub(crate) bases: &'a [u32],
+    pub(crate) values: Option<Values<'a>>,
+    pub(crate) positions: Option<&'a [u64]>,
+    /// Only these rows.
+    pub(crate) seen: Option<&'a [bool]>,
+}
+
+impl<'a> Picked<'a> {
+    /// Takes out the rows that are not seen, unless every row must be noted.
+    fn pack(self, target: &Target<'_>, scratch: &'a Bump) -> Picked<'a> {
+        let (Some(seen), None) = (self.seen, &target.snapshot) else { return self };
+        let rows = (0..seen.len() as u16).filter(|&row| seen[usize::from(row)]);
+        let rows: &[u16] = bumpalo::collections::Vec::from_iter_in(rows, scratch).into_bump_slice();
+        let positions = self
+            .positions
+            .map(|positions| &*scratch.alloc_slice_fill_iter(rows.iter().map(|&row| positions[usize::from(row)])));
+        Picked {
+            bases: scratch.alloc_slice_fill_iter(rows.iter().map(|&row| self.bases[usize::from(row)])),
+            values: self.values.map(|values| values.gather(rows, scratch)),
+            positions,
+            seen: None,
+        }
+    }
+}
+
+/// Where accumulators stand.
+pub(crate) struct Target<'t> {
+    pub(crate) stride: usize,
+    pub(crate) state: &'t mut [u64],
+    /// A row of state per row of the chunk.
+    pub(crate) snapshot: Option<&'t mut [u64]>,
+}
+
+impl Target<'_> {
+    fn begin(&mut self, bases: &[u32]) {
+        if let Some(snapshot) = &mut self.snapshot {
+            for (row, &base) in snapshot.chunks_exact_mut(self.stride).zip(bases) {
+                row.copy_from_slice(&self.state[base as usize..base as usize + self.stride]);
+            }
+        }
+    }
+
+    /// Calls `add` with each row and the `W` words of its accumulator.
+    #[inline]
+    pub(crate) fn each<const W: usize>(
+        &mut self,
+        offset: usize,
+        picked: &Picked<'_>,
+        mut add: impl FnMut(usize, &mut [u64; W]),
+    ) {
+        match &mut self.snapshot {
+            None => {
+                for (row, &base) in picked.bases.iter().enumerate() {
+                    add(row, accumulator(self.state, base as usize + offset));
+                }
+            }
+            Some(snapshot) => {
+                let noted = snapshot.chunks_exact_mut(self.stride);
+                for (row, (noted, &base)) in noted.zip(picked.bases).enumerate() {
+                    let words = accumulator::<W>(self.state, base as usize + offset);
+                    if picked.seen.is_none_or(|seen| seen[row]) {
+                        add(row, words);
+                    }
+                    noted[offset..offset + W].copy_from_slice(words);
+                }
+            }
+        }
+    }
+}
+
+#[inline]
+fn accumulator<const W: usize>(state: &mut [u64], at: usize) -> &mut [u64; W] {
+    state[at..at + W].as_mut_array().expect("the slice has W words")
+}
+
+/// Adds to an `i128` of two words.
+#[inline]
+pub(crate) fn add_i128(words: &mut [u64; 2], value: i128) {
+    let sum = (u128::from(words[0]) | u128::from(words[1]) << 64).wrapping_add(value as u128);
+    *words = [sum as u64, (sum >> 64) as u64];
+}
+
+/// Adds a value of 192 bits, given as its low 128 bits and its high 64.
+#[inline]
+pub(crate) fn add_i192(words: &mut [u64; 3], low: u128, high: u64) {
+    let (sum, carry) = (u128::from(words[0]) | u128::from(words[1]) << 64).overflowing_add(low);
+    *words = [sum as u64, (sum >> 64) as u64, words[2].wrapping_add(high).wrapping_add(u64::from(carry))];
+}
+
+/// Adds an `i128` to a value of 192 bits.
+#[inline]
+pub(crate) fn add_wide(words: &mut [u64; 3], value: i128) {
+    add_i192(words, value as u128, (value >> 127) as u64);
+}
+
+fn add(accumulator: &Accumulator, picked: &Picked<'_>, target: &mut Target<'_>, texts: &mut Texts) {
+    let at = accumulator.offset;
+    let Some(values) = picked.values else {
+        return target.each(at, picked, |_, words: &mut [u64; 1]| words[0] += 1);
+    };
+    let values = match values {
+        Values::Plain(values) => values,
+        Values::Product(left, right) => {
+            let (a, b) = (left.i64s(), right.i64s());
+            let product = |row: usize| i128::from(a[row]) * i128::from(b[row]);
+            return match accumulator.kind {
+                Kind::Sum => target.each(at, picked, |row, words| add_i128(words, product(row))),
+                Kind::WideSum => target.each(at, picked, |row, words| add_wide(words, product(row))),
+                kind => add_i128s(kind, at, picked, target, product),
+            };
+        }
+    };
+    match values.data {
+        Data::I64(values) => add_i64s(accumulator.kind, at, picked, target, |row| values[row]),
+        Data::F64(values) => add_f64s(accumulator.kind, at, picked, target, |row| values[row]),
+        Data::I128(values) => add_i128s(accumulator.kind, at, picked, target, |row| values[row]),
+        Data::Text(values) => add_texts(accumulator.kind, at, picked, target, texts, |row| values[row]),
+    }
+}
+
+fn add_i64s(kind: Kind, at: usize, picked: &Picked<'_>, target: &mut Target<'_>, value: impl Fn(usize) -> i64) {
+    match kind {
+        Kind::Sum => target.each(at, picked, |row, words| add_i128(words, i128::from(value(row)))),
+        Kind::WideSquares => {
+            let square = |row| i128::from(value(row)) * i128::from(value(row));
+            target.each(at, picked, |row, words| add_wide(words, square(row)));
+        }
+        Kind::Min(_) => {
+            target.each(at, picked, |row, [word]: &mut [u64; 1]| *word = (*word as i64).min(value(row)) as u64)
+        }
+        Kind::Max(_) => {
+            target.each(at, picked, |row, [word]: &mut [u64; 1]| *word = (*word as i64).max(value(row)) as u64)
+        }
+        Kind::First(_) | Kind::Last(_) => {
+            add_ends::<2>(kind, at, picked, target, |row, words| words[1] = value(row) as u64);
+        }
+        _ => unreachable!("the shape gives no such accumulator to this argument"),
+    }
+}
+
+fn add_f64s(kind: Kind, at: usize, picked: &Picked<'_>, target: &mut Target<'_>, value: impl Fn(usize) -> f64) {
+    match kind {
+        Kind::FloatSum => target.each(at, picked, |row, [word]: &mut [u64; 1]| {
+            *word = (f64::from_bits(*word) + value(row)).to_bits();
+        }),
+        Kind::Moments => target.each(at, picked, |row, words| add_moment(words, value(row))),
+        Kind::First(_) | Kind::Last(_) => {
+            add_ends::<2>(kind, at, picked, target, |row, words| words[1] = value(row).to_bits());
+        }
+        _ => add_i64s(kind, at, picked, target, |row| order_bits(value(row))),
+    }
+}
+
+fn add_i128s(kind: Kind, at: usize, picked: &Picked<'_>, target: &mut Target<'_>, value: impl Fn(usize) -> i128) {
+    let get = |words: &[u64; 2]| (u128::from(words[0]) | u128::from(words[1]) << 64) as i128;
+    let put = |words: &mut [u64; 2], value: i128| *words = [value as u64, (value >> 64) as u64];
+    match kind {
+        Kind::Sum => target.each(at, picked, |row, words| add_i128(words, value(row))),
+        Kind::WideSum => target.each(at, picked, |row, words| add_wide(words, value(row))),
+        Kind::Moments => target.each(at, picked, |row, words| add_moment(words, value(row) as f64)),
+        Kind::Min(_) => target.each(at, picked, |row, words| put(words, get(words).min(value(row)))),
+        Kind::Max(_) => target.each(at, picked, |row, words| put(words, get(words).max(value(row)))),
+        Kind::First(_) | Kind::Last(_) => add_ends::<3>(kind, at, picked, target, |row, words| {
+            (words[1], words[2]) = (value(row) as u64, (value(row) >> 64) as u64);
+        }),
+        _ => unreachable!("the shape gives no such accumulator to this argument"),
+    }
+}
+
+fn add_texts<'a>(
+    kind: Kind,
+    at: usize,
+    picked: &Picked<'_>,
+    target: &mut Target<'_>,
+    texts: &mut Texts,
+    value: impl Fn(usize) -> Text<'a>,
+) {
+    match kind {
+        Kind::Min(_) => target.each(at, picked, |row, words| {
+            if texts.get(*words).is_none_or(|least| value(row) < least) {
+                texts.set(words, value(row));
+            }
+        }),
+        Kind::Max(_) => target.each(at, picked, |row, words| {
+            if texts.get(*words).is_none_or(|greatest| value(row) > greatest) {
+                texts.set(words, value(row));
+            }
+        }),
+        Kind::First(_) | Kind::Last(_) => add_ends::<3>(kind, at, picked, target, |row, words| {
+            let mut view = [words[1], words[2]];
+            texts.set(&mut view, value(row));
+            (words[1], words[2]) = (view[0], view[1]);
+        }),
+        _ => unreachable!("the shape gives no such accumulator to this argument"),
+    }
+}
+
+/// FIRST_VALUE and LAST_VALUE: `take` stores the row's value when its position beats the one held.
+/// Without positions rows come in the order of the input.
+fn add_ends<const W: usize>(
+    kind: Kind,
+    at: usize,
+    picked: &Picked<'_>,
+    target: &mut Target<'_>,
+    mut take: impl FnMut(usize, &mut [u64; W]),
+) {
+    let position = |row: usize| picked.positions.map_or(0, |positions| positions[row]);
+    let first = matches!(kind, Kind::First(_));
+    target.each(at, picked, |row, words: &mut [u64; W]| {
+        let mark = if first { position(row) } else { position(row) + 1 };
+        if if first { mark < words[0] } else { mark >= words[0] } {
+            words[0] = mark;
+            take(row, words);
+        }
+    });
+}
+
+/// One more value, by Welford's method (Technometrics 4, 1962).
+#[inline]
+fn add_moment(words: &mut [u64; 3], value: f64) {
+    let [count, mean, distance] = words.map(f64::from_bits);
+    let count = count + 1.0;
+    let delta = value - mean;
+    let mean = mean + delta / count;
+    *words = [count, mean, distance + delta * (value - mean)].map(f64::to_bits);
+}
+
+/// Puts two sets of values together, by Chan, Golub and LeVeque (1979).
+pub(crate) fn merge_moments(left: [f64; 3], right: [f64; 3]) -> [f64; 3] {
+    if right[0] == 0.0 {
+        return left;
+    }
+    if left[0] == 0.0 {
+        return right;
+    }
+    let count = left[0] + right[0];
+    let delta = right[1] - left[1];
+    let mean = left[1] + delta * right[0] / count;
+    [count, mean, left[2] + right[2] + delta * delta * left[0] * right[0] / count]
+}
+
+/// Merges MIN or MAX of partial states. Numbers without a value yet carry the one that beats none;
+/// texts carry NULL.
+pub(crate) fn merge_extreme(
+    accumulator: &Accumulator,
+    column: &Vector<'_>,
+    picked: &Picked<'_>,
+    target: &mut Target<'_>,
+    texts: &mut Texts,
+) {
+    let (kind, at) = (accumulator.kind, accumulator.offset);
+    match column.data {
+        // Doubles come in order-preserving form, which is an i64 as well.
+        Data::I64(values) => add_i64s(kind, at, picked, target, |row| values[row]),
+        Data::I128(values) => add_i128s(kind, at, picked, target, |row| values[row]),
+        Data::F64(_) => unreachable!("doubles travel in order-preserving form"),
+        Data::Text(values) => {
+            let least = matches!(kind, Kind::Min(_));
+            target.each(at, picked, |row, words| {
+                let better = |held: Text<'_>| if least { values[row] < held } else { values[row] > held };
+                if !column.is_null(row) && texts.get(*words).is_none_or(better) {
+                    texts.set(words, values[row]);
+                }
+            });
+        }
+    }
+}
+
+/// Merges FIRST_VALUE or LAST_VALUE of partial states; `marks` are their first words.
+pub(crate) fn merge_end(
+    accumulator: &Accumulator,
+    marks: &[i64],
+    column: &Vector<'_>,
+    picked: &Picked<'_>,
+    target: &mut Target<'_>,
+    texts: &mut Texts,
+) {
+    let at = accumulator.offset;
+    let first = matches!(accumulator.kind, Kind::First(_));
+    let beats = |row: usize, held: u64| {
+        let mark = marks[row] as u64;
+        if first { mark < held } else { mark > held }
+    };
+    macro_rules! take {
+        ($width:literal, |$row:ident, $words:ident| $take:expr) => {
+            target.each(at, picked, |$row, $words: &mut [u64; $width]| {
+                if beats($row, $words[0]) {
+                    $words[0] = marks[$row] as u64;
+                    $take;
+                }
+            })
+        };
+    }
+    match column.data {
+        Data::I64(values) => take!(2, |row, words| words[1] = values[row] as u64),
+        Data::F64(values) => take!(2, |row, words| words[1] = values[row].to_bits()),
+        Data::I128(values) => {
+            take!(3, |row, words| (words[1], words[2]) = (values[row] as u64, (values[row] >> 64) as u64))
+        }
+        Data::Text(values) => take!(3, |row, words| {
+            let mut view = [words[1], words[2]];
+            texts.set(&mut view, values[row]);
+            (words[1], words[2]) = (view[0], view[1]);
+        }),
+    }
+}

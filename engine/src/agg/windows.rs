@@ -1,0 +1,93 @@
+//! Which rows of a chunk belong to which windows.
+
+use bumpalo::Bump;
+use bumpalo::collections::Vec as BumpVec;
+
+use crate::operator::Time;
+use crate::plan::Window;
+
+/// Windows up to this many are filled by a pass over the chunk each; more by sorting its rows.
+const PASSES_MAX: i64 = 4;
+
+/// A window's start, and its rows of the chunk; `None` when all are.
+pub(crate) type Share<'a> = (i64, Option<&'a [u16]>);
+
+/// Deals the rows to the windows that end after `closed`, in order of window; within a window rows
+/// keep their order.
+pub(crate) fn deal<'a>(times: &[i64], window: &Window, closed: Time, scratch: &'a Bump) -> &'a [Share<'a>] {
+    let (least, greatest) = extremes(times);
+    let first = first_start(window, least).max(first_start(window, closed));
+    let last = window.last_start(greatest);
+    let holds = |start: i64, time: i64| start <= time && time < start.saturating_add(window.size);
+    let count = last.saturating_sub(first) / window.slide + 1;
+    if first > last {
+        return &[];
+    }
+    if count > PASSES_MAX {
+        let mut pairs = BumpVec::new_in(scratch);
+        for (row, &time) in (0u16..).zip(times) {
+            let mut start = window.last_start(time);
+            while start >= first && holds(start, time) {
+                pairs.push((start, row));
+                start -= window.slide;
+            }
+        }
+        return by_start(pairs, scratch);
+    }
+    let mut shares = BumpVec::new_in(scratch);
+    for start in (0..count).map(|number| first + number * window.slide) {
+        if holds(start, least) && holds(start, greatest) {
+            shares.push((start, None));
+            continue;
+        }
+        let rows = (0u16..).zip(times).filter(|&(_, &time)| holds(start, time)).map(|(row, _)| row);
+        let rows = BumpVec::from_iter_in(rows, scratch).into_bump_slice();
+        if !rows.is_empty() {
+            shares.push((start, Some(rows)));
+        }
+    }
+    shares.into_bump_slice()
+}
+
+/// Deals rows whose window's start is known.
+pub(crate) fn deal_starts<'a>(starts: &[i64], scratch: &'a Bump) -> &'a [Share<'a>] {
+    let (least, greatest) = extremes(starts);
+    if least == greatest {
+        return scratch.alloc_slice_copy(&[(least, None)]);
+    }
+    by_start(BumpVec::from_iter_in(starts.iter().copied().zip(0u16..), scratch), scratch)
+}
+
+/// Runs of rows of one tumbling window, in order of the rows: (start, first row, number of rows).
+pub(crate) fn runs<'a>(times: &[i64], window: &Window, scratch: &'a Bump) -> &'a [(i64, usize, usize)] {
+    let mut runs: BumpVec<'_, (i64, usize, usize)> = BumpVec::new_in(scratch);
+    for (row, &time) in times.iter().enumerate() {
+        match runs.last_mut() {
+            Some((start, _, count)) if *start <= time && time - *start < window.slide => *count += 1,
+            _ => runs.push((window.last_start(time), row, 1)),
+        }
+    }
+    runs.into_bump_slice()
+}
+
+/// Start of the first window that ends after `time`.
+pub(crate) fn first_start(window: &Window, time: i64) -> i64 {
+    let Some(before) = time.checked_sub(window.size).filter(|&before| before > i64::MIN / 2) else { return i64::MIN };
+    window.last_start(before) + window.slide
+}
+
+fn extremes(times: &[i64]) -> (i64, i64) {
+    times.iter().fold((i64::MAX, i64::MIN), |(least, greatest), &time| (least.min(time), greatest.max(time)))
+}
+
+fn by_start<'a>(mut pairs: BumpVec<'a, (i64, u16)>, scratch: &'a Bump) -> &'a [Share<'a>] {
+    pairs.sort_unstable();
+    let rows = scratch.alloc_slice_fill_iter(pairs.iter().map(|pair| pair.1));
+    let mut shares = BumpVec::new_in(scratch);
+    let mut at = 0;
+    for share in pairs.chunk_by(|left, right| left.0 == right.0) {
+        shares.push((share[0].0, Some(&rows[at..at + share.len()])));
+        at += share.len();
+    }
+    shares.into_bump_slice()
+}

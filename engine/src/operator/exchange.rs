@@ -1,0 +1,43 @@
+//! The sending end of an exchange: hashes each row's key and hands the rows to the outlets.
+//!
+//! The receiving end is no operator: the pipeline enters behind the exchange's node.
+
+use super::project::evaluate_all;
+use super::{Context, Next, Operator, Time};
+use crate::batch::Chunk;
+use crate::error::Result;
+use crate::hash;
+use crate::plan::Exchange;
+use crate::stage::Stage;
+
+/// The operator; holds nothing.
+pub(crate) struct ExchangeOut {
+    exchange: Exchange,
+    hash_seed: u64,
+}
+
+impl ExchangeOut {
+    pub(crate) fn new(exchange: Exchange, hash_seed: u64) -> Self {
+        ExchangeOut { exchange, hash_seed }
+    }
+}
+
+impl Operator for ExchangeOut {
+    fn push(&mut self, _: usize, chunk: &Chunk<'_>, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
+        let caller = context.ledger.enter(Stage::ExchangeOut);
+        let keys = evaluate_all(&self.exchange.keys, chunk, context)?;
+        let hashes = context.scratch.alloc_slice_fill_copy(chunk.rows, 0);
+        hash::hash_rows(keys, self.hash_seed, hashes);
+        let sent = next.outlets.exchange(self.exchange.number, chunk, hashes, context);
+        context.ledger.enter(caller);
+        sent
+    }
+
+    fn watermark(&mut self, _: usize, watermark: Time, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
+        next.outlets.exchange_watermark(self.exchange.number, watermark, context)
+    }
+
+    fn finish(&mut self, _: usize, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
+        next.outlets.exchange_finish(self.exchange.number, context)
+    }
+}

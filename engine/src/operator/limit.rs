@@ -1,0 +1,44 @@
+//! LIMIT and OFFSET: the first rows in the order they come, which is the deterministic order of the
+//! plan below. Once they are out the sink is told that the query needs no more input.
+
+use super::{Context, Next, Operator};
+use crate::batch::Chunk;
+use crate::error::Result;
+
+/// The operator; holds two counters.
+pub(crate) struct Limit {
+    skip: u64,
+    left: u64,
+    /// Sinks below, told when `left` reaches 0.
+    sinks: Vec<usize>,
+}
+
+impl Limit {
+    pub(crate) fn new(limit: Option<u64>, offset: u64, sinks: Vec<usize>) -> Self {
+        Limit { skip: offset, left: limit.unwrap_or(u64::MAX), sinks }
+    }
+}
+
+impl Operator for Limit {
+    fn push(&mut self, _: usize, chunk: &Chunk<'_>, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
+        let rows = chunk.rows as u64;
+        let first = self.skip.min(rows);
+        let count = (rows - first).min(self.left);
+        self.skip -= first;
+        if count == rows {
+            next.push(chunk, context)?;
+        } else if count > 0 {
+            let kept = context.scratch.alloc_slice_fill_iter((first as u16)..(first + count) as u16);
+            next.push(&chunk.gather(kept, context.scratch), context)?;
+        }
+        if self.left != u64::MAX {
+            self.left -= count;
+        }
+        if self.left == 0 {
+            for &sink in &self.sinks {
+                next.outlets.satisfied(sink);
+            }
+        }
+        Ok(())
+    }
+}

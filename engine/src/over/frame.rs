@@ -1,0 +1,291 @@
+//! The last rows of one partition: moving sums, extremes and ends.
+//!
+//! A frame of `width` rows lies in two blocks: the current one, whose extremes so far are kept, and
+//! the end of the one before, whose *suffix* extremes were worked out when it was full. So MIN and
+//! MAX cost a few comparisons a row whatever the data (two stacks; Tangwongsan et al., VLDB 2015,
+//! and van Herk 1992). The slot that a row overwrites is the row that leaves, so exact sums are kept
+//! by adding and subtracting; sums of doubles come from the two blocks, like extremes, and never drift.
+
+use std::cmp::{max, min};
+use std::sync::Arc;
+
+use crate::agg::{from_order_bits, order_bits};
+use crate::error::{Code, Error, Result};
+
+/// A value in a frame.
+pub(crate) trait Item: Clone + Ord + Send {
+    /// Above all values.
+    fn most() -> Self;
+    /// Below all values.
+    fn least() -> Self;
+    /// The value as a summand, for whole numbers and decimals.
+    fn exact(&self) -> i128 {
+        0
+    }
+    /// The value as a summand, for doubles.
+    fn double(&self) -> f64 {
+        0.0
+    }
+}
+
+impl Item for i64 {
+    fn most() -> Self {
+        i64::MAX
+    }
+    fn least() -> Self {
+        i64::MIN
+    }
+    fn exact(&self) -> i128 {
+        i128::from(*self)
+    }
+}
+
+impl Item for i128 {
+    fn most() -> Self {
+        i128::MAX
+    }
+    fn least() -> Self {
+        i128::MIN
+    }
+    fn exact(&self) -> i128 {
+        *self
+    }
+}
+
+/// A double in order-preserving form.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Double(i64);
+
+impl Double {
+    pub(crate) fn new(value: f64) -> Self {
+        Double(order_bits(value))
+    }
+
+    pub(crate) fn get(self) -> f64 {
+        from_order_bits(self.0)
+    }
+}
+
+impl Item for Double {
+    fn most() -> Self {
+        Double(i64::MAX)
+    }
+    fn least() -> Self {
+        Double(i64::MIN)
+    }
+    fn double(&self) -> f64 {
+        self.get()
+    }
+}
+
+/// A text, or a bound of all texts.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Bytes {
+    Least,
+    Text(Arc<[u8]>),
+    Most,
+}
+
+impl Item for Bytes {
+    fn most() -> Self {
+        Bytes::Most
+    }
+    fn least() -> Self {
+        Bytes::Least
+    }
+}
+
+/// What is asked of a frame, so that nothing else is kept.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wants {
+    pub(crate) sum: bool,
+    pub(crate) double_sum: bool,
+    pub(crate) extremes: bool,
+}
+
+/// The frame of one partition.
+pub(crate) struct Frame<T> {
+    /// The last `width` values; `at` is written next. Empty when the frame is unbounded.
+    values: Vec<T>,
+    nulls: Vec<bool>,
+    at: usize,
+    /// Rows of the partition so far.
+    pub(crate) seen: u64,
+    /// Values in the frame that are not NULL.
+    pub(crate) count: u64,
+    /// Their exact sum.
+    pub(crate) sum: i128,
+    /// The first row's value, for unbounded frames.
+    first: Option<(T, bool)>,
+    block: Extremes<T>,
+    block_sum: f64,
+    /// Extremes and sums from each slot of the previous block to its end.
+    suffixes: Vec<Extremes<T>>,
+    suffix_sums: Vec<f64>,
+}
+
+#[derive(Clone)]
+struct Extremes<T> {
+    least: T,
+    greatest: T,
+}
+
+impl<T: Item> Extremes<T> {
+    fn none() -> Self {
+        Extremes { least: T::most(), greatest: T::least() }
+    }
+
+    fn with(&self, value: &T) -> Self {
+        Extremes { least: min(&self.least, value).clone(), greatest: max(&self.greatest, value).clone() }
+    }
+}
+
+impl<T: Item> Frame<T> {
+    pub(crate) fn new() -> Self {
+        Frame {
+            values: Vec::new(),
+            nulls: Vec::new(),
+            at: 0,
+            seen: 0,
+            count: 0,
+            sum: 0,
+            first: None,
+            block: Extremes::none(),
+            block_sum: 0.0,
+            suffixes: Vec::new(),
+            suffix_sums: Vec::new(),
+        }
+    }
+
+    /// Takes the next row of the partition into a frame of `width` rows (`None`: of all).
+    #[inline]
+    pub(crate) fn push(&mut self, value: T, null: bool, width: Option<usize>, wants: Wants) -> Result<()> {
+        self.seen += 1;
+        let Some(width) = width else { return self.push_unbounded(value, null, wants) };
+        if self.at == width {
+            self.turn(wants);
+        }
+        let at = self.at;
+        self.at += 1;
+        if !null {
+            if wants.extremes {
+                self.block = self.block.with(&value);
+            }
+            self.block_sum += value.double();
+        }
+        let mut sum = Some(self.sum);
+        if at < self.values.len() {
+            if !self.nulls[at] {
+                self.count -= 1;
+                sum = sum.and_then(|sum| sum.checked_sub(self.values[at].exact()));
+            }
+            if !null {
+                self.count += 1;
+                sum = sum.and_then(|sum| sum.checked_add(value.exact()));
+            }
+            self.values[at] = value;
+            self.nulls[at] = null;
+        } else {
+            if !null {
+                self.count += 1;
+                sum = sum.and_then(|sum| sum.checked_add(value.exact()));
+            }
+            self.values.push(value);
+            self.nulls.push(null);
+        }
+        if wants.sum {
+            self.sum = sum.ok_or_else(overflow)?;
+        }
+        Ok(())
+    }
+
+    fn push_unbounded(&mut self, value: T, null: bool, wants: Wants) -> Result<()> {
+        if !null {
+            self.count += 1;
+            self.block = if wants.extremes { self.block.with(&value) } else { Extremes::none() };
+            self.block_sum += value.double();
+            if wants.sum {
+                self.sum = self.sum.checked_add(value.exact()).ok_or_else(overflow)?;
+            }
+        }
+        if self.first.is_none() {
+            self.first = Some((value, null));
+        }
+        Ok(())
+    }
+
+    /// The current block is full: it becomes the previous one.
+    fn turn(&mut self, wants: Wants) {
+        self.at = 0;
+        if wants.extremes {
+            self.suffixes.resize(self.values.len(), Extremes::none());
+            let mut tail = Extremes::none();
+            for ((value, null), suffix) in self.values.iter().zip(&self.nulls).zip(&mut self.suffixes).rev() {
+                if !null {
+                    tail = tail.with(value);
+                }
+                suffix.clone_from(&tail);
+            }
+        }
+        if wants.double_sum {
+            self.suffix_sums.resize(self.values.len(), 0.0);
+            let mut tail = 0.0;
+            for ((value, null), suffix) in self.values.iter().zip(&self.nulls).zip(&mut self.suffix_sums).rev() {
+                if !null {
+                    tail += value.double();
+                }
+                *suffix = tail;
+            }
+        }
+        self.block = Extremes::none();
+        self.block_sum = 0.0;
+    }
+
+    /// The least value of the frame; meaningless when `count` is 0.
+    #[inline]
+    pub(crate) fn least(&self) -> &T {
+        self.suffixes.get(self.at).map_or(&self.block.least, |suffix| min(&self.block.least, &suffix.least))
+    }
+
+    /// The greatest value of the frame; meaningless when `count` is 0.
+    #[inline]
+    pub(crate) fn greatest(&self) -> &T {
+        self.suffixes.get(self.at).map_or(&self.block.greatest, |suffix| max(&self.block.greatest, &suffix.greatest))
+    }
+
+    /// Sum of the frame's doubles.
+    #[inline]
+    pub(crate) fn double_sum(&self) -> f64 {
+        self.suffix_sums.get(self.at).map_or(self.block_sum, |suffix| suffix + self.block_sum)
+    }
+
+    /// The frame's first value, `None` for NULL.
+    pub(crate) fn first(&self, width: Option<usize>) -> Option<&T> {
+        let Some(width) = width else {
+            return self.first.as_ref().and_then(|(value, null)| (!null).then_some(value));
+        };
+        let full = self.values.len() == width;
+        let oldest = if full && self.at < width { self.at } else { 0 };
+        (!self.nulls[oldest]).then(|| &self.values[oldest])
+    }
+
+    /// The value `width` rows before the next one to be pushed: `None` when there is no such row,
+    /// `Some(None)` for NULL.
+    pub(crate) fn leaving(&self, width: usize) -> Option<Option<&T>> {
+        let at = if self.at == width { 0 } else { self.at };
+        (self.values.len() == width).then(|| (!self.nulls[at]).then(|| &self.values[at]))
+    }
+
+    /// Bytes held.
+    pub(crate) fn memory(&self) -> usize {
+        size_of::<Self>()
+            + self.values.capacity() * size_of::<T>()
+            + self.nulls.capacity()
+            + self.suffixes.capacity() * size_of::<Extremes<T>>()
+            + self.suffix_sums.capacity() * 8
+    }
+}
+
+fn overflow() -> Error {
+    Error::new(Code::Overflow, "SUM OVER leaves the range of DECIMAL").help("cast the argument to DOUBLE")
+}

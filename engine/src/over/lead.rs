@@ -1,0 +1,150 @@
+//! LEAD: finished rows wait for a value that comes later.
+//!
+//! Rows wait in batches, in order. Each LEAD keeps, per partition, the rows that still lack their
+//! value; the row `offset` later gives it. A batch leaves when all of its cells are filled, so rows
+//! leave in order; at the end the default fills what is left.
+
+use std::collections::VecDeque;
+
+use bumpalo::Bump;
+
+use crate::batch::{Batch, Chunk, Data, Vector};
+use crate::operator::Time;
+use crate::types::{Physical, Value};
+
+/// All LEADs of an OVER.
+pub(crate) struct Leads {
+    layout: Vec<Physical>,
+    calls: Vec<Lead>,
+    waiting: VecDeque<Waiting>,
+    /// Number of `waiting[0]`.
+    first: u64,
+    spare: Vec<Batch>,
+    /// The batch given out last; it may be used again now.
+    given: Option<Batch>,
+}
+
+struct Lead {
+    /// Column of the result in the output.
+    column: usize,
+    argument: usize,
+    offset: usize,
+    default: Option<Value>,
+    /// Per partition: (batch, row) of the rows that lack their value.
+    open: Vec<VecDeque<(u64, u16)>>,
+}
+
+struct Waiting {
+    batch: Batch,
+    /// Cells without their value.
+    open: usize,
+    /// Time of its first row.
+    time: Option<Time>,
+}
+
+impl Leads {
+    pub(crate) fn new(layout: Vec<Physical>) -> Self {
+        Leads { layout, calls: Vec::new(), waiting: VecDeque::new(), first: 0, spare: Vec::new(), given: None }
+    }
+
+    pub(crate) fn add(&mut self, column: usize, argument: usize, offset: u64, default: Option<Value>) {
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        self.calls.push(Lead { column, argument, offset, default, open: Vec::new() });
+    }
+
+    /// There is no LEAD.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// Takes finished rows (but for LEAD's columns).
+    pub(crate) fn push(
+        &mut self,
+        chunk: &Chunk<'_>,
+        times: Option<&[i64]>,
+        partitions: usize,
+        partition: &[u32],
+        arguments: &[Vector<'_>],
+        scratch: &Bump,
+    ) {
+        let mut batch = self.spare.pop().unwrap_or_else(|| Batch::new(&self.layout));
+        let all: &[u16] = scratch.alloc_slice_fill_iter(0..chunk.rows as u16);
+        batch.append(chunk, all);
+        let number = self.first + self.waiting.len() as u64;
+        let time = times.and_then(|times| times.first().copied());
+        self.waiting.push_back(Waiting { batch, open: self.calls.len() * chunk.rows, time });
+        for call in &mut self.calls {
+            call.open.resize_with(partitions, VecDeque::new);
+            let argument = &arguments[call.argument];
+            for (row, &partition) in (0u16..).zip(partition) {
+                let open = &mut call.open[partition as usize];
+                open.push_back((number, row));
+                if open.len() > call.offset {
+                    let (number, to) = open.pop_front().expect("just pushed");
+                    let waiting = &mut self.waiting[(number - self.first) as usize];
+                    waiting.open -= 1;
+                    set(&mut waiting.batch, call.column, usize::from(to), argument, usize::from(row));
+                }
+            }
+        }
+    }
+
+    /// No more rows come: defaults fill what is open.
+    pub(crate) fn finish(&mut self) {
+        for call in &mut self.calls {
+            for (number, row) in call.open.iter_mut().flat_map(|open| open.drain(..)) {
+                let waiting = &mut self.waiting[(number - self.first) as usize];
+                waiting.open -= 1;
+                set_value(&mut waiting.batch, call.column, usize::from(row), call.default.as_ref());
+            }
+        }
+    }
+
+    /// Whether the first batch is complete.
+    pub(crate) fn has_ready(&self) -> bool {
+        self.waiting.front().is_some_and(|waiting| waiting.open == 0)
+    }
+
+    /// Time of the first row that waits.
+    pub(crate) fn oldest(&self) -> Option<Time> {
+        self.waiting.front().and_then(|waiting| waiting.time)
+    }
+
+    /// The first batch, which is complete.
+    pub(crate) fn take<'a>(&'a mut self, scratch: &'a Bump) -> Chunk<'a> {
+        if let Some(mut batch) = self.given.take() {
+            batch.reset();
+            self.spare.push(batch);
+        }
+        let waiting = self.waiting.pop_front().expect("asked only when there is one");
+        self.first += 1;
+        self.given.insert(waiting.batch).chunk(scratch)
+    }
+
+    /// Bytes held.
+    pub(crate) fn memory(&self) -> usize {
+        self.waiting.iter().map(|waiting| &waiting.batch).chain(&self.spare).map(Batch::bytes).sum()
+    }
+}
+
+fn set(batch: &mut Batch, column: usize, row: usize, source: &Vector<'_>, from: usize) {
+    if source.is_null(from) {
+        return batch.set_null(column, row);
+    }
+    match source.data {
+        Data::I64(values) => batch.i64s_mut(column)[row] = values[from],
+        Data::I128(values) => batch.i128s_mut(column)[row] = values[from],
+        Data::F64(values) => batch.f64s_mut(column)[row] = values[from],
+        Data::Text(values) => batch.texts_mut(column).set_view(row, values[from]),
+    }
+}
+
+fn set_value(batch: &mut Batch, column: usize, row: usize, value: Option<&Value>) {
+    match value {
+        None | Some(Value::Null) => batch.set_null(column, row),
+        Some(Value::I64(value)) => batch.i64s_mut(column)[row] = *value,
+        Some(Value::I128(value)) => batch.i128s_mut(column)[row] = *value,
+        Some(Value::F64(value)) => batch.f64s_mut(column)[row] = *value,
+        Some(Value::Text(value)) => batch.texts_mut(column).set(row, value.as_bytes()),
+    }
+}

@@ -1,0 +1,223 @@
+//! OVER with ROWS frames.
+//!
+//! Rows come out of order by less than the watermark's delay, so they are held (`reorder`) until it
+//! has passed them, and then taken in order of (time, position): that is the order of the output,
+//! and the one in which each partition's frames (`frame`) see their rows. Calls that share argument
+//! and frame share a *track*. LEAD holds finished rows back until the row it looks at is there
+//! (`lead`).
+//!
+//! Without a time column the order is that of the input. On one shard rows come in it; on several
+//! they are held until the end, since no position is ever known to be the last.
+
+mod frame;
+mod lead;
+mod reorder;
+#[cfg(test)]
+mod tests;
+mod track;
+
+use bumpalo::collections::Vec as BumpVec;
+
+use crate::agg::{KEY_COLUMNS_MAX, KeyLayout, Keys, Table, make_tags, without_spans};
+use crate::batch::{Chunk, Vector};
+use crate::error::{Code, Error, Result};
+use crate::expr::Expr;
+use crate::hash;
+use crate::operator::evaluate as expr;
+use crate::operator::{Column, Context, Next, Operator, Time};
+use crate::pipeline::Place;
+use crate::plan::{self, OverFunction};
+use crate::stage::Stage;
+use crate::types::Physical;
+
+use lead::Leads;
+use reorder::Reorder;
+use track::Track;
+
+/// The operator.
+pub(crate) struct Over {
+    over: plan::Over,
+    place: Place,
+    /// Rows leave as they come.
+    immediate: bool,
+    reorder: Reorder,
+    layout: KeyLayout,
+    partitions: Table,
+    arguments: Vec<Expr>,
+    tracks: Vec<Track>,
+    leads: Leads,
+    watermark: Option<Time>,
+    finish: bool,
+}
+
+impl Over {
+    /// The operator of `over`, whose input columns have the shapes `input`.
+    pub(crate) fn new(over: &plan::Over, input: Vec<Physical>, place: Place) -> Result<Self> {
+        if over.partition.len() > KEY_COLUMNS_MAX {
+            let message = format!("PARTITION BY with more than {KEY_COLUMNS_MAX} columns is not supported");
+            return Err(Error::new(Code::Unsupported, message).help("combine columns with CONCAT"));
+        }
+        let physicals: Vec<Physical> = over.partition.iter().map(|key| key.data_type.physical()).collect();
+        let layout = KeyLayout::new(&physicals);
+        let mut output = input.clone();
+        output.extend(over.calls.iter().map(|call| call.data_type.physical()));
+        let mut arguments: Vec<Expr> = Vec::new();
+        let mut tracks: Vec<Track> = Vec::new();
+        let mut leads = Leads::new(output);
+        for (number, call) in over.calls.iter().enumerate() {
+            let argument = call.arguments.first().map(|argument| {
+                let same = |known: &Expr| without_spans(known) == without_spans(argument);
+                arguments.iter().position(same).unwrap_or_else(|| {
+                    arguments.push(argument.clone());
+                    arguments.len() - 1
+                })
+            });
+            if let OverFunction::Lead { offset, default } = &call.function {
+                let argument = argument.ok_or_else(|| Error::new(Code::Internal, "LEAD has no argument"))?;
+                leads.add(input.len() + number, argument, *offset, default.clone());
+                continue;
+            }
+            let shape = argument.map(|at| (at, arguments[at].data_type.physical()));
+            let track = Track::of(call, shape, over.buffer_rows).map_err(|error| error.at(call.span))?;
+            match tracks.iter_mut().find(|known| known.shares(&track)) {
+                Some(known) => known.join(number, track),
+                None => tracks.push(track.begin(number)),
+            }
+        }
+        let immediate = over.time.is_none() && place.shards == 1;
+        Ok(Over {
+            over: over.clone(),
+            place,
+            immediate,
+            reorder: Reorder::new(input),
+            partitions: Table::new(layout.words()),
+            layout,
+            arguments,
+            tracks,
+            leads,
+            watermark: None,
+            finish: false,
+        })
+    }
+
+    /// Puts ordered rows through all calls: input columns and results.
+    fn process<'a>(&mut self, chunk: &Chunk<'a>, context: &Context<'a>) -> Result<Chunk<'a>> {
+        let scratch = context.scratch;
+        let keys = evaluate_all(&self.over.partition, chunk, context)?;
+        let arguments = evaluate_all(&self.arguments, chunk, context)?;
+        let tags = scratch.alloc_slice_fill_copy(chunk.rows, 0);
+        hash::hash_rows(keys, self.place.hash_seed, tags);
+        make_tags(keys, tags);
+        let partitions = scratch.alloc_slice_fill_copy(chunk.rows, 0u32);
+        self.partitions.locate(&self.layout, &Keys { columns: keys, tags }, &[], partitions, scratch)?;
+        let stride = self.layout.words() as u32;
+        partitions.iter_mut().for_each(|base| *base = *base / stride - 1);
+        let calls = self.over.calls.iter();
+        let mut results =
+            BumpVec::from_iter_in(calls.map(|call| Column::new(call.data_type.physical(), scratch)), scratch);
+        for track in &mut self.tracks {
+            track.run(self.partitions.groups(), partitions, arguments, &self.over.calls, &mut results)?;
+        }
+        let mut columns = BumpVec::with_capacity_in(chunk.columns.len() + results.len(), scratch);
+        columns.extend_from_slice(chunk.columns);
+        columns.extend(results.into_iter().map(|column| column.finish(chunk.rows)));
+        let done = Chunk { columns: columns.into_bump_slice(), ..*chunk };
+        if !self.leads.is_empty() {
+            let time = self.over.time.map(|time| done.columns[time].i64s());
+            self.leads.push(&done, time, self.partitions.groups(), partitions, arguments, scratch);
+        }
+        Ok(done)
+    }
+
+    /// Passes on the watermark and the end once nothing is due before them.
+    fn pass(&mut self, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
+        if self.due() {
+            return Ok(());
+        }
+        if let Some(watermark) = self.watermark.take() {
+            // Rows that wait for LEAD come later than the watermark that released them.
+            let watermark = self.leads.oldest().map_or(watermark, |time| watermark.min(time.saturating_sub(1)));
+            next.watermark(watermark, context)?;
+        }
+        if std::mem::take(&mut self.finish) {
+            next.finish(context)?;
+        }
+        Ok(())
+    }
+}
+
+fn evaluate_all<'a>(all: &[Expr], chunk: &Chunk<'a>, context: &Context<'a>) -> Result<&'a [Vector<'a>]> {
+    let mut columns = BumpVec::with_capacity_in(all.len(), context.scratch);
+    for one in all {
+        columns.push(expr::evaluate(one, chunk, context)?);
+    }
+    Ok(columns.into_bump_slice())
+}
+
+impl Operator for Over {
+    fn push(&mut self, _: usize, chunk: &Chunk<'_>, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
+        let caller = context.ledger.enter(Stage::Over);
+        if self.immediate {
+            let done = self.process(chunk, context);
+            context.ledger.enter(caller);
+            let done = done?;
+            return if self.leads.is_empty() { next.push(&done, context) } else { Ok(()) };
+        }
+        let times = self.over.time.map(|time| chunk.columns[time].i64s());
+        self.reorder.push(chunk, times, context.scratch);
+        context.ledger.enter(caller);
+        Ok(())
+    }
+
+    fn watermark(&mut self, _: usize, watermark: Time, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
+        if self.over.time.is_some() {
+            let caller = context.ledger.enter(Stage::Over);
+            self.reorder.release(watermark);
+            context.ledger.enter(caller);
+            self.watermark = Some(watermark);
+        } else if self.immediate && self.leads.is_empty() {
+            self.watermark = Some(watermark);
+        }
+        self.pass(context, next)
+    }
+
+    fn finish(&mut self, _: usize, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
+        self.reorder.release(Time::MAX);
+        self.finish = true;
+        if !self.reorder.has_ready() {
+            self.leads.finish();
+        }
+        self.pass(context, next)
+    }
+
+    fn drain(&mut self, context: &Context<'_>, next: &mut Next<'_>) -> Result<bool> {
+        let caller = context.ledger.enter(Stage::Over);
+        let done = if self.leads.has_ready() {
+            Some(self.leads.take(context.scratch))
+        } else if self.reorder.has_ready() {
+            let chunk = self.reorder.take(context.scratch);
+            let done = self.process(&chunk, context)?;
+            if self.finish && !self.reorder.has_ready() {
+                self.leads.finish();
+            }
+            self.leads.is_empty().then_some(done)
+        } else {
+            None
+        };
+        context.ledger.enter(caller);
+        if let Some(done) = done {
+            next.push(&done, context)?;
+        }
+        self.pass(context, next)?;
+        Ok(self.due())
+    }
+
+    fn due(&self) -> bool {
+        self.reorder.has_ready() || self.leads.has_ready()
+    }
+
+    fn state_bytes(&self) -> usize {
+        let tracks: usize = self.tracks.iter().map(Track::memory).sum();
+        self.reorder.memory() + self.partitions.memory() + self.leads.memory() + tracks
+    }
+}

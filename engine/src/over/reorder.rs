@@ -1,0 +1,167 @@
+//! Rows held until the watermark has passed them, given out in order of (time, position).
+//!
+//! Rows are copied into batches as they come; what is sorted is small: time, position, and where the
+//! row lies. Nearly sorted input sorts in nearly linear time (the sort finds runs). A batch goes back
+//! to the spare ones when its last row has left.
+
+use std::collections::VecDeque;
+
+use bumpalo::Bump;
+use bumpalo::collections::Vec as BumpVec;
+
+use crate::batch::{BATCH_ROWS, Batch, Chunk, Data, Text, Vector};
+use crate::operator::Time;
+use crate::types::Physical;
+
+/// One held row.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Held {
+    time: Time,
+    position: u64,
+    /// Number of its batch, counted from the first ever.
+    batch: u64,
+    row: u16,
+}
+
+/// The rows held.
+pub(crate) struct Reorder {
+    layout: Vec<Physical>,
+    /// Number of `batches[0]`.
+    first: u64,
+    /// Batches with the number of their rows that are still held.
+    batches: VecDeque<(Batch, usize)>,
+    spare: Vec<Batch>,
+    held: Vec<Held>,
+    /// How many of `held`, from the start, are sorted and may leave.
+    ready: usize,
+    /// How many of those have left.
+    given: usize,
+    arrived: u64,
+}
+
+impl Reorder {
+    pub(crate) fn new(layout: Vec<Physical>) -> Self {
+        Reorder {
+            layout,
+            first: 0,
+            batches: VecDeque::new(),
+            spare: Vec::new(),
+            held: Vec::new(),
+            ready: 0,
+            given: 0,
+            arrived: 0,
+        }
+    }
+
+    /// Takes rows; without `times` they are ordered by position alone, without positions by arrival.
+    pub(crate) fn push(&mut self, chunk: &Chunk<'_>, times: Option<&[i64]>, scratch: &Bump) {
+        let all: &[u16] = scratch.alloc_slice_fill_iter(0..chunk.rows as u16);
+        let mut rest = all;
+        while !rest.is_empty() {
+            if self.batches.back().is_none_or(|(batch, _)| batch.rows() == BATCH_ROWS) {
+                let batch = self.spare.pop().unwrap_or_else(|| Batch::new(&self.layout));
+                self.batches.push_back((batch, 0));
+            }
+            let number = self.first + self.batches.len() as u64 - 1;
+            let (batch, live) = self.batches.back_mut().expect("pushed above");
+            let start = batch.rows();
+            let count = batch.append(chunk, rest);
+            *live += count;
+            for (to, &row) in (start..).zip(&rest[..count]) {
+                let row = usize::from(row);
+                let time = times.map_or(0, |times| times[row]);
+                let position = chunk.positions.map_or(self.arrived, |positions| positions[row]);
+                self.arrived += 1;
+                self.held.push(Held { time, position, batch: number, row: to as u16 });
+            }
+            rest = &rest[count..];
+        }
+    }
+
+    /// Lets rows at or before `watermark` leave.
+    pub(crate) fn release(&mut self, watermark: Time) {
+        self.held.drain(..self.given);
+        self.ready -= self.given;
+        self.given = 0;
+        // A stable sort, because it merges what is sorted already with the newcomers.
+        self.held.sort();
+        self.ready = self.held.partition_point(|held| held.time <= watermark);
+    }
+
+    /// Whether rows may leave.
+    pub(crate) fn has_ready(&self) -> bool {
+        self.given < self.ready
+    }
+
+    /// The next rows that may leave, up to a chunk of them.
+    pub(crate) fn take<'a>(&mut self, scratch: &'a Bump) -> Chunk<'a> {
+        let part = &self.held[self.given..self.ready.min(self.given + BATCH_ROWS)];
+        let places =
+            BumpVec::from_iter_in(part.iter().map(|held| ((held.batch - self.first) as u32, held.row)), scratch);
+        let mut columns = BumpVec::with_capacity_in(self.layout.len(), scratch);
+        for column in 0..self.layout.len() {
+            columns.push(self.gather(column, &places, scratch));
+        }
+        let side = |pick: fn(&Batch) -> Option<&[u64]>| {
+            self.batches.front().is_some_and(|(batch, _)| pick(batch).is_some()).then(|| {
+                let one = |&(batch, row): &(u32, u16)| {
+                    pick(&self.batches[batch as usize].0).map_or(0, |side| side[usize::from(row)])
+                };
+                &*scratch.alloc_slice_fill_iter(places.iter().map(one))
+            })
+        };
+        let (positions, ordinals) = (side(Batch::positions), side(Batch::ordinals));
+        let stamp = self.batches.iter().map(|(batch, _)| batch.stamp).max().unwrap_or(0);
+        let rows = part.len();
+        self.given += rows;
+        for &(batch, _) in &places {
+            self.batches[batch as usize].1 -= 1;
+        }
+        while let Some((batch, 0)) = self.batches.front() {
+            if self.batches.len() == 1 && batch.rows() < BATCH_ROWS {
+                break;
+            }
+            let (mut batch, _) = self.batches.pop_front().expect("seen above");
+            batch.reset();
+            self.spare.push(batch);
+            self.first += 1;
+        }
+        Chunk { rows, columns: columns.into_bump_slice(), positions, ordinals, stamp }
+    }
+
+    fn gather<'a>(&self, column: usize, places: &[(u32, u16)], scratch: &'a Bump) -> Vector<'a> {
+        let vectors = BumpVec::from_iter_in(self.batches.iter().map(|(batch, _)| batch.vector(column)), scratch);
+        macro_rules! pick {
+            ($kind:ident, $of:ident, |$value:ident| $keep:expr) => {{
+                let slices = BumpVec::from_iter_in(vectors.iter().map(Vector::$of), scratch);
+                let values = places.iter().map(|&(batch, row)| {
+                    let $value = slices[batch as usize][usize::from(row)];
+                    $keep
+                });
+                Data::$kind(scratch.alloc_slice_fill_iter(values))
+            }};
+        }
+        let data = match self.layout[column] {
+            Physical::I64 => pick!(I64, i64s, |value| value),
+            Physical::I128 => pick!(I128, i128s, |value| value),
+            Physical::F64 => pick!(F64, f64s, |value| value),
+            // The batch may be used again before the chunk is read.
+            Physical::Text => pick!(Text, texts, |value| Text::copy_to(&value, scratch)),
+        };
+        let nulls = vectors.iter().any(|vector| vector.nulls.is_some()).then(|| {
+            let words = scratch.alloc_slice_fill_copy(places.len().div_ceil(64).max(1), 0u64);
+            for (to, &(batch, row)) in places.iter().enumerate() {
+                let null = vectors[batch as usize].is_null(usize::from(row));
+                words[to / 64] |= u64::from(null) << (to % 64);
+            }
+            &*words
+        });
+        Vector { data, nulls }
+    }
+
+    /// Bytes held.
+    pub(crate) fn memory(&self) -> usize {
+        let batches = self.batches.iter().map(|(batch, _)| batch).chain(&self.spare);
+        batches.map(Batch::bytes).sum::<usize>() + self.held.capacity() * size_of::<Held>()
+    }
+}

@@ -1,0 +1,167 @@
+//! A plan at work on one shard.
+//!
+//! Chunks enter at *entries*: scans, and exchanges (an exchange's node ends the part above it, which
+//! sends, and is the entry of the part below it, which receives). What lies behind an entry up to the
+//! next exchanges and sinks is its *stage*. Everything runs by plain calls from a node to later
+//! nodes, so when a call returns, the shard has either given its rows out or an operator holds them;
+//! what such an operator has to give is fetched chunk by chunk with [`Pipeline::drain`].
+
+pub mod local;
+
+use crate::agg;
+use crate::batch::Chunk;
+use crate::error::Result;
+use crate::operator::{self, Context, Next, Outlets, Slot, Time};
+use crate::over::Over;
+use crate::plan::{self, NodeId, Plan};
+
+/// Which shard of how many this is, and with which seed keys are hashed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) shard: usize,
+    pub(crate) shards: usize,
+    pub(crate) hash_seed: u64,
+}
+
+/// The operators of all nodes of a plan, on one shard.
+pub struct Pipeline {
+    slots: Vec<Slot>,
+    /// Per node: the operators of its stage if it is an entry, in the plan's order.
+    stages: Vec<Option<Vec<NodeId>>>,
+}
+
+/// A scan and an exchange are entered behind their own node, so a scan's slot is never called.
+struct Entry;
+
+impl operator::Operator for Entry {
+    fn push(&mut self, _: usize, chunk: &Chunk<'_>, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
+        next.push(chunk, context)
+    }
+}
+
+impl Pipeline {
+    /// The operators of `plan` for shard `shard` of `shards`.
+    pub fn new(plan: &Plan, shard: usize, shards: usize, hash_seed: u64) -> Result<Pipeline> {
+        let place = Place { shard, shards, hash_seed };
+        let mut slots = Vec::with_capacity(plan.nodes.len());
+        for node in 0..plan.nodes.len() {
+            let users = plan.users(node).into_iter().flat_map(|user| {
+                let inputs = plan.nodes[user].inputs.iter().enumerate();
+                inputs.filter(move |(_, input)| **input == node).map(move |(number, _)| (user, number))
+            });
+            slots.push(Slot { users: users.collect(), operator: build(plan, node, place)? });
+        }
+        let stages = (0..plan.nodes.len()).map(|node| is_entry(plan, node).then(|| stage(plan, node))).collect();
+        Ok(Pipeline { slots, stages })
+    }
+
+    /// The nodes at which chunks enter, in the plan's order.
+    pub fn entries(&self) -> impl Iterator<Item = NodeId> + '_ {
+        (0..self.stages.len()).filter(|&node| self.stages[node].is_some())
+    }
+
+    /// Rows of `entry`'s output. Only while nothing is [`Pipeline::pending`] behind it.
+    pub fn push(
+        &mut self,
+        entry: NodeId,
+        chunk: &Chunk<'_>,
+        context: &Context<'_>,
+        outlets: &mut dyn Outlets,
+    ) -> Result<()> {
+        debug_assert!(!self.pending(entry), "a stage with output due is fed nothing");
+        behind(&mut self.slots, entry, outlets, |next| next.push(chunk, context))
+    }
+
+    /// Every later row of `entry` has a greater event time.
+    pub fn watermark(
+        &mut self,
+        entry: NodeId,
+        watermark: Time,
+        context: &Context<'_>,
+        outlets: &mut dyn Outlets,
+    ) -> Result<()> {
+        debug_assert!(!self.pending(entry), "a stage with output due is fed nothing");
+        behind(&mut self.slots, entry, outlets, |next| next.watermark(watermark, context))
+    }
+
+    /// `entry` has no more rows.
+    pub fn finish(&mut self, entry: NodeId, context: &Context<'_>, outlets: &mut dyn Outlets) -> Result<()> {
+        debug_assert!(!self.pending(entry), "a stage with output due is fed nothing");
+        behind(&mut self.slots, entry, outlets, |next| next.finish(context))
+    }
+
+    /// Gives out at most one chunk of what is due in the stage behind `entry`, from its last
+    /// operator that has any; `true` while there is more. A watermark or an end that waits behind
+    /// output is passed on here as well.
+    pub fn drain(&mut self, entry: NodeId, context: &Context<'_>, outlets: &mut dyn Outlets) -> Result<bool> {
+        let stage = self.stages[entry].as_deref().unwrap_or_default();
+        if let Some(&node) = stage.iter().rev().find(|&&node| self.slots[node].operator.due()) {
+            let (slot, later) = self.slots[node..].split_first_mut().expect("the node is in the plan");
+            let mut next = Next { later, base: node + 1, users: &slot.users, outlets };
+            slot.operator.drain(context, &mut next)?;
+        }
+        Ok(self.pending(entry))
+    }
+
+    /// Whether an operator of the stage behind `entry` has output due.
+    pub fn pending(&self, entry: NodeId) -> bool {
+        let stage = self.stages[entry].as_deref().unwrap_or_default();
+        stage.iter().any(|&node| self.slots[node].operator.due())
+    }
+
+    /// Bytes of state held by each node's operator.
+    pub fn state_bytes(&self) -> impl Iterator<Item = (NodeId, usize)> + '_ {
+        self.slots.iter().enumerate().map(|(node, slot)| (node, slot.operator.state_bytes()))
+    }
+}
+
+fn behind<R>(slots: &mut [Slot], entry: NodeId, outlets: &mut dyn Outlets, act: impl FnOnce(&mut Next<'_>) -> R) -> R {
+    let (slot, later) = slots[entry..].split_first_mut().expect("the entry is in the plan");
+    act(&mut Next { later, base: entry + 1, users: &slot.users, outlets })
+}
+
+fn is_entry(plan: &Plan, node: NodeId) -> bool {
+    matches!(plan.nodes[node].operator, plan::Operator::Scan(_) | plan::Operator::Exchange(_))
+}
+
+/// The nodes behind `entry`, up to and with the next exchanges and sinks.
+fn stage(plan: &Plan, entry: NodeId) -> Vec<NodeId> {
+    let mut inside = vec![false; plan.nodes.len()];
+    inside[entry] = true;
+    for node in entry + 1..plan.nodes.len() {
+        let from = |input: &NodeId| inside[*input] && (*input == entry || !is_entry(plan, *input));
+        inside[node] = plan.nodes[node].inputs.iter().any(from);
+    }
+    (entry + 1..plan.nodes.len()).filter(|&node| inside[node]).collect()
+}
+
+fn build(plan: &Plan, node: NodeId, place: Place) -> Result<Box<dyn operator::Operator>> {
+    let this = &plan.nodes[node];
+    let layout = || plan.nodes[this.inputs[0]].layout();
+    let span = this.span;
+    Ok(match &this.operator {
+        plan::Operator::Scan(_) => Box::new(Entry),
+        plan::Operator::Filter(condition) => Box::new(operator::Filter::new(condition.clone())),
+        plan::Operator::Project(expressions) => Box::new(operator::Project::new(expressions.clone())),
+        plan::Operator::Aggregate(aggregate) => agg::build(aggregate, place).map_err(|error| error.at(span))?,
+        plan::Operator::Over(over) => Box::new(Over::new(over, layout(), place).map_err(|error| error.at(span))?),
+        plan::Operator::Exchange(exchange) => Box::new(operator::ExchangeOut::new(exchange.clone(), place.hash_seed)),
+        plan::Operator::Limit { limit, offset } => Box::new(operator::Limit::new(*limit, *offset, sinks(plan, node))),
+        plan::Operator::Sort { keys, limit } => Box::new(operator::Sort::new(keys.clone(), *limit, layout())),
+        plan::Operator::Sink(sink) => Box::new(operator::Sink::new(sink.number)),
+    })
+}
+
+/// Numbers of the sinks below `node`.
+fn sinks(plan: &Plan, node: NodeId) -> Vec<usize> {
+    let mut below = vec![false; plan.nodes.len()];
+    below[node] = true;
+    let mut sinks = Vec::new();
+    for user in node + 1..plan.nodes.len() {
+        below[user] = plan.nodes[user].inputs.iter().any(|&input| below[input]);
+        if let (true, plan::Operator::Sink(sink)) = (below[user], &plan.nodes[user].operator) {
+            sinks.push(sink.number);
+        }
+    }
+    sinks
+}
