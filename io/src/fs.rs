@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex};
 
@@ -34,8 +34,9 @@ pub trait File: Send + Sync + fmt::Debug {
     /// where it stands, or within its first [`STREAM_HEAD`] bytes.
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;
 
-    /// The descriptor, where there is one that can be read by offset.
-    fn raw_fd(&self) -> Option<RawFd> {
+    /// The open file, where there is one that can be read by offset, for those who have other ways
+    /// to read it.
+    fn open_file(&self) -> Option<&Arc<std::fs::File>> {
         None
     }
 }
@@ -133,7 +134,7 @@ impl Disk for RealDisk {
         }
         let name = if standard_input { "standard input".to_owned() } else { path.to_owned() };
         if kind.is_file() {
-            return Ok(Arc::new(RealFile { name, len: kind.len(), file }));
+            return Ok(Arc::new(RealFile { name, len: kind.len(), file: Arc::new(file) }));
         }
         Ok(Arc::new(Stream::new(name, file)))
     }
@@ -171,7 +172,7 @@ impl Disk for RealDisk {
 struct RealFile {
     name: String,
     len: u64,
-    file: std::fs::File,
+    file: Arc<std::fs::File>,
 }
 
 impl File for RealFile {
@@ -187,8 +188,8 @@ impl File for RealFile {
         self.file.read_at(into, offset)
     }
 
-    fn raw_fd(&self) -> Option<RawFd> {
-        Some(self.file.as_raw_fd())
+    fn open_file(&self) -> Option<&Arc<std::fs::File>> {
+        Some(&self.file)
     }
 }
 

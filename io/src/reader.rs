@@ -100,7 +100,8 @@ pub enum Step<'a> {
 /// Up to 1,024 rows of a split, and what became of them.
 #[derive(Debug)]
 pub struct Scanned<'a> {
-    /// The rows that go on: the scan's columns, then the event time where the table has one.
+    /// The rows that go on: the scan's columns, then the event time where the table has one. Where
+    /// the scan needs ordinals, these count from 0 among the well-formed rows of this step.
     pub chunk: Chunk<'a>,
     /// How many rows were read, and how many did not go on.
     pub counts: Counts,
@@ -186,6 +187,11 @@ impl SplitReader {
             faults: Vec::new(),
             layout,
         })
+    }
+
+    /// Lets the next steps read no more than `rows` rows each, at least one.
+    pub fn limit_rows(&mut self, rows: usize) {
+        self.batch_rows = (ENTRIES_MOST / self.layout.fields.max(1)).min(BATCH_ROWS).min(rows).max(1);
     }
 
     /// The split it reads.
@@ -568,7 +574,11 @@ impl<'a> Pass<'a, '_> {
             }
         };
         let count = selected.rows.map_or(rows.len(), <[u16]>::len);
-        let mut chunk = Chunk { rows: count, columns: vectors, positions, ordinals: None, stamp: self.stamp };
+        let ordinals = scan.needs.ordinals.then(|| match selected.rows {
+            None => &*self.scratch.alloc_slice_fill_iter((0..count as u16).map(u64::from)),
+            Some(chosen) => self.scratch.alloc_slice_fill_iter(chosen.iter().map(|&row| u64::from(row))),
+        });
+        let mut chunk = Chunk { rows: count, columns: vectors, positions, ordinals, stamp: self.stamp };
         if !faults.is_empty() {
             chunk = self.without_faults(&chunk, &rows, selected.rows, faults, bad);
         }

@@ -20,7 +20,7 @@ use corelane_engine::operator::{TIME_MIN, Time};
 use corelane_engine::types::Physical;
 
 use crate::doorbell::Doorbell;
-use crate::ring::{Consumer, Producer, ring};
+use crate::ring::{Receiver, Sender, ring};
 
 /// What a lane carries, in order.
 pub enum Message {
@@ -105,8 +105,8 @@ pub struct Outbox {
 }
 
 struct WayOut {
-    ring: Producer<Message>,
-    home: Consumer<Box<Batch>>,
+    ring: Sender<Message>,
+    home: Receiver<Box<Batch>>,
     partial: Option<Box<Batch>>,
     waiting: VecDeque<Message>,
     told: Time,
@@ -281,8 +281,8 @@ pub struct Inbox {
 }
 
 struct WayIn {
-    ring: Consumer<Message>,
-    give_back: Producer<Box<Batch>>,
+    ring: Receiver<Message>,
+    give_back: Sender<Box<Batch>>,
     watermark: Time,
     progress: u64,
     finished: bool,

@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bumpalo::Bump;
 use corelane_engine::batch::Chunk;
@@ -20,6 +21,7 @@ use corelane_engine::stage::{Ledger, Stage};
 use corelane_engine::{Error, Result};
 
 use crate::executor::{Io, Progress};
+use crate::sys;
 use crate::lane::{Arrival, Inbox, Outbox};
 use crate::sink::ShardSink;
 use crate::source::{Pulled, Source};
@@ -130,9 +132,10 @@ impl Shard {
         if self.ended {
             return Ok(Progress::Done);
         }
-        if self.stop.now.load(Ordering::Relaxed) {
+        if io.stopping() || self.stop.now.load(Ordering::Relaxed) {
             return self.abandon();
         }
+        self.ledger.enter(Stage::Control);
         let mut busy = self.outs.push_waiting()?;
         let mut wait = Stage::WaitPeer;
         for receiver in (0..self.receivers.len()).rev() {
@@ -156,7 +159,9 @@ impl Shard {
             self.ended = true;
             return Ok(Progress::Done);
         }
-        Ok(Progress::Idle { wait, deadline: self.sources.iter().filter_map(|feed| feed.source.due()).min() })
+        self.ledger.enter(wait);
+        let due = self.sources.iter().filter_map(|feed| feed.source.due()).min();
+        Ok(Progress::Idle(due.map(|due| Duration::from_nanos(sys::ticks_to_ns(due.saturating_sub(now))))))
     }
 
     /// The sources, for the statistics.

@@ -5,6 +5,7 @@
 //! allows it. The order in which rows are read is a function of the input alone: by position, or
 //! always on from the split whose watermark is furthest behind.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use corelane_engine::batch::Chunk;
@@ -14,10 +15,11 @@ use corelane_engine::scan::{Scanner, SplitTime};
 use corelane_engine::stage::Stage;
 use corelane_engine::{Code, Error, Result};
 use corelane_io::bad::BadRow;
+use corelane_io::fs::read_failed;
 use corelane_io::options::OnError;
 use corelane_io::reader::{Counts, SplitReader, Step};
 
-use crate::executor::{Io, ReadRequest};
+use crate::executor::{Completion, Io, ReadRequest};
 use crate::pace::Pace;
 use crate::sys;
 
@@ -31,13 +33,12 @@ pub struct Source {
     scanner: Scanner,
     input: Arc<corelane_io::source::Source>,
     splits: Vec<OpenSplit>,
-    /// The split being read, while it may be read on.
-    current: Option<usize>,
     on_error: OnError,
     max_bad: Option<u64>,
     pace: Option<Pace>,
     next_ordinal: u64,
     shard: usize,
+    completions: Vec<Completion>,
     /// What became of the rows.
     pub counts: Counts,
     /// Bytes read.
@@ -96,12 +97,12 @@ impl Source {
             splits: mine.iter().map(split).collect(),
             scanner,
             input,
-            current: None,
             on_error: options.on_error,
             max_bad: options.max_bad,
             pace: options.pace,
             next_ordinal: 0,
             shard: options.shard,
+            completions: Vec::new(),
             counts: Counts::default(),
             bytes: 0,
             first_bad: Vec::new(),
@@ -178,7 +179,8 @@ impl Source {
                 self.counts += scanned.counts;
                 keep_first(&mut self.first_bad, scanned.bad);
                 if let (None, Some(late)) = (&self.first_late, scanned.late.first()) {
-                    self.first_late = Some(late.to_string());
+                    let line = late.line().map_or_else(String::new, |line| format!(":{line}"));
+                    self.first_late = Some(format!("{}{line}", late.file()));
                 }
                 if self.max_bad.is_some_and(|most| self.counts.bad > most) {
                     return Err(too_many_bad(self.counts.bad, self.first_bad.first()));
@@ -186,12 +188,10 @@ impl Source {
                 let mut chunk = scanned.chunk;
                 let first = self.next_ordinal;
                 self.next_ordinal += scanned.counts.read;
-                if self.scanner.scan().needs.ordinals {
-                    let ordinal = |row: usize| (first + row as u64) << 12 | self.shard as u64;
-                    chunk.ordinals = Some(match scanned.selected {
-                        Some(rows) => context.scratch.alloc_slice_fill_iter(rows.iter().map(|&row| ordinal(usize::from(row)))),
-                        None => context.scratch.alloc_slice_fill_iter((0..chunk.rows).map(ordinal)),
-                    });
+                if let Some(within) = chunk.ordinals {
+                    let shard = self.shard as u64;
+                    let ordinals = within.iter().map(|&row| (first + row) << 12 | shard);
+                    chunk.ordinals = Some(context.scratch.alloc_slice_fill_iter(ordinals));
                 }
                 Ok(if chunk.rows == 0 { Pulled::Nothing } else { Pulled::Rows(chunk) })
             }
@@ -211,20 +211,21 @@ impl Source {
     }
 
     fn take_completions(&mut self, io: &mut dyn Io) -> Result<()> {
-        while let Some(completion) = io.completed() {
+        if io.in_flight() == 0 {
+            return Ok(());
+        }
+        io.poll(&mut self.completions);
+        for completion in self.completions.drain(..) {
             let split = &mut self.splits[completion.token as usize];
             split.reading = false;
             let Some(reader) = &mut split.reader else { continue };
-            let name = reader.file().name().to_owned();
-            let bytes = completion.result.map_err(|cause| {
-                Error::new(Code::Io, format!("cannot read `{name}` at byte {}: {cause}", completion.offset))
-            })?;
-            if let Some(want) = reader.want()? {
-                let count = bytes.len().min(want.into.len());
-                want.into[..count].copy_from_slice(&bytes[..count]);
-                reader.filled(count, sys::tick())?;
-                self.bytes += count as u64;
-            }
+            let file = Arc::clone(reader.file());
+            let Some(want) = reader.want()? else { continue };
+            let bytes = completion.result.map_err(|cause| read_failed(file.name(), want.offset, &cause))?;
+            let count = bytes.len().min(want.into.len());
+            want.into[..count].copy_from_slice(&bytes[..count]);
+            reader.filled(count, sys::ticks())?;
+            self.bytes += count as u64;
         }
         Ok(())
     }
@@ -235,21 +236,21 @@ fn read_block(reader: &mut SplitReader, token: usize, io: &mut dyn Io, now: u64)
     let file = Arc::clone(reader.file());
     let Some(want) = reader.want()? else { return Ok(Some(0)) };
     let (offset, len) = (want.offset, want.into.len());
-    let read = match file.raw_fd() {
-        Some(descriptor) => sys::read_cached(descriptor, want.into, offset),
+    let read = match file.open_file() {
+        Some(open) => sys::read_cached(open, want.into, offset),
         // A file in memory, or a pipe, which has to be waited for.
-        None => file.read_at(want.into, offset).map(Some),
+        None => file.read_at(want.into, offset),
     };
-    match read {
-        Ok(Some(count)) => {
+    match (read, file.open_file()) {
+        (Ok(count), _) => {
             reader.filled(count, now)?;
             Ok(Some(count))
         }
-        Ok(None) => {
-            io.submit(ReadRequest { token: token as u64, file, offset, len });
+        (Err(cause), Some(open)) if cause.kind() == ErrorKind::WouldBlock => {
+            io.submit(ReadRequest { token: token as u64, file: Arc::clone(open), offset, len });
             Ok(None)
         }
-        Err(cause) => Err(corelane_io::fs::read_failed(file.name(), offset, &cause)),
+        (Err(cause), _) => Err(read_failed(file.name(), offset, &cause)),
     }
 }
 

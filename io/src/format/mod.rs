@@ -1,0 +1,136 @@
+//! Rows to text: CSV, TSV, NDJSON, JSON, and a table for people.
+//!
+//! A [`Formatter`] belongs to one sink on one shard and appends rows to a [`Buffer`]. Headers and
+//! footers are asked for apart, since the output of several shards has one of each.
+
+mod buffer;
+mod json;
+mod separated;
+mod table;
+pub mod value;
+
+use corelane_engine::batch::{Chunk, Data};
+use corelane_engine::types::{DataType, Schema};
+
+pub use buffer::Buffer;
+
+/// A format of output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Comma-separated values with a header (RFC 4180).
+    Csv,
+    /// Tab-separated values with a header, quoted like CSV.
+    Tsv,
+    /// One JSON object a line.
+    Ndjson,
+    /// One JSON array of objects.
+    Json,
+    /// Aligned columns with borders.
+    Table,
+}
+
+impl Format {
+    /// Every format and its name.
+    pub const ALL: [(&'static str, Format); 5] = [
+        ("csv", Format::Csv),
+        ("tsv", Format::Tsv),
+        ("ndjson", Format::Ndjson),
+        ("json", Format::Json),
+        ("table", Format::Table),
+    ];
+
+    /// The format called `name`.
+    pub fn parse(name: &str) -> Option<Format> {
+        let name = if name.eq_ignore_ascii_case("jsonl") { "ndjson" } else { name };
+        Format::ALL.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, format)| format)
+    }
+
+    /// The format that a file name's extension says.
+    pub fn of_path(path: &str) -> Option<Format> {
+        let extension = std::path::Path::new(path).extension()?.to_str()?;
+        if extension == "txt" { Some(Format::Table) } else { Format::parse(extension) }
+    }
+
+    /// The extension of its files.
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Format::Csv => "csv",
+            Format::Tsv => "tsv",
+            Format::Ndjson => "ndjson",
+            Format::Json => "json",
+            Format::Table => "txt",
+        }
+    }
+}
+
+/// Writes the rows of one sink.
+#[derive(Debug)]
+pub struct Formatter {
+    names: Vec<String>,
+    types: Vec<DataType>,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Separated(separated::Separated),
+    Json(json::Json),
+    Table(table::Table),
+}
+
+impl Formatter {
+    /// A formatter for the first `visible` columns of `schema`.
+    pub fn new(format: Format, schema: &Schema, visible: usize) -> Self {
+        let fields = &schema.fields[..visible];
+        let kind = match format {
+            Format::Csv => Kind::Separated(separated::Separated::new(b',')),
+            Format::Tsv => Kind::Separated(separated::Separated::new(b'\t')),
+            Format::Ndjson => Kind::Json(json::Json::new(fields, true)),
+            Format::Json => Kind::Json(json::Json::new(fields, false)),
+            Format::Table => Kind::Table(table::Table::new(fields)),
+        };
+        Formatter {
+            names: fields.iter().map(|field| field.name.clone()).collect(),
+            types: fields.iter().map(|field| field.data_type).collect(),
+            kind,
+        }
+    }
+
+    /// Appends what stands before the first row.
+    pub fn header(&mut self, out: &mut Buffer) {
+        match &mut self.kind {
+            Kind::Separated(separated) => separated.header(&self.names, out),
+            Kind::Json(json) => json.header(out),
+            Kind::Table(_) => {}
+        }
+    }
+
+    /// Appends the rows of `chunk`; `ends`, if given, gets where each row ends in `out`.
+    pub fn rows(&mut self, chunk: &Chunk<'_>, out: &mut Buffer, ends: Option<&mut Vec<u32>>) {
+        match &mut self.kind {
+            Kind::Separated(separated) => separated.rows(&self.types, chunk, out, ends),
+            Kind::Json(json) => json.rows(&self.types, chunk, out, ends),
+            Kind::Table(table) => table.rows(&self.types, chunk, out, ends),
+        }
+    }
+
+    /// Appends what stands behind the last row. `rows` is how many there were in all.
+    pub fn footer(&mut self, rows: u64, out: &mut Buffer) {
+        match &mut self.kind {
+            Kind::Separated(_) => {}
+            Kind::Json(json) => json.footer(rows, out),
+            Kind::Table(_) => {}
+        }
+    }
+}
+
+/// Text of one value that is not NULL and needs no quotes in any format: everything but STRING.
+#[inline]
+fn plain(dates: &mut value::Dates, data_type: DataType, data: &Data<'_>, row: usize, out: &mut Buffer) {
+    match data {
+        Data::I64(values) => dates.i64(out, data_type, values[row]),
+        Data::I128(values) => value::wide_decimal(out, values[row], data_type.scale()),
+        Data::F64(values) => value::double(out, values[row]),
+        Data::Text(_) => unreachable!("text is written by its format"),
+    }
+}
