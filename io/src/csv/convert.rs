@@ -10,7 +10,7 @@ use corelane_engine::types::{DataType, Physical};
 
 use super::index::Index;
 use super::swar::{self, GROUP, Group};
-use super::value::{self, Reason};
+use super::value::{self, LastDate, Reason};
 use super::{Dialect, Kernel};
 
 /// Bytes that must be readable on both sides of every field.
@@ -222,14 +222,15 @@ pub(crate) fn column<'a>(
         }
         DataType::Decimal { precision, scale } => {
             let decimal = |text: &[u8]| value::decimal(text, precision, scale);
-            Data::I128(careful(stretch, rows, field, false, &mut out, decimal))
+            Data::I128(plain(stretch, rows, field, &mut out, decimal))
         }
-        DataType::Double => Data::F64(careful(stretch, rows, field, false, &mut out, value::double)),
-        DataType::Boolean => Data::I64(careful(stretch, rows, field, false, &mut out, value::boolean)),
-        DataType::Date => Data::I64(careful(stretch, rows, field, false, &mut out, value::date)),
+        DataType::Double => Data::F64(plain(stretch, rows, field, &mut out, value::double)),
+        DataType::Boolean => Data::I64(plain(stretch, rows, field, &mut out, value::boolean)),
+        DataType::Date => Data::I64(plain(stretch, rows, field, &mut out, value::date)),
         DataType::Timestamp { precision, zoned } => {
-            let timestamp = |text: &[u8]| value::timestamp(text, precision, zoned);
-            Data::I64(careful(stretch, rows, field, false, &mut out, timestamp))
+            let mut last = LastDate::default();
+            let timestamp = |text: &[u8]| last.timestamp(text, precision, zoned);
+            Data::I64(plain(stretch, rows, field, &mut out, timestamp))
         }
         // Binding refuses intervals, and a NULL-typed column has only NULLs.
         DataType::Null | DataType::Interval => return all_null(rows.len(), data_type, scratch),
@@ -272,14 +273,37 @@ fn all_null<'a>(rows: usize, data_type: DataType, scratch: &'a Bump) -> Vector<'
     Vector { data, nulls: Some(scratch.alloc_slice_fill_copy(rows.div_ceil(64), !0)) }
 }
 
-/// Any type, value by value. A quoted field is never NULL for text; for other types an empty one is.
+/// Any type but text, value by value.
+fn plain<'a, T: Copy + Default>(
+    stretch: &Stretch<'a, '_>,
+    rows: &impl Rows,
+    field: usize,
+    out: &mut Out<'a, '_>,
+    mut convert: impl FnMut(&[u8]) -> Result<T, Reason>,
+) -> &'a [T] {
+    if stretch.careful {
+        return careful(stretch, rows, field, false, out, convert);
+    }
+    let values = out.scratch.alloc_slice_fill_copy(rows.len(), T::default());
+    for (row, value) in values.iter_mut().enumerate() {
+        let (start, end) = stretch.span_fast(rows.entry(row), field);
+        match convert(&stretch.bytes[start..end]) {
+            _ if start == end => out.null(row),
+            Ok(converted) => *value = converted,
+            Err(reason) => out.fault(row, reason),
+        }
+    }
+    values
+}
+
+/// Any type, value by value, quotes and the NULL literal heeded. A quoted field is never NULL for text; for other types an empty one is.
 fn careful<'a, T: Copy + Default>(
     stretch: &Stretch<'a, '_>,
     rows: &impl Rows,
     field: usize,
     is_text: bool,
     out: &mut Out<'a, '_>,
-    convert: impl Fn(&'a [u8]) -> Result<T, Reason>,
+    mut convert: impl FnMut(&'a [u8]) -> Result<T, Reason>,
 ) -> &'a [T] {
     let values = out.scratch.alloc_slice_fill_copy(rows.len(), T::default());
     for (row, value) in values.iter_mut().enumerate() {
