@@ -393,7 +393,7 @@ fn number<'a>(
     let (start, end) = stretch.span_fast(entry, field);
     let len = end - start;
     let high = stretch.load(end - 8);
-    if let Some(short) = swar::short(high, len, scale)
+    if let Some(short) = swar::short_any(high, len, scale)
         && short.abs() < limit
     {
         return short;
