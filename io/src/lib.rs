@@ -26,6 +26,7 @@ pub mod csv;
 pub mod fs;
 pub mod infer;
 pub mod options;
+mod pass;
 pub mod reader;
 pub mod source;
 pub mod split;

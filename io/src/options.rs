@@ -26,7 +26,7 @@ pub struct ReadOptions {
     pub missing: Missing,
     /// `'split'`: whether large files are cut into pieces.
     pub split: SplitBy,
-    /// `'line.limit'`: bytes of one row, at most.
+    /// `'line.limit'`: bytes of one row, at most; checked for rows that do not fit in a block.
     pub line_limit: usize,
     /// `'on-error'`: what becomes of bad rows; the job's own choice when not given.
     pub on_error: Option<OnError>,

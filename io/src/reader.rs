@@ -13,20 +13,20 @@
 use std::sync::Arc;
 
 use bumpalo::Bump;
-use corelane_engine::batch::{BATCH_ROWS, Chunk, Vector, gather};
+use corelane_engine::batch::{BATCH_ROWS, Chunk};
 use corelane_engine::operator::{Context, Time};
-use corelane_engine::plan::ScanColumn;
-use corelane_engine::scan::{Scanner, SplitTime};
+use corelane_engine::plan::{Scan, ScanColumn};
+use corelane_engine::scan::{Scanner, Selected, SplitTime};
 use corelane_engine::stage::Stage;
-use corelane_engine::types::DataType;
 use corelane_engine::{Code, Error, Result};
 
 use crate::bad::{BadRow, LateRow, Origin};
-use crate::csv::convert::{self, Every, Fault, Listed, MARGIN, Rows, Stretch};
+use crate::csv::convert::{Every, Fault, Listed, MARGIN};
 use crate::csv::index::Index;
 use crate::csv::{Dialect, Kernel, Reason};
 use crate::fs::{File, read_failed, read_full};
 use crate::options::OnError;
+use crate::pass::{self, Decide, Pass};
 use crate::split::Split;
 
 /// Bytes read at a time unless said otherwise.
@@ -149,14 +149,14 @@ impl std::ops::AddAssign for Counts {
 }
 
 /// The rows found at the front of the index.
-struct Found {
+pub(crate) struct Found {
     /// Rows that are as long as they should be.
-    rows: usize,
+    pub rows: usize,
     /// They are all there is, so that row `r` begins at entry `r * fields`.
     regular: bool,
     /// Rows seen, blank lines left out.
     read: usize,
-    consumed: usize,
+    pub consumed: usize,
     newlines: usize,
 }
 
@@ -307,6 +307,17 @@ impl SplitReader {
     /// The next rows: those that `scanner` lets go on, converted, and what became of the others.
     /// Moves `time`, the split's own.
     pub fn next<'a>(&'a mut self, scanner: &Scanner, time: &mut SplitTime, context: &Context<'a>) -> Result<Step<'a>> {
+        let decide = |eager: &Chunk<'a>| scanner.select(eager, time, context);
+        self.next_decided(scanner.scan(), context, decide)
+    }
+
+    /// The same with any way to decide which rows go on.
+    pub(crate) fn next_decided<'a>(
+        &'a mut self,
+        scan: &Scan,
+        context: &Context<'a>,
+        mut decide: impl FnMut(&Chunk<'a>) -> Result<Selected<'a>>,
+    ) -> Result<Step<'a>> {
         let before = context.ledger.enter(Stage::Index);
         let Some(found) = self.find_rows()? else {
             context.ledger.enter(before);
@@ -317,7 +328,7 @@ impl SplitReader {
             return Ok(Step::NeedBytes);
         };
         context.ledger.enter(Stage::Convert);
-        let scanned = self.convert(found, scanner, time, context)?;
+        let scanned = self.convert(found, scan, context, &mut decide)?;
         context.ledger.enter(before);
         Ok(Step::Rows(scanned))
     }
@@ -401,9 +412,9 @@ impl SplitReader {
     fn convert<'a>(
         &'a mut self,
         found: Found,
-        scanner: &Scanner,
-        time: &mut SplitTime,
+        scan: &Scan,
         context: &Context<'a>,
+        decide: &mut Decide<'_, 'a>,
     ) -> Result<Scanned<'a>> {
         let Self { layout, buffer, index, rows, faults, offset, end, lines_gone, stamp, .. } = self;
         let (layout, buffer): (&'a Layout, &'a [u8]) = (layout, buffer);
@@ -419,10 +430,11 @@ impl SplitReader {
         };
         let pass = Pass {
             layout,
-            stretch: stretch(layout, buffer, index, &found),
+            stretch: pass::stretch(layout, buffer, index, &found),
             entries: &index.entries,
             origin,
-            scratch,
+            scan,
+            context,
             stamp: *stamp,
         };
         let mut bad = Vec::new();
@@ -431,10 +443,10 @@ impl SplitReader {
         }
         let every = Every { rows: found.rows, fields: layout.fields };
         let scanned = if found.regular {
-            pass.run(every, rows, faults, &mut bad, scanner, time, context)
+            pass.run(every, rows, faults, &mut bad, decide)
         } else {
             let listed = std::mem::take(rows);
-            let result = pass.run(Listed(&listed), rows, faults, &mut bad, scanner, time, context);
+            let result = pass.run(Listed(&listed), rows, faults, &mut bad, decide);
             *rows = listed;
             result
         };
@@ -446,229 +458,6 @@ impl SplitReader {
         scanned.bad = scratch.alloc_slice_fill_iter(bad);
         index.consume(buffer, found.consumed, found.newlines, &layout.dialect);
         Ok(scanned)
-    }
-}
-
-/// How the stretch of the rows found is to be converted.
-fn stretch<'a, 'i>(layout: &'i Layout, bytes: &'a [u8], index: &'i Index, found: &Found) -> Stretch<'a, 'i> {
-    let mut check_utf8 = false;
-    if index.high && layout.columns.iter().any(|column| column.data_type == DataType::Text) {
-        let last = index.entries[found.consumed] as usize;
-        check_utf8 = std::str::from_utf8(&bytes[index.first..last]).is_err();
-    }
-    Stretch {
-        bytes,
-        entries: &index.entries,
-        dialect: layout.dialect,
-        null: &layout.null,
-        careful: index.quoted || !layout.null.is_empty(),
-        check_utf8,
-        fields: layout.fields,
-        kernel: layout.kernel,
-    }
-}
-
-/// One batch on its way from entries to a chunk.
-struct Pass<'a, 'i> {
-    layout: &'a Layout,
-    stretch: Stretch<'a, 'i>,
-    entries: &'i [u32],
-    origin: Origin<'a>,
-    scratch: &'a Bump,
-    stamp: u64,
-}
-
-impl<'a> Pass<'a, '_> {
-    #[expect(clippy::too_many_arguments, reason = "the fields of one reader, borrowed apart")]
-    fn run(
-        &self,
-        rows: impl Rows,
-        kept: &mut Vec<u32>,
-        faults: &mut Vec<Fault>,
-        bad: &mut Vec<BadRow<'a>>,
-        scanner: &Scanner,
-        time: &mut SplitTime,
-        context: &Context<'a>,
-    ) -> Result<Scanned<'a>> {
-        let eager = scanner.scan().eager;
-        let columns = self.columns(&rows, 0..eager, faults);
-        if faults.is_empty() {
-            return self.select(rows, columns, faults, bad, scanner, time, context);
-        }
-        self.leave_out(&rows, kept, faults, bad);
-        let good = Listed(kept);
-        let columns = self.columns(&good, 0..eager, faults);
-        self.select(good, columns, faults, bad, scanner, time, context)
-    }
-
-    /// Moves the rows with faults to `bad`, the first fault of each, and keeps the others.
-    fn leave_out(&self, rows: &impl Rows, kept: &mut Vec<u32>, faults: &mut Vec<Fault>, bad: &mut Vec<BadRow<'a>>) {
-        faults.sort_by_key(|fault| (fault.row, fault.column));
-        faults.dedup_by_key(|fault| fault.row);
-        kept.clear();
-        let mut next = 0;
-        for row in 0..rows.len() {
-            let entry = rows.entry(row);
-            match faults.get(next) {
-                Some(fault) if fault.row == row => {
-                    bad.push(self.bad_row(entry, fault));
-                    next += 1;
-                }
-                _ => kept.push(entry as u32),
-            }
-        }
-        faults.clear();
-    }
-
-    fn columns(&self, rows: &impl Rows, range: std::ops::Range<usize>, faults: &mut Vec<Fault>) -> &'a [Vector<'a>] {
-        let vectors = range.map(|column| {
-            let (field, data_type) = (self.layout.bound[column], self.layout.columns[column].data_type);
-            convert::column(&self.stretch, rows, field, (column, data_type), self.scratch, faults)
-        });
-        let vectors: bumpalo::collections::Vec<'a, _> =
-            bumpalo::collections::CollectIn::collect_in(vectors, self.scratch);
-        vectors.into_bump_slice()
-    }
-
-    /// Asks which rows go on, and converts the rest of their columns.
-    #[expect(clippy::too_many_arguments, reason = "the fields of one reader, borrowed apart")]
-    fn select(
-        &self,
-        rows: impl Rows,
-        eager: &'a [Vector<'a>],
-        faults: &mut Vec<Fault>,
-        bad: &mut Vec<BadRow<'a>>,
-        scanner: &Scanner,
-        time: &mut SplitTime,
-        context: &Context<'a>,
-    ) -> Result<Scanned<'a>> {
-        let scan = scanner.scan();
-        let chunk = Chunk { rows: rows.len(), columns: eager, positions: None, ordinals: None, stamp: self.stamp };
-        context.ledger.enter(Stage::Filter);
-        let selected = scanner.select(&chunk, time, context)?;
-        context.ledger.enter(Stage::Convert);
-        let times = match (selected.times, &scan.event_time) {
-            (None, Some(_)) => return Err(Error::new(Code::Internal, "the scan's selection gave no event times")),
-            (times, _) => times,
-        };
-        for &row in selected.timeless {
-            let fault = Fault { row: usize::from(row), column: None, reason: Reason::Timeless };
-            bad.push(self.bad_row(rows.entry(fault.row), &fault));
-        }
-        let late = selected.late.iter().map(|&row| self.late_row(rows.entry(usize::from(row)), times, row));
-        let late = self.scratch.alloc_slice_fill_iter(late);
-        let first_time = times.and_then(|times| {
-            let first = (0..times.len()).find(|&row| !times.is_null(row))?;
-            Some(times.i64s()[first])
-        });
-        let lazy = eager.len()..self.layout.columns.len();
-        let (vectors, positions) = match selected.rows {
-            None => {
-                (self.assemble(eager, times, None, &rows, lazy, faults), self.positions(&rows, scan.needs.positions))
-            }
-            Some(chosen) => {
-                let entries = chosen.iter().map(|&row| rows.entry(usize::from(row)) as u32);
-                let entries = Listed(self.scratch.alloc_slice_fill_iter(entries));
-                let vectors = self.assemble(eager, times, Some(chosen), &entries, lazy, faults);
-                (vectors, self.positions(&entries, scan.needs.positions))
-            }
-        };
-        let count = selected.rows.map_or(rows.len(), <[u16]>::len);
-        let ordinals = scan.needs.ordinals.then(|| match selected.rows {
-            None => &*self.scratch.alloc_slice_fill_iter((0..count as u16).map(u64::from)),
-            Some(chosen) => self.scratch.alloc_slice_fill_iter(chosen.iter().map(|&row| u64::from(row))),
-        });
-        let mut chunk = Chunk { rows: count, columns: vectors, positions, ordinals, stamp: self.stamp };
-        if !faults.is_empty() {
-            chunk = self.without_faults(&chunk, &rows, selected.rows, faults, bad);
-        }
-        let counts = Counts { filtered: selected.filtered as u64, late: late.len() as u64, ..Counts::default() };
-        Ok(Scanned { chunk, counts, late, bad: &[], first_time })
-    }
-
-    /// The chunk's columns: eager ones and time narrowed to `chosen`, lazy ones converted for `rows`.
-    fn assemble(
-        &self,
-        eager: &'a [Vector<'a>],
-        times: Option<Vector<'a>>,
-        chosen: Option<&[u16]>,
-        rows: &impl Rows,
-        lazy: std::ops::Range<usize>,
-        faults: &mut Vec<Fault>,
-    ) -> &'a [Vector<'a>] {
-        let lazy = self.columns(rows, lazy, faults);
-        let narrow = |vector: &Vector<'a>| match chosen {
-            None => *vector,
-            Some(chosen) => gather(vector, chosen, self.scratch),
-        };
-        let mut all = bumpalo::collections::Vec::with_capacity_in(eager.len() + lazy.len() + 1, self.scratch);
-        all.extend(eager.iter().map(narrow));
-        all.extend_from_slice(lazy);
-        all.extend(times.as_ref().map(narrow));
-        all.into_bump_slice()
-    }
-
-    /// Takes the rows out whose lazy columns could not be converted.
-    fn without_faults(
-        &self,
-        chunk: &Chunk<'a>,
-        rows: &impl Rows,
-        chosen: Option<&[u16]>,
-        faults: &mut Vec<Fault>,
-        bad: &mut Vec<BadRow<'a>>,
-    ) -> Chunk<'a> {
-        faults.sort_by_key(|fault| (fault.row, fault.column));
-        faults.dedup_by_key(|fault| fault.row);
-        for fault in faults.iter() {
-            let row = chosen.map_or(fault.row, |chosen| usize::from(chosen[fault.row]));
-            bad.push(self.bad_row(rows.entry(row), fault));
-        }
-        let is_good = |row: &u16| faults.binary_search_by_key(&usize::from(*row), |fault| fault.row).is_err();
-        let good: Vec<u16> = (0..chunk.rows as u16).filter(is_good).collect();
-        faults.clear();
-        chunk.gather(&good, self.scratch)
-    }
-
-    fn positions(&self, rows: &impl Rows, needed: bool) -> Option<&'a [u64]> {
-        let base = self.origin.base.wrapping_sub(self.layout.split.start);
-        let base = base.wrapping_add(u64::from(self.layout.split.id) << 32);
-        let position = |row| base.wrapping_add(u64::from(self.entries[rows.entry(row)]) + 1);
-        needed.then(|| &*self.scratch.alloc_slice_fill_iter((0..rows.len()).map(position)))
-    }
-
-    /// The bytes of the row at `entry` without its line end, and its place in the block.
-    fn raw(&self, entry: usize) -> (usize, &'a [u8]) {
-        let start = self.entries[entry] as usize + 1;
-        let ends = self.entries[entry + 1..].iter().map(|&end| end as usize);
-        let bytes = self.stretch.bytes;
-        let end = ends.into_iter().find(|&end| bytes[end] == b'\n').expect("a row has a line end");
-        let line = &bytes[start..end];
-        (start, line.strip_suffix(b"\r").unwrap_or(line))
-    }
-
-    fn bad_row(&self, entry: usize, fault: &Fault) -> BadRow<'a> {
-        let (start, raw) = self.raw(entry);
-        let field = fault.column.and_then(|column| self.layout.bound[column]);
-        let value = field.map(|field| {
-            let (start, end) = self.stretch.span(entry, field);
-            &self.stretch.bytes[start..end]
-        });
-        let column = fault.column.map(|column| &self.layout.columns[column]);
-        BadRow {
-            origin: self.origin,
-            offset: self.origin.base.wrapping_add(start as u64),
-            start,
-            raw,
-            column,
-            value,
-            reason: fault.reason,
-        }
-    }
-
-    fn late_row(&self, entry: usize, times: Option<Vector<'a>>, row: u16) -> LateRow<'a> {
-        let (start, raw) = self.raw(entry);
-        let time = times.map_or(0, |times| times.i64s()[usize::from(row)]);
-        LateRow { origin: self.origin, offset: self.origin.base.wrapping_add(start as u64), start, raw, time }
     }
 }
 

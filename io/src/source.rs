@@ -258,6 +258,7 @@ impl Head {
         let mut room = HEAD_BYTES;
         loop {
             let count = read_full(file, &mut bytes[MARGIN..MARGIN + room], 0)?;
+            refuse_other_formats(file.name(), &bytes[MARGIN..MARGIN + count])?;
             let head = Head::of(&mut bytes, count, count < room, options, kernel);
             if !head.rows.is_empty() || count < room {
                 return Ok(head);
@@ -317,6 +318,34 @@ impl Head {
             |(text, quoted): (Vec<u8>, bool)| HeadField { text: String::from_utf8_lossy(&text).into_owned(), quoted };
         let rows = fields.rows.into_iter().map(|row| row.into_iter().map(field).collect()).collect();
         Head { dialect, begin: first as u64, rows, ends, quoted }
+    }
+}
+
+/// Files that are no text at all, told by how they begin.
+fn refuse_other_formats(name: &str, head: &[u8]) -> Result<()> {
+    const FORMATS: [(&[u8], &str, &str); 6] = [
+        (
+            b"\x1f\x8b",
+            "compressed with gzip",
+            "unpack it, or pipe it in: zcat FILE | corelane ... with `-` as the file",
+        ),
+        (
+            b"\x28\xb5\x2f\xfd",
+            "compressed with zstd",
+            "unpack it, or pipe it in: zstdcat FILE | corelane ... with `-` as the file",
+        ),
+        (b"BZh", "compressed with bzip2", "unpack it, or pipe it in: bzcat FILE | corelane ... with `-` as the file"),
+        (b"PAR1", "a Parquet file", "write it as csv"),
+        (b"\xff\xfe", "UTF-16 text", "convert it: iconv -f UTF-16 -t UTF-8"),
+        (b"\xfe\xff", "UTF-16 text", "convert it: iconv -f UTF-16 -t UTF-8"),
+    ];
+    // `BZh` and `PAR1` may also begin a text; the bytes behind them do not.
+    let is_binary = |head: &[u8]| head.iter().take(16).any(|byte| !(b'\t'..0x80).contains(byte));
+    match FORMATS.iter().find(|(magic, ..)| head.starts_with(magic)) {
+        Some((_, what, help)) if is_binary(head) => {
+            Err(Error::new(Code::Unsupported, format!("`{name}` is {what}, which is not supported as csv")).help(*help))
+        }
+        _ => Ok(()),
     }
 }
 

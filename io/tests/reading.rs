@@ -170,6 +170,15 @@ fn what_cannot_be_read_on_is_an_error() {
 }
 
 #[test]
+fn files_that_are_not_text_are_refused_by_name() {
+    let disk = MemoryDisk::new().with("a.gz", b"\x1f\x8b\x08\0".to_vec()).with("b.csv", "PAR1,BZh\n1,2\n");
+    let open = |name: &str| Source::open(&disk, &[name.to_owned()], &ReadOptions::default(), &[]);
+    let error = open("a.gz").unwrap_err().to_string();
+    assert!(error.starts_with("`a.gz` is compressed with gzip") && error.contains("zcat"), "{error}");
+    assert_eq!(open("b.csv").unwrap().files[0].header.as_deref().unwrap(), ["PAR1", "BZh"]);
+}
+
+#[test]
 fn a_stream_is_read_once_and_knows_its_lines() {
     #[derive(Debug)]
     struct Pipes;

@@ -10,7 +10,7 @@ use corelane_engine::types::{DataType, Physical};
 
 use super::index::Index;
 use super::swar::{self, GROUP, Group};
-use super::value::{self, Reason};
+use super::value::{self, LastDate, Reason};
 use super::{Dialect, Kernel};
 
 /// Bytes that must be readable on both sides of every field.
@@ -195,46 +195,76 @@ pub(crate) fn column<'a>(
     let mut out = Out { column, nulls: None, rows: rows.len(), scratch, faults };
     let data = match data_type {
         DataType::Text if stretch.careful || stretch.check_utf8 => {
-            let text = |text: &'a [u8]| match std::str::from_utf8(text) {
-                Ok(_) => Ok(Text::new(text)),
-                Err(_) => Err(Reason::Utf8),
+            let text = |text: &'a [u8]| {
+                let is_text = !stretch.check_utf8 || std::str::from_utf8(text).is_ok();
+                if is_text { Ok(Text::new(text)) } else { Err(Reason::Utf8) }
             };
             Data::Text(careful(stretch, rows, field, true, &mut out, text))
         }
         DataType::Text => Data::Text(texts(stretch, rows, field, &mut out)),
         DataType::Int | DataType::BigInt => {
             let integer = |text: &[u8]| value::integer(text, data_type);
+            let limit = if data_type == DataType::Int { 1 << 31 } else { i64::MAX };
             if stretch.careful {
-                Data::I64(careful(stretch, rows, field, false, &mut out, integer))
+                Data::I64(careful(stretch, rows, field, false, &mut out, word_first(0, limit, integer)))
             } else {
-                let limit = if data_type == DataType::Int { 1 << 31 } else { i64::MAX };
                 Data::I64(fixed(stretch, rows, field, 0, limit, &mut out, integer))
             }
         }
         DataType::Decimal { precision, scale } if data_type.physical() == Physical::I64 => {
             let decimal = |text: &[u8]| value::decimal(text, precision, scale).map(|value| value as i64);
+            let limit = 10i64.pow(u32::from(precision));
             if stretch.careful {
-                Data::I64(careful(stretch, rows, field, false, &mut out, decimal))
+                Data::I64(careful(
+                    stretch,
+                    rows,
+                    field,
+                    false,
+                    &mut out,
+                    word_first(usize::from(scale), limit, decimal),
+                ))
             } else {
-                let limit = 10i64.pow(u32::from(precision));
                 Data::I64(fixed(stretch, rows, field, usize::from(scale), limit, &mut out, decimal))
             }
         }
         DataType::Decimal { precision, scale } => {
             let decimal = |text: &[u8]| value::decimal(text, precision, scale);
-            Data::I128(careful(stretch, rows, field, false, &mut out, decimal))
+            Data::I128(plain(stretch, rows, field, &mut out, decimal))
         }
-        DataType::Double => Data::F64(careful(stretch, rows, field, false, &mut out, value::double)),
-        DataType::Boolean => Data::I64(careful(stretch, rows, field, false, &mut out, value::boolean)),
-        DataType::Date => Data::I64(careful(stretch, rows, field, false, &mut out, value::date)),
+        DataType::Double => Data::F64(plain(stretch, rows, field, &mut out, value::double)),
+        DataType::Boolean => Data::I64(plain(stretch, rows, field, &mut out, value::boolean)),
+        DataType::Date => Data::I64(plain(stretch, rows, field, &mut out, value::date)),
         DataType::Timestamp { precision, zoned } => {
-            let timestamp = |text: &[u8]| value::timestamp(text, precision, zoned);
-            Data::I64(careful(stretch, rows, field, false, &mut out, timestamp))
+            let mut last = LastDate::default();
+            let timestamp = |text: &[u8]| last.timestamp(text, precision, zoned);
+            Data::I64(plain(stretch, rows, field, &mut out, timestamp))
         }
         // Binding refuses intervals, and a NULL-typed column has only NULLs.
         DataType::Null | DataType::Interval => return all_null(rows.len(), data_type, scratch),
     };
     Vector { data, nulls: out.nulls.map(|nulls| &*nulls) }
+}
+
+/// Numbers of up to 8 bytes by a word made for each, others by `convert`: for fields that may not
+/// stand in the block, as they had quotes.
+fn word_first(
+    scale: usize,
+    limit: i64,
+    convert: impl Fn(&[u8]) -> Result<i64, Reason>,
+) -> impl Fn(&[u8]) -> Result<i64, Reason> {
+    move |text| {
+        if text.len() <= 8 {
+            let mut word = [0; 8];
+            word[8 - text.len()..].copy_from_slice(text);
+            let word = u64::from_le_bytes(word);
+            if let Some(value) = swar::short_any(word, text.len(), scale)
+                && value.abs() < limit
+            {
+                return Ok(value);
+            }
+        }
+        convert(text)
+    }
 }
 
 /// What a column's loop writes besides its values.
@@ -272,14 +302,38 @@ fn all_null<'a>(rows: usize, data_type: DataType, scratch: &'a Bump) -> Vector<'
     Vector { data, nulls: Some(scratch.alloc_slice_fill_copy(rows.div_ceil(64), !0)) }
 }
 
-/// Any type, value by value. A quoted field is never NULL for text; for other types an empty one is.
+/// Any type but text, value by value.
+fn plain<'a, T: Copy + Default>(
+    stretch: &Stretch<'a, '_>,
+    rows: &impl Rows,
+    field: usize,
+    out: &mut Out<'a, '_>,
+    mut convert: impl FnMut(&[u8]) -> Result<T, Reason>,
+) -> &'a [T] {
+    if stretch.careful {
+        return careful(stretch, rows, field, false, out, convert);
+    }
+    let values = out.scratch.alloc_slice_fill_copy(rows.len(), T::default());
+    for (row, value) in values.iter_mut().enumerate() {
+        let (start, end) = stretch.span_fast(rows.entry(row), field);
+        match convert(&stretch.bytes[start..end]) {
+            _ if start == end => out.null(row),
+            Ok(converted) => *value = converted,
+            Err(reason) => out.fault(row, reason),
+        }
+    }
+    values
+}
+
+/// Any type, value by value, quotes and the NULL literal heeded. A quoted field is never NULL for
+/// text; for other types an empty one is.
 fn careful<'a, T: Copy + Default>(
     stretch: &Stretch<'a, '_>,
     rows: &impl Rows,
     field: usize,
     is_text: bool,
     out: &mut Out<'a, '_>,
-    convert: impl Fn(&'a [u8]) -> Result<T, Reason>,
+    mut convert: impl FnMut(&'a [u8]) -> Result<T, Reason>,
 ) -> &'a [T] {
     let values = out.scratch.alloc_slice_fill_copy(rows.len(), T::default());
     for (row, value) in values.iter_mut().enumerate() {
@@ -369,7 +423,7 @@ fn number<'a>(
     let (start, end) = stretch.span_fast(entry, field);
     let len = end - start;
     let high = stretch.load(end - 8);
-    if let Some(short) = swar::short(high, len, scale)
+    if let Some(short) = swar::short(high, len, scale).or_else(|| swar::short_any(high, len, scale))
         && short.abs() < limit
     {
         return short;

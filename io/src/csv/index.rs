@@ -176,17 +176,34 @@ impl Kernel {
     }
 }
 
+/// Which of eight bytes equal `byte`, as eight bits.
+#[inline(always)]
+fn equal(eight: u64, byte: u8) -> u64 {
+    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+    let unlike = eight ^ (u64::from(byte) * 0x0101_0101_0101_0101);
+    // A byte's top bit is set in the sum, or was before, unless the byte is zero; nothing carries.
+    top_bits(!(((unlike & LOW) + LOW) | unlike))
+}
+
+/// The top bits of eight bytes.
+#[inline(always)]
+fn top_bits(eight: u64) -> u64 {
+    (eight & 0x8080_8080_8080_8080).wrapping_mul(0x0002_0408_1020_4081) >> 56
+}
+
 fn scalar(index: &mut Index, bytes: &[u8], to: usize, most: usize, dialect: &Dialect) {
     let quote = dialect.quote.unwrap_or(b'\n');
     let escape = dialect.escape.unwrap_or(quote);
     while index.at < to && index.count < most {
         let word: &[u8; 64] = bytes[index.at..index.at + 64].try_into().expect("64 bytes");
         let mut masks = Masks { delimiter: 0, newline: 0, quote: 0, high: 0 };
-        for (bit, &byte) in word.iter().enumerate() {
-            masks.delimiter |= u64::from(byte == dialect.delimiter) << bit;
-            masks.newline |= u64::from(byte == b'\n') << bit;
-            masks.quote |= u64::from(byte == quote || byte == escape) << bit;
-            masks.high |= u64::from(byte >> 7) << bit;
+        for (number, eight) in word.chunks_exact(8).enumerate() {
+            let eight = u64::from_le_bytes(eight.try_into().expect("8 bytes"));
+            let shift = 8 * number;
+            masks.delimiter |= equal(eight, dialect.delimiter) << shift;
+            masks.newline |= equal(eight, b'\n') << shift;
+            masks.quote |= (equal(eight, quote) | equal(eight, escape)) << shift;
+            masks.high |= top_bits(eight) << shift;
         }
         if dialect.quote.is_none() {
             masks.quote = 0;

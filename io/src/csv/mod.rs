@@ -1,5 +1,5 @@
-//! CSV in two stages: an [index](index) of where fields end, made by SIMD kernels, then
-//! [conversion](convert) of the projected columns, column by column.
+//! CSV in two stages: an index of where fields end, made by SIMD kernels, then
+//! conversion of the projected columns, column by column.
 //!
 //! Invariants: all kernels give the same index; a value is converted the same on the fast and on
 //! the careful way, or the fast way passes it on; no byte outside the block is looked at but for

@@ -56,6 +56,23 @@ pub(super) fn short(word: u64, len: usize, scale: usize) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
+/// The same with up to `scale` digits behind the point, wherever it stands, or no point.
+#[inline]
+pub(super) fn short_any(word: u64, len: usize, scale: usize) -> Option<i64> {
+    if len.wrapping_sub(1) >= 8 {
+        return None;
+    }
+    // The lowest byte that is a point (Mycroft's test; what it may find above that is no matter).
+    let points = word ^ 0x2e2e_2e2e_2e2e_2e2e;
+    let points = points.wrapping_sub(0x0101_0101_0101_0101) & !points & 0x8080_8080_8080_8080 & highest(len);
+    let behind = if points == 0 { 0 } else { 7 - points.trailing_zeros() as usize / 8 };
+    if behind > scale || (points != 0 && behind == 0) {
+        return None;
+    }
+    let missing = u32::try_from(scale - behind).ok()?;
+    short(word, len, behind)?.checked_mul(10i64.checked_pow(missing)?)
+}
+
 /// The same for up to 16 bytes, which `low` and `high` end with.
 #[inline]
 pub(super) fn long(low: u64, high: u64, len: usize, scale: usize) -> Option<i64> {
@@ -121,7 +138,11 @@ mod tests {
         fn words_spell_what_the_careful_way_reads(text in "-?[0-9]{0,9}[.]?[0-9]{0,6}|[-0-9.,+ e/:]{0,17}", scale in 0usize..8) {
             let careful = value::decimal(text.as_bytes(), 18, scale as u8);
             let (short, long) = both(&text, scale);
-            for fast in [short, long].into_iter().flatten() {
+            let padded = [b"87.654-2", text.as_bytes()].concat();
+            let word = u64::from_le_bytes(padded[padded.len() - 8..].try_into().unwrap());
+            let any = short_any(word, text.len(), scale);
+            prop_assert!(any.is_some() || short.is_none());
+            for fast in [short, long, any].into_iter().flatten() {
                 prop_assert_eq!(careful, Ok(i128::from(fast)), "{}", text);
             }
         }
@@ -171,6 +192,11 @@ mod tests {
         assert_eq!(both("1700000000000", 0), (None, Some(1_700_000_000_000)));
         assert_eq!(both("-99999999999999.9", 1).1, None);
         assert_eq!(both("-9999999999999.9", 1).1, Some(-99_999_999_999_999));
+        let word = |text: &[u8; 8]| u64::from_le_bytes(*text);
+        assert_eq!(short_any(word(b"_____1.5"), 3, 2), Some(150));
+        assert_eq!(short_any(word(b"_____-12"), 3, 2), Some(-1200));
+        assert_eq!(short_any(word(b"___-.125"), 5, 4), Some(-1250));
+        assert_eq!(short_any(word(b"___1.125"), 5, 2), None);
         for wrong in ["", "-", ".", "-.", "1.", "1:2"] {
             assert_eq!(both(wrong, 0), (None, None), "{wrong}");
         }

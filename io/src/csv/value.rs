@@ -182,9 +182,48 @@ fn number(digits: &[u8]) -> Option<i64> {
 /// `Z` or (only for a zoned type) an offset like `+01:00`.
 pub(crate) fn timestamp(text: &[u8], precision: u8, zoned: bool) -> Result<i64, Reason> {
     let text = trim(text);
-    let Some((days, rest)) = date_prefix(text) else {
-        return Err(if integer(text, DataType::BigInt).is_ok() { Reason::Epoch } else { Reason::Timestamp });
-    };
+    match date_prefix(text) {
+        Some((days, rest)) => behind_date(days, rest, precision, zoned),
+        None if integer(text, DataType::BigInt).is_ok() => Err(Reason::Epoch),
+        None => Err(Reason::Timestamp),
+    }
+}
+
+/// The last date seen and its days: timestamps that stand together mostly share it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LastDate {
+    text: [u8; 10],
+    days: i64,
+}
+
+impl Default for LastDate {
+    fn default() -> Self {
+        LastDate { text: *b"1970-01-01", days: 0 }
+    }
+}
+
+impl LastDate {
+    /// As [`timestamp`].
+    #[inline]
+    pub(crate) fn timestamp(&mut self, text: &[u8], precision: u8, zoned: bool) -> Result<i64, Reason> {
+        if let Some((date, rest)) = text.split_first_chunk::<10>() {
+            if *date != self.text
+                && let Some((days, _)) = date_prefix(date)
+            {
+                *self = LastDate { text: *date, days };
+            }
+            if *date == self.text
+                && let Ok(time) = behind_date(self.days, rest, precision, zoned)
+            {
+                return Ok(time);
+            }
+        }
+        timestamp(text, precision, zoned)
+    }
+}
+
+/// A timestamp on a day, of what follows the date.
+fn behind_date(days: i64, rest: &[u8], precision: u8, zoned: bool) -> Result<i64, Reason> {
     let (time, rest) = match rest {
         [] => (0, rest),
         [b' ' | b'T' | b't', rest @ ..] => time_of_day(rest, precision).ok_or(Reason::Timestamp)?,
@@ -305,8 +344,11 @@ mod tests {
             ("2026-01-02 03:04:05.", false, Err(Reason::Timestamp)),
             ("2026-01-02x", false, Err(Reason::Timestamp)),
         ];
+        let mut last = LastDate::default();
+        assert_eq!(last.timestamp(b"\0\0\0\0\0\0\0\0\0\0", 6, false), Err(Reason::Timestamp));
         for (text, zoned, expected) in cases {
             assert_eq!(timestamp(text.as_bytes(), 6, zoned), expected, "{text}");
+            assert_eq!(last.timestamp(text.as_bytes(), 6, zoned), expected, "{text}");
         }
         assert_eq!(timestamp(b"2026-01-02 03:04:05.6789", 3, false), Ok(base + 678_000));
     }
