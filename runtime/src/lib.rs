@@ -1,1 +1,9 @@
 //! Cores, executors, rings, exchange, shard loop, ledger, latency, jobs, command line.
+
+pub mod doorbell;
+#[cfg(not(loom))]
+pub mod executor;
+pub mod idle;
+pub mod ring;
+pub mod sync;
+pub mod sys;
