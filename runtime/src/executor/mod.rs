@@ -9,6 +9,8 @@
 mod glommio;
 mod threads;
 
+pub use glommio::{IO_MEMORY, RING_DEPTH};
+
 use crate::{doorbell::Doorbell, idle::IdlePolicy, sys};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
