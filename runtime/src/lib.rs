@@ -4,3 +4,4 @@ pub mod cli;
 pub mod latency;
 pub mod ledger;
 pub mod options;
+pub mod stats;
