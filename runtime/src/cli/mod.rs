@@ -1,0 +1,192 @@
+//! The command line: flags and their environment variables, into [`Options`].
+//!
+//! A flag wins over its variable `CORELANE_...`, and that over the default.
+
+pub mod exit;
+
+use crate::options::*;
+use clap::Parser;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The flags of `run`.
+#[derive(Debug, Parser)]
+#[command(name = "corelane", version, about = "Streaming SQL, thread per core and shared nothing")]
+#[allow(missing_docs, reason = "a doc comment becomes the help text; the names say the rest")]
+pub struct RunFlags {
+    /// The script; `-` is standard input
+    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    pub sql: Option<String>,
+    /// Read the script from a file; `-` is standard input
+    #[arg(short, long)]
+    pub file: Option<PathBuf>,
+    /// Cores, as a mask 0x3 or a list 0-1,4
+    #[arg(long, env = "CORELANE_CORES")]
+    pub cores: Option<String>,
+    /// Shards, one thread each
+    #[arg(long, env = "CORELANE_SHARDS", value_parser = parse_shards)]
+    pub shards: Option<usize>,
+    /// What drives the shards
+    #[arg(long, env = "CORELANE_EXECUTOR", value_enum, default_value_t)]
+    pub executor: Executor,
+    /// Never sleep
+    #[arg(long, env = "CORELANE_BUSY_POLL")]
+    pub busy_poll: bool,
+    /// Files of a table, NAME=GLOB[,GLOB]; repeatable
+    #[arg(long = "input", env = "CORELANE_INPUT", value_parser = parse_input)]
+    pub inputs: Vec<Input>,
+    /// A file, or a directory ending in `/` for one file per shard
+    #[arg(short, long, env = "CORELANE_OUTPUT")]
+    pub output: Option<PathBuf>,
+    /// Format of the results
+    #[arg(long, env = "CORELANE_FORMAT")]
+    pub format: Option<String>,
+    /// Rows a second, like 100k/s
+    #[arg(long, env = "CORELANE_RATE", value_parser = parse_rate)]
+    pub rate: Option<f64>,
+    /// Longest a row waits for its batch to fill
+    #[arg(long, env = "CORELANE_MAX_BATCH_DELAY", value_parser = parse_duration)]
+    pub max_batch_delay: Option<Duration>,
+    /// Results in order
+    #[arg(long, env = "CORELANE_ORDERED")]
+    pub ordered: bool,
+    /// Memory for putting results in order
+    #[arg(long, env = "CORELANE_MERGE_BUFFER", value_parser = parse_size)]
+    pub merge_buffer: Option<u64>,
+    /// How far one shard may run ahead in event time
+    #[arg(long, env = "CORELANE_MAX_SKEW", value_parser = parse_duration)]
+    pub max_skew: Option<Duration>,
+    /// What a bad row does
+    #[arg(long, env = "CORELANE_ON_ERROR", value_enum, default_value_t)]
+    pub on_error: OnError,
+    /// Bad rows borne, a count or a percentage
+    #[arg(long, env = "CORELANE_MAX_ERRORS", value_parser = parse_max_errors)]
+    pub max_errors: Option<MaxErrors>,
+    /// What a late row does
+    #[arg(long, env = "CORELANE_LATE", value_parser = parse_late, default_value = "drop")]
+    pub late: String,
+    /// Write the statistics here
+    #[arg(long, env = "CORELANE_STATS_JSON")]
+    pub stats_json: Option<PathBuf>,
+    /// Show where the time went, in full
+    #[arg(long, env = "CORELANE_LEDGER")]
+    pub ledger: bool,
+    /// Write latencies as an HdrHistogram log
+    #[arg(long, env = "CORELANE_LATENCY_HLOG")]
+    pub latency_hlog: Option<PathBuf>,
+    /// Write latencies as a percentile spectrum
+    #[arg(long, env = "CORELANE_LATENCY_HGRM")]
+    pub latency_hgrm: Option<PathBuf>,
+    /// Write latencies as JSON with every bin
+    #[arg(long, env = "CORELANE_LATENCY_JSON")]
+    pub latency_json: Option<PathBuf>,
+    /// Leave the latencies of this first time out
+    #[arg(long, env = "CORELANE_WARMUP", value_parser = parse_duration, default_value = "0")]
+    pub warmup: Duration,
+    /// The progress line
+    #[arg(long, env = "CORELANE_PROGRESS", value_enum, default_value_t)]
+    pub progress: When,
+    /// Say nothing but errors
+    #[arg(long, env = "CORELANE_QUIET")]
+    pub quiet: bool,
+    /// Seed of the hash that deals rows to shards
+    #[arg(long, env = "CORELANE_HASH_SEED")]
+    pub hash_seed: Option<u64>,
+    /// Exchange rows even where it is not needed
+    #[arg(long, env = "CORELANE_FORCE_EXCHANGE")]
+    pub force_exchange: bool,
+    /// How errors are printed
+    #[arg(long, env = "CORELANE_ERROR_FORMAT", value_enum, default_value_t)]
+    pub error_format: ErrorFormat,
+    /// Colours
+    #[arg(long, env = "CORELANE_COLOR", value_enum, default_value_t)]
+    pub color: When,
+}
+
+fn parse_shards(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&n| n > 0).ok_or_else(|| format!("`{text}` is not a count of shards from 1"))
+}
+
+fn parse_late(text: &str) -> Result<String, String> {
+    match text {
+        "drop" => Ok(text.into()),
+        "update" | "side" => Err(format!("not built yet: --late {text}; use --late drop")),
+        _ => Err(format!("`{text}` is not a way to treat late rows; use drop")),
+    }
+}
+
+impl RunFlags {
+    /// The same, with nothing left of where it came from.
+    pub fn into_options(self) -> Options {
+        let script = match (self.file, self.sql) {
+            (Some(file), _) if file.as_os_str() == "-" => Script::Stdin,
+            (Some(file), _) => Script::File(file),
+            (None, Some(sql)) if sql == "-" => Script::Stdin,
+            (None, sql) => Script::Text(sql.unwrap_or_default()),
+        };
+        Options {
+            script,
+            cores: self.cores,
+            shards: self.shards,
+            executor: self.executor,
+            busy_poll: self.busy_poll,
+            inputs: self.inputs,
+            output: self.output,
+            format: self.format,
+            rate: self.rate,
+            max_batch_delay: self.max_batch_delay,
+            ordered: self.ordered,
+            merge_buffer: self.merge_buffer,
+            max_skew: self.max_skew,
+            on_error: self.on_error,
+            max_errors: self.max_errors,
+            stats_json: self.stats_json,
+            ledger: self.ledger,
+            latency_hlog: self.latency_hlog,
+            latency_hgrm: self.latency_hgrm,
+            latency_json: self.latency_json,
+            warmup: self.warmup,
+            progress: self.progress,
+            quiet: self.quiet,
+            hash_seed: self.hash_seed,
+            force_exchange: self.force_exchange,
+            error_format: self.error_format,
+            color: self.color,
+        }
+    }
+}
+
+/// Parses the arguments of `run`, `corelane` or `corelane run` first.
+pub fn parse_run<I: IntoIterator<Item = String>>(arguments: I) -> Result<Options, clap::Error> {
+    let mut arguments: Vec<String> = arguments.into_iter().collect();
+    if arguments.get(1).is_some_and(|word| word == "run") {
+        arguments.remove(1);
+    }
+    Ok(RunFlags::try_parse_from(arguments)?.into_options())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Options, clap::Error> {
+        parse_run(std::iter::once("corelane").chain(words.iter().copied()).map(String::from))
+    }
+
+    #[test]
+    fn run_may_be_left_out() {
+        assert_eq!(parse(&["SELECT 1"]).unwrap(), parse(&["run", "SELECT 1"]).unwrap());
+        assert_eq!(parse(&["-f", "-"]).unwrap().script, Script::Stdin);
+        let options = parse(&["q", "--rate", "100k/s", "--input", "a=x", "--input", "b=y,z"]).unwrap();
+        assert_eq!((options.rate, options.inputs.len()), (Some(1e5), 2));
+    }
+
+    #[test]
+    fn what_is_not_built_is_refused() {
+        for words in
+            [&["q", "--late", "side"][..], &["q", "--checkpoint", "d"], &["q", "-f", "x"], &["q", "--shards", "0"], &[]]
+        {
+            assert_eq!(parse(words).unwrap_err().exit_code(), 2, "{words:?}");
+        }
+    }
+}
