@@ -39,7 +39,11 @@ impl Random {
 
     fn text(&mut self, kinds: u64) -> Value {
         let number = self.below(kinds);
-        Value::Text(if number % 2 == 0 { format!("k{number}") } else { format!("a key of many letters {number}") })
+        Value::Text(if number.is_multiple_of(2) {
+            format!("k{number}")
+        } else {
+            format!("a key of many letters {number}")
+        })
     }
 
     fn maybe(&mut self, value: Value) -> Value {
