@@ -190,43 +190,13 @@ impl KeyLayout {
         }
     }
 
-    /// Sorts groups by key: whole numbers by value, text by bytes, NULLs last.
-    pub(crate) fn sort(&self, state: &[u64], bytes: &[u8], bases: &mut [u32]) {
-        if self.columns.is_empty() {
-            return;
-        }
-        // Most comparisons end at a prefix of the first column that stands beside the index.
-        let mut order: Vec<(u64, u32)> = bases.iter().map(|&base| (self.prefix(state, base, bytes), base)).collect();
-        order.sort_unstable_by(|left, right| {
-            left.0.cmp(&right.0).then_with(|| self.compare_groups(state, left.1 as usize, right.1 as usize, bytes))
-        });
-        for (base, (_, sorted)) in bases.iter_mut().zip(order) {
-            *base = sorted;
-        }
+    /// Shape and offset of each key column.
+    pub(crate) fn columns(&self) -> &[(Physical, usize)] {
+        &self.columns
     }
 
-    fn prefix(&self, state: &[u64], base: u32, bytes: &[u8]) -> u64 {
-        const SIGN: u64 = 1 << 63;
-        let (physical, offset) = self.columns[0];
-        let at = base as usize + offset;
-        if state[base as usize] & null_bit(0) != 0 {
-            return u64::MAX;
-        }
-        match physical {
-            Physical::I64 => state[at] ^ SIGN,
-            Physical::F64 => order_bits(f64::from_bits(state[at])) as u64 ^ SIGN,
-            Physical::I128 => state[at + 1] ^ SIGN,
-            Physical::Text => {
-                let mut padded = [0u8; 8];
-                let text = read_text(state, at, bytes);
-                let head = &text.as_bytes()[..text.len().min(8)];
-                padded[..head.len()].copy_from_slice(head);
-                u64::from_be_bytes(padded)
-            }
-        }
-    }
-
-    fn compare_groups(&self, state: &[u64], left: usize, right: usize, bytes: &[u8]) -> Ordering {
+    /// Orders the groups at two bases by key.
+    pub(crate) fn compare_groups(&self, state: &[u64], left: usize, right: usize, bytes: &[u8]) -> Ordering {
         for (number, &(physical, offset)) in self.columns.iter().enumerate() {
             let null = null_bit(number);
             let (a, b) = (left + offset, right + offset);

@@ -3,7 +3,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | `shape` | breaks calls down into shared accumulators, and lays a group's words out |
-//! | `key`, `table` | keys as words; from keys to groups |
+//! | `key`, `table`, `sort` | keys as words; from keys to groups; groups in order |
 //! | `update`, `texts` | rows into accumulators |
 //! | `answer` | accumulators to results |
 //! | `partial` | accumulators as columns, and back |
@@ -19,6 +19,7 @@ mod answer;
 mod key;
 mod partial;
 mod shape;
+mod sort;
 mod table;
 mod texts;
 mod update;

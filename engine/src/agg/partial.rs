@@ -180,6 +180,6 @@ fn add_per_source<const W: usize>(
     let sources = sources.expect("partial states of doubles name their source");
     for (row, &base) in picked.bases.iter().enumerate() {
         let at = base as usize + at + sources[row] as usize * width;
-        add(row, target.state[at..at + W].as_mut_array().expect("the slice has W words"));
+        add(row, (&mut target.state[at..at + W]).try_into().expect("the slice has W words"));
     }
 }

@@ -281,7 +281,8 @@ pub(crate) fn without_spans(expression: &Expr) -> Expr {
     expression
 }
 
-/// The two `i64` factors of a product whose exact value is wanted.
+/// The two `i64` factors of an argument that is their product. None is recognised until the table
+/// of functions tells which one multiplies; such arguments are evaluated to a column like any other.
 fn factors(_expression: &Expr) -> Option<(Expr, Expr)> {
     None
 }

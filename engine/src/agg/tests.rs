@@ -39,7 +39,11 @@ impl Random {
 
     fn text(&mut self, kinds: u64) -> Value {
         let number = self.below(kinds);
-        Value::Text(if number % 2 == 0 { format!("k{number}") } else { format!("a key of many letters {number}") })
+        Value::Text(if number.is_multiple_of(2) {
+            format!("k{number}")
+        } else {
+            format!("a key of many letters {number}")
+        })
     }
 
     fn maybe(&mut self, value: Value) -> Value {
@@ -436,4 +440,96 @@ fn a_sum_that_leaves_its_type_is_an_error() {
     }
     local.feed(0, 0, Message::Finish);
     assert_eq!(local.run(0).expect_err("the sum has 39 digits").code(), crate::Code::Overflow);
+}
+
+#[test]
+fn variances_do_not_cancel_and_merge() {
+    use AggregateFunction as F;
+    // Far from zero the spread is a few parts in 10^15: naive sums of squares would lose it all.
+    let rows: Vec<Vec<Value>> = (0..1000i64)
+        .map(|number| {
+            let mut row = Random(9).row(0, false);
+            let spread = number % 10;
+            (row[1], row[3]) = (Value::I64(number % 2), Value::I64(i64::MAX - spread));
+            (row[4], row[5]) = (Value::I128(5_000_000_000 + i128::from(spread)), Value::F64(1e9 + spread as f64));
+            if number % 50 == 0 {
+                (row[3], row[4], row[5]) = (Value::Null, Value::Null, Value::Null);
+            }
+            row
+        })
+        .collect();
+    let functions = [F::VarPop, F::VarSamp, F::StddevPop, F::StddevSamp];
+    let calls =
+        [3, 4, 5].into_iter().flat_map(|at| functions.map(|function| call(function, Some(at), DataType::Double)));
+    let aggregate = aggregate(&[1], None, calls.collect());
+    let runs = [(None, 1), (Some(ExchangeKind::PartialStates), 3), (Some(ExchangeKind::Rows), 2)];
+    for (kind, shards) in runs {
+        let got: Vec<Vec<Value>> =
+            run(&plan(&aggregate, kind), &rows, shards, 37, 5).into_iter().flat_map(values).collect();
+        assert_eq!(got.len(), 2);
+        for group in got {
+            let spreads: Vec<f64> = (0..1000i64)
+                .filter(|number| Value::I64(number % 2) == group[0] && number % 50 != 0)
+                .map(|number| (number % 10) as f64)
+                .collect();
+            let count = spreads.len() as f64;
+            let mean = spreads.iter().sum::<f64>() / count;
+            let distance: f64 = spreads.iter().map(|spread| (spread - mean).powi(2)).sum();
+            let [population, sample] = [distance / count, distance / (count - 1.0)];
+            let expected = [population, sample, population.sqrt(), sample.sqrt()];
+            for (at, (value, expected)) in group[1..].iter().zip(expected.iter().cycle()).enumerate() {
+                let Value::F64(value) = value else { panic!("no variance: {group:?}") };
+                // The decimal's scale is 2: a spread of 1 is a hundredth.
+                let scale = if (4..8).contains(&at) { if at % 4 < 2 { 1e-4 } else { 1e-2 } } else { 1.0 };
+                assert!((value - expected * scale).abs() <= 1e-6 * expected * scale, "{at}: {value}, not {expected}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_product_of_two_columns_is_summed_without_being_made() {
+    let product = Expr::column(4, WIDE);
+    let mut sum = call(AggregateFunction::Sum, None, WIDE);
+    sum.arguments = vec![product];
+    let aggregate = aggregate(&[1], None, vec![sum, call(AggregateFunction::Count, None, DataType::BigInt)]);
+    let mut shape = super::shape::Shape::new(&aggregate, 1).expect("the aggregate is good");
+    shape.arguments[0].factors = Some((column(3), column(3)));
+    let rows: Vec<Vec<Value>> = (0..500u64).map(|number| Random(number << 8).row(number, true)).collect();
+    let mut groups = super::update::Groups::new(&shape);
+    let mut expected: BTreeMap<String, i128> = BTreeMap::new();
+    for batch in batches(&input().layout(), &rows, None, 100) {
+        let scratch = bumpalo::Bump::new();
+        let chunk = batch.chunk(&scratch);
+        let keys = &chunk.columns[1..2];
+        let tags = scratch.alloc_slice_fill_copy(chunk.rows, 0);
+        hash::hash_rows(keys, 0, tags);
+        super::make_tags(keys, tags);
+        let arguments = [super::update::Values::Product(chunk.columns[3], chunk.columns[3])];
+        let rows = super::update::Rows {
+            count: chunk.rows,
+            keys: super::Keys { columns: keys, tags },
+            arguments: scratch.alloc_slice_copy(&arguments),
+            passed: &[None],
+            positions: None,
+        };
+        groups.update(&shape, &rows, None, &scratch).expect("the table has room");
+    }
+    for row in &rows {
+        let sum = expected.entry(format!("{:?}", row[1])).or_default();
+        if let Value::I64(value) = row[3] {
+            *sum = sum.wrapping_add(i128::from(value) * i128::from(value));
+        }
+    }
+    let at = shape.accumulators.iter().find(|known| known.kind == super::shape::Kind::WideSum).expect("one sum").offset;
+    let mut got: Vec<i128> = groups
+        .table
+        .bases()
+        .into_iter()
+        .map(|base| super::key::get_i128(&groups.table.state, base as usize + at))
+        .collect();
+    let mut expected: Vec<i128> = expected.into_values().collect();
+    got.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(got, expected);
 }

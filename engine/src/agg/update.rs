@@ -273,7 +273,7 @@ impl Target<'_> {
 
 #[inline]
 fn accumulator<const W: usize>(state: &mut [u64], at: usize) -> &mut [u64; W] {
-    state[at..at + W].as_mut_array().expect("the slice has W words")
+    (&mut state[at..at + W]).try_into().expect("the slice has W words")
 }
 
 /// Adds to an `i128` of two words.

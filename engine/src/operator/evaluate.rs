@@ -1,4 +1,5 @@
-//! Columns and literals, for as long as nothing else can be evaluated.
+//! The one door from operators to expressions: columns and literals, for as long as nothing else can
+//! be evaluated.
 
 use super::Context;
 use crate::batch::{Chunk, Data, Text, Vector};

@@ -32,7 +32,9 @@ pub(crate) struct Reorder {
     batches: VecDeque<(Batch, usize)>,
     spare: Vec<Batch>,
     held: Vec<Held>,
-    /// How many of `held`, from the start, are sorted and may leave.
+    /// How many of `held`, from the start, are sorted.
+    sorted: usize,
+    /// How many of those may leave.
     ready: usize,
     /// How many of those have left.
     given: usize,
@@ -47,6 +49,7 @@ impl Reorder {
             batches: VecDeque::new(),
             spare: Vec::new(),
             held: Vec::new(),
+            sorted: 0,
             ready: 0,
             given: 0,
             arrived: 0,
@@ -80,12 +83,21 @@ impl Reorder {
 
     /// Lets rows at or before `watermark` leave.
     pub(crate) fn release(&mut self, watermark: Time) {
-        self.held.drain(..self.given);
-        self.ready -= self.given;
-        self.given = 0;
-        // A stable sort, because it merges what is sorted already with the newcomers.
-        self.held.sort();
-        self.ready = self.held.partition_point(|held| held.time <= watermark);
+        if self.given * 2 > self.held.len() {
+            self.held.drain(..self.given);
+            self.ready -= self.given;
+            self.sorted -= self.given;
+            self.given = 0;
+        }
+        if let Some(least) = self.held[self.sorted..].iter().min() {
+            // Only what stands behind the first newcomer moves. A stable sort, because it merges
+            // what is sorted already with the newcomers.
+            let from = self.given + self.held[self.given..self.sorted].partition_point(|held| held < least);
+            self.held[from..].sort();
+            self.sorted = self.held.len();
+        }
+        let waiting = &self.held[self.given..];
+        self.ready = self.given + waiting.partition_point(|held| held.time <= watermark);
     }
 
     /// Whether rows may leave.

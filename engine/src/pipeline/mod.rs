@@ -7,6 +7,8 @@
 //! what such an operator has to give is fetched chunk by chunk with [`Pipeline::drain`].
 
 pub mod local;
+#[cfg(test)]
+mod tests;
 
 use crate::agg;
 use crate::batch::Chunk;
