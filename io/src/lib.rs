@@ -24,7 +24,9 @@
 pub mod bad;
 pub mod csv;
 pub mod fs;
+pub mod format;
 pub mod infer;
+pub mod merge;
 pub mod options;
 mod pass;
 pub mod reader;
