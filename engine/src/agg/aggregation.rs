@@ -148,17 +148,13 @@ impl Aggregation {
         self.window.map(|(window, column)| (window, chunk.columns[column].i64s()))
     }
 
-    /// The groups of the window that starts at `start`.
-    fn groups(&mut self, start: i64) -> &mut Groups {
-        let at = match self.open.binary_search_by_key(&start, |open| open.0) {
-            Ok(at) => at,
-            Err(at) => {
-                let groups = self.spare.pop().unwrap_or_else(|| Groups::new(&self.shape));
-                self.open.insert(at, (start, groups));
-                at
-            }
-        };
-        &mut self.open[at].1
+    /// Where in `open` the window that starts at `start` is; opens it if need be.
+    fn window_at(&mut self, start: i64) -> usize {
+        self.open.binary_search_by_key(&start, |open| open.0).unwrap_or_else(|at| {
+            let groups = self.spare.pop().unwrap_or_else(|| Groups::new(&self.shape));
+            self.open.insert(at, (start, groups));
+            at
+        })
     }
 
     fn add<'a>(&mut self, chunk: &Chunk<'a>, context: &Context<'a>) -> Result<()> {
@@ -169,8 +165,7 @@ impl Aggregation {
             Some((window, times)) => windows::deal(times, &window, self.closed, scratch),
         };
         for &(start, share) in shares {
-            self.groups(start);
-            let at = self.open.binary_search_by_key(&start, |open| open.0).expect("opened above");
+            let at = self.window_at(start);
             let groups = &mut self.open[at].1;
             match share {
                 None => groups.update(&self.shape, &rows, None, scratch)?,
@@ -194,8 +189,7 @@ impl Aggregation {
             Some(_) => (windows::deal_starts(chunk.columns[0].i64s(), scratch), 1),
         };
         for &(start, share) in shares {
-            self.groups(start);
-            let at = self.open.binary_search_by_key(&start, |open| open.0).expect("opened above");
+            let at = self.window_at(start);
             let rows = share.map_or(*chunk, |share| chunk.gather(share, scratch));
             self.open[at].1.merge(&self.shape, &rows, first, self.place.hash_seed, scratch)?;
         }
@@ -251,9 +245,7 @@ impl Aggregation {
         if share.is_empty() {
             return Ok(());
         }
-        self.groups(start);
-        let at = self.open.binary_search_by_key(&start, |open| open.0).expect("opened above");
-        let Groups { .. } = &self.open[at].1;
+        let at = self.window_at(start);
         let gathered = if share.len() == rows.count { *rows } else { rows.gather(share, scratch) };
         let snapshot = scratch.alloc_slice_fill_copy(share.len() * self.shape.stride, 0u64);
         let groups = &mut self.open[at].1;
@@ -362,7 +354,8 @@ impl Aggregation {
         let hash = hash::end(hash::start(self.place.hash_seed));
         if hash::owner(hash, self.place.shards) == self.place.shard {
             let initial = self.shape.initial.clone();
-            self.groups(0).table.only_group(super::key::tag(hash), &initial)?;
+            let at = self.window_at(0);
+            self.open[at].1.table.only_group(super::key::tag(hash), &initial)?;
         }
         Ok(())
     }
