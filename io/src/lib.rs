@@ -16,6 +16,8 @@
 //! | [`reader`], [`bad`] | rows of one split, fed with bytes; rows that do not go on |
 //! | [`csv`] | the index of fields and its kernels; text to columns |
 //! | [`infer`] | schemas from the first rows |
+//! | [`format`] | rows to text |
+//! | [`merge`] | text of several shards into one order |
 //!
 //! Invariants: splits, and so lateness, depend on the input alone, never on the number of shards or
 //! the size of a block. A reader does no I/O of its own accord. Every row read is delivered, late,
