@@ -1,0 +1,225 @@
+//! The writer: one thread off the shards that puts their text in order and writes it out.
+//!
+//! It serves standard output and merged files. Shards format; what comes here is text with keys. It
+//! takes from a shard only while it holds less than its part of the merge buffer for it, unless the
+//! others wait for just that shard; so a slow reader or disk fills the shards' few blocks, and then
+//! the shards stop reading: nothing grows.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use corelane_engine::{Code, Error, Result};
+use corelane_io::format::{Assembler, Buffer};
+use corelane_io::merge::Merger;
+
+use crate::doorbell::Doorbell;
+use crate::latency::Clocks;
+use crate::pace::Pace;
+use crate::ring::{Receiver, Sender};
+use crate::shard::Stop;
+use crate::sink::{Parcel, TextBlock};
+
+/// Text is written in pieces of at least this many bytes while more is coming.
+const WRITE_BYTES: usize = 256 << 10;
+
+/// One merged output.
+pub struct Merged {
+    /// Where it goes.
+    pub target: Target,
+    /// Header, footer and what stands between rows.
+    pub assembler: Assembler,
+    /// From every shard.
+    pub lanes: Vec<TextLane>,
+    /// Rows go out as they come.
+    pub arrival: bool,
+    /// The schedule, under `--rate`.
+    pub pace: Option<Pace>,
+    /// Rows at most (LIMIT), and how many to skip before.
+    pub limit: Option<u64>,
+}
+
+/// The way of text from one shard, and of empty blocks back.
+pub struct TextLane {
+    /// Text.
+    pub parcels: Receiver<Parcel>,
+    /// Empty blocks.
+    pub home: Sender<Box<TextBlock>>,
+}
+
+/// Where merged text goes.
+pub enum Target {
+    /// Standard output.
+    Stdout,
+    /// A file, replaced when the first row (or the end) is there.
+    File(PathBuf),
+}
+
+/// What the writer has done.
+#[derive(Default)]
+pub struct Written {
+    /// How long rows took.
+    pub clocks: Clocks,
+    /// Bytes written.
+    pub bytes: u64,
+    /// The reader of standard output went away.
+    pub reader_gone: bool,
+}
+
+/// Writes every output to its end. `bell[0]` is rung when there is something to do.
+pub fn run(outputs: Vec<Merged>, bell: &[Doorbell], stop: &Stop, merge_buffer: usize, shards_done: &dyn Fn() -> bool) -> Result<Written> {
+    let mut written = Written::default();
+    let mut writers: Vec<Writer> = outputs.into_iter().map(|output| Writer::new(output, merge_buffer)).collect();
+    loop {
+        let mut busy = false;
+        for writer in &mut writers {
+            busy |= writer.round(&mut written, stop)?;
+        }
+        if writers.iter().all(|writer| writer.ended) {
+            return Ok(written);
+        }
+        if busy {
+            continue;
+        }
+        // Looked at before the last look at the rings: what a shard sent before it was done is seen.
+        if shards_done() {
+            let mut last = false;
+            for writer in &mut writers {
+                last |= writer.round(&mut written, stop)?;
+            }
+            if !last {
+                // Shards stopped without finishing: what is in order is out, the rest is dropped.
+                writers.iter_mut().try_for_each(|writer| writer.flush(&mut written, stop))?;
+                return Ok(written);
+            }
+            continue;
+        }
+        bell[0].arm();
+        let mut found = false;
+        for writer in &mut writers {
+            found |= writer.round(&mut written, stop)?;
+        }
+        if !found && !writers.iter().all(|writer| writer.ended) && !shards_done() {
+            let _ = bell[0].signal().wait(Some(std::time::Duration::from_millis(100)));
+        }
+        bell[0].disarm();
+    }
+}
+
+struct Writer {
+    output: Merged,
+    merger: Merger<Box<TextBlock>>,
+    out: Option<Box<dyn Write>>,
+    text: Buffer,
+    done: Vec<(usize, Box<TextBlock>)>,
+    finished: usize,
+    hold: usize,
+    ended: bool,
+}
+
+impl Writer {
+    fn new(output: Merged, merge_buffer: usize) -> Self {
+        let shards = output.lanes.len();
+        Writer {
+            merger: Merger::new(shards, output.arrival),
+            hold: merge_buffer / shards.max(1),
+            output,
+            out: None,
+            text: Buffer::default(),
+            done: Vec::new(),
+            finished: 0,
+            ended: false,
+        }
+    }
+
+    /// Takes what has come, and writes what may go; returns whether anything was done.
+    fn round(&mut self, written: &mut Written, stop: &Stop) -> Result<bool> {
+        if self.ended {
+            return Ok(false);
+        }
+        let mut busy = false;
+        for shard in 0..self.output.lanes.len() {
+            while self.merger.held(shard) <= self.hold {
+                let Some(parcel) = self.output.lanes[shard].parcels.pop() else { break };
+                busy = true;
+                match parcel {
+                    Parcel::Rows(block) => self.merger.push(shard, block),
+                    Parcel::Frontier(key) => self.merger.frontier(shard, key),
+                    Parcel::Finished => {
+                        self.finished += 1;
+                        self.merger.finish(shard);
+                    }
+                }
+            }
+        }
+        let Writer { merger, output, text, done, .. } = self;
+        let assembler = &mut output.assembler;
+        merger.drain(
+            |rows| {
+                assembler.rows(rows, text);
+                Ok::<_, Error>(())
+            },
+            |shard, block| {
+                done.push((shard, block));
+                Ok(())
+            },
+        )?;
+        if self.merger.is_done() {
+            self.output.assembler.footer(&mut self.text);
+            self.flush(written, stop)?;
+            self.ended = true;
+            return Ok(true);
+        }
+        if !busy || self.text.len() >= WRITE_BYTES || !self.done.is_empty() {
+            self.flush(written, stop)?;
+        }
+        Ok(busy)
+    }
+
+    /// Writes what is assembled, then sends the blocks it came from home.
+    fn flush(&mut self, written: &mut Written, stop: &Stop) -> Result<()> {
+        if !self.text.is_empty() && !written.reader_gone {
+            let result = self.open().and_then(|out| out.write_all(self.text.bytes()).and_then(|()| out.flush()));
+            match result {
+                Ok(()) => written.bytes += self.text.len() as u64,
+                Err(cause) if cause.kind() == ErrorKind::BrokenPipe && matches!(self.output.target, Target::Stdout) => {
+                    written.reader_gone = true;
+                    stop.now.store(true, Ordering::Relaxed);
+                }
+                Err(cause) => {
+                    stop.now.store(true, Ordering::Relaxed);
+                    let name = match &self.output.target {
+                        Target::Stdout => "standard output".to_owned(),
+                        Target::File(path) => format!("`{}`", path.display()),
+                    };
+                    return Err(Error::new(Code::Io, format!("cannot write {name}: {cause}")));
+                }
+            }
+        }
+        self.text.clear();
+        for (shard, block) in self.done.drain(..) {
+            block.record(&mut written.clocks, self.output.pace);
+            // A shard that has ended no longer takes its blocks back.
+            let _ = self.output.lanes[shard].home.push(block);
+        }
+        Ok(())
+    }
+
+    fn open(&mut self) -> io::Result<&mut Box<dyn Write>> {
+        if self.out.is_none() {
+            self.out = Some(match &self.output.target {
+                Target::Stdout => Box::new(io::stdout().lock()),
+                Target::File(path) => Box::new(File::create(path)?),
+            });
+        }
+        Ok(self.out.as_mut().expect("it was just opened"))
+    }
+}
+
+/// One bell, for the writer.
+pub fn bell() -> Result<Arc<[Doorbell]>> {
+    let bell = Doorbell::new().map_err(|cause| Error::new(Code::Io, format!("cannot make an eventfd: {cause}")))?;
+    Ok(Arc::from(vec![bell]))
+}
