@@ -29,6 +29,7 @@ pub mod hash;
 pub mod operator;
 pub mod plan;
 pub mod scan;
+pub mod sql;
 pub mod stage;
 pub mod types;
 
