@@ -32,6 +32,7 @@ pub mod over;
 pub mod pipeline;
 pub mod plan;
 pub mod scan;
+pub mod sql;
 pub mod stage;
 pub mod types;
 

@@ -5,6 +5,13 @@
 //! are described by its schema. Exchanges are nodes like any other: on every shard the part above
 //! one feeds the rings, the part below it reads them.
 
+pub mod distribute;
+pub mod explain;
+pub mod optimize;
+
+pub use distribute::{Distribution, distribute};
+pub use explain::explain;
+
 use crate::error::Span;
 use crate::expr::Expr;
 use crate::types::{DataType, Physical, Schema};

@@ -1,0 +1,222 @@
+//! Where rows change shards: exchanges put into a plan.
+//!
+//! The rule. With one shard there is none (unless it is asked for, to be measured). With several:
+//!
+//! - GROUP BY with EMIT FINAL is done in two: [`Phase::Partial`] on the shard that reads, its
+//!   states to the owner of the key ([`ExchangeKind::PartialStates`]), [`Phase::Merge`] there. A
+//!   row of states is `[window_start,] keys.., accumulators..`; window and keys decide the owner.
+//! - GROUP BY with EMIT CHANGES (a row out per row in), with DISTINCT aggregates, and OVER need the
+//!   rows themselves: [`ExchangeKind::Rows`] by the keys, in front of them.
+//! - ORDER BY and LIMIT come together on one shard: an exchange without keys sends everything to
+//!   shard 0, behind a first Limit or Sort on each shard that keeps what crosses small.
+//!
+//! Below an exchange nothing is repeated: what is grouped by the same keys again crosses again.
+
+use super::{
+    Aggregate, AggregateCall, AggregateFunction, Emit, Exchange, ExchangeKind, NodeId, Operator, Phase, Plan,
+    SinkOrder, optimize,
+};
+use crate::error::{Result, Span};
+use crate::expr::{Expr, ExprKind};
+use crate::types::{DataType, Field, Physical, Schema};
+
+/// Over what a plan is spread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Distribution {
+    /// How many shards.
+    pub shards: usize,
+    /// Exchanges even with one shard.
+    pub force_exchange: bool,
+    /// Receivers merge by ordinal.
+    pub ordered: bool,
+}
+
+/// `plan` with the exchanges it needs; a plan that has some already is for nobody.
+pub fn distribute(plan: Plan, distribution: &Distribution) -> Result<Plan> {
+    let single = distribution.shards <= 1 && !distribution.force_exchange;
+    let mut spread = if single { plan } else { Spread::of(&plan, distribution)? };
+    if distribution.shards <= 1 {
+        drop_positions(&mut spread);
+    }
+    Ok(spread)
+}
+
+/// One shard's rows come in order by themselves: only operators need positions, sinks do not.
+fn drop_positions(plan: &mut Plan) {
+    let mut quiet = plan.clone();
+    for node in &mut quiet.nodes {
+        if let Operator::Sink(sink) = &mut node.operator {
+            sink.order = SinkOrder::Arrival;
+        }
+    }
+    for id in 0..plan.nodes.len() {
+        let needed = optimize::reads_positions(&quiet, id);
+        match &mut plan.nodes[id].operator {
+            Operator::Scan(scan) => scan.needs.positions &= needed,
+            Operator::Exchange(exchange) => exchange.needs.positions &= needed,
+            _ => {}
+        }
+    }
+}
+
+struct Spread<'d> {
+    plan: Plan,
+    distribution: &'d Distribution,
+    exchanges: usize,
+}
+
+impl Spread<'_> {
+    fn of(old: &Plan, distribution: &Distribution) -> Result<Plan> {
+        let mut spread = Spread { plan: Plan::default(), distribution, exchanges: 0 };
+        let mut places: Vec<NodeId> = Vec::with_capacity(old.nodes.len());
+        for node in &old.nodes {
+            let input = node.inputs.first().map(|&input| places[input]);
+            let place = match (input, &node.operator) {
+                (Some(input), Operator::Aggregate(aggregate)) => {
+                    spread.aggregate(input, aggregate, &node.schema, node.span)?
+                }
+                (Some(input), Operator::Over(over)) => {
+                    let input = spread.exchange(input, over.partition.clone(), ExchangeKind::Rows, node.span);
+                    spread.plan.add(node.operator.clone(), vec![input], node.schema.clone(), node.span)
+                }
+                (Some(input), Operator::Limit { limit, offset }) => {
+                    let first = limit.map(|limit| limit.saturating_add(*offset));
+                    let input = spread.gathered(
+                        input,
+                        first.map(|limit| Operator::Limit { limit: Some(limit), offset: 0 }),
+                        node.span,
+                    );
+                    spread.plan.add(node.operator.clone(), vec![input], node.schema.clone(), node.span)
+                }
+                (Some(input), Operator::Sort { keys, limit }) => {
+                    let first = limit.map(|limit| Operator::Sort { keys: keys.clone(), limit: Some(limit) });
+                    let input = spread.gathered(input, first, node.span);
+                    spread.plan.add(node.operator.clone(), vec![input], node.schema.clone(), node.span)
+                }
+                (input, operator) => {
+                    spread.plan.add(operator.clone(), input.into_iter().collect(), node.schema.clone(), node.span)
+                }
+            };
+            places.push(place);
+        }
+        let needs: Vec<bool> =
+            (0..spread.plan.nodes.len()).map(|id| optimize::reads_positions(&spread.plan, id)).collect();
+        for (node, needed) in spread.plan.nodes.iter_mut().zip(needs) {
+            if let Operator::Exchange(exchange) = &mut node.operator {
+                exchange.needs.positions = needed && exchange.kind == ExchangeKind::Rows && exchange.needs.positions;
+            }
+        }
+        Ok(spread.plan)
+    }
+
+    fn exchange(&mut self, input: NodeId, keys: Vec<Expr>, kind: ExchangeKind, span: Span) -> NodeId {
+        let number = self.exchanges;
+        self.exchanges += 1;
+        let schema = self.plan.nodes[input].schema.clone();
+        let needs = match kind {
+            ExchangeKind::PartialStates => super::Needs { positions: false, ordinals: false },
+            ExchangeKind::Rows => self.carried(input),
+        };
+        let ordered = self.distribution.ordered && kind == ExchangeKind::Rows;
+        let exchange = Exchange { number, keys, kind, ordered, needs };
+        self.plan.add(Operator::Exchange(exchange), vec![input], schema, span)
+    }
+
+    /// What the rows of `node` carry: what the scan gives, until an aggregate makes new rows.
+    fn carried(&self, mut node: NodeId) -> super::Needs {
+        loop {
+            match &self.plan.nodes[node].operator {
+                Operator::Scan(scan) => return scan.needs,
+                Operator::Aggregate(aggregate) if aggregate.emit == Emit::Final => return super::Needs::default(),
+                _ => node = self.plan.nodes[node].inputs[0],
+            }
+        }
+    }
+
+    /// Everything on shard 0, `first` having been done on each shard.
+    fn gathered(&mut self, input: NodeId, first: Option<Operator>, span: Span) -> NodeId {
+        // What is on shard 0 already stays there.
+        if self.is_gathered(input) {
+            return input;
+        }
+        let schema = self.plan.nodes[input].schema.clone();
+        let input = match first {
+            Some(first) => self.plan.add(first, vec![input], schema, span),
+            None => input,
+        };
+        self.exchange(input, Vec::new(), ExchangeKind::Rows, span)
+    }
+
+    fn is_gathered(&self, mut node: NodeId) -> bool {
+        loop {
+            match &self.plan.nodes[node].operator {
+                Operator::Exchange(exchange) => return exchange.keys.is_empty(),
+                Operator::Scan(_) => return false,
+                _ => node = self.plan.nodes[node].inputs[0],
+            }
+        }
+    }
+
+    fn aggregate(&mut self, input: NodeId, aggregate: &Aggregate, schema: &Schema, span: Span) -> Result<NodeId> {
+        let rows = aggregate.emit == Emit::Changes || aggregate.calls.iter().any(|call| call.distinct);
+        if rows {
+            let input = self.exchange(input, aggregate.keys.clone(), ExchangeKind::Rows, span);
+            return Ok(self.plan.add(Operator::Aggregate(aggregate.clone()), vec![input], schema.clone(), span));
+        }
+        let Schema { fields } = partial_schema(aggregate, &self.plan.nodes[input].schema)?;
+        let windows = usize::from(aggregate.window.is_some());
+        let keys: Vec<Expr> = fields[..windows + aggregate.keys.len()]
+            .iter()
+            .enumerate()
+            .map(|(index, field)| Expr::column(index, field.data_type))
+            .collect();
+        let partial = Aggregate { phase: Phase::Partial, ..aggregate.clone() };
+        let partial = self.plan.add(Operator::Aggregate(partial), vec![input], Schema { fields }, span);
+        let exchange = self.exchange(partial, keys, ExchangeKind::PartialStates, span);
+        let merge = Aggregate { phase: Phase::Merge, ..aggregate.clone() };
+        Ok(self.plan.add(Operator::Aggregate(merge), vec![exchange], schema.clone(), span))
+    }
+}
+
+/// Columns of a partial aggregation's output: `[window_start,] keys.., accumulators..`.
+fn partial_schema(aggregate: &Aggregate, input: &Schema) -> Result<Schema> {
+    let mut fields = Vec::new();
+    if let Some((_, time)) = aggregate.window {
+        fields.push(Field { name: "window_start".to_owned(), data_type: input.fields[time].data_type });
+    }
+    for (number, key) in aggregate.keys.iter().enumerate() {
+        let name = match key.kind {
+            ExprKind::Column(column) => input.fields[column].name.clone(),
+            _ => format!("key_{number}"),
+        };
+        fields.push(Field { name, data_type: key.data_type });
+    }
+    fields.extend(aggregate.calls.iter().flat_map(accumulators));
+    Ok(Schema { fields })
+}
+
+/// Accumulator columns of one call.
+fn accumulators(call: &AggregateCall) -> Vec<Field> {
+    let field = |part: &str, data_type| Field { name: part.to_owned(), data_type };
+    let argument = call.arguments.first().map_or(DataType::BigInt, |argument| argument.data_type);
+    let sum = match argument.physical() {
+        Physical::F64 => DataType::Double,
+        _ => DataType::Decimal { precision: 38, scale: argument.scale() },
+    };
+    match call.function {
+        AggregateFunction::Count => vec![field("count", DataType::BigInt)],
+        AggregateFunction::Sum | AggregateFunction::Avg => vec![field("sum", sum), field("count", DataType::BigInt)],
+        AggregateFunction::Min | AggregateFunction::Max | AggregateFunction::BoolAnd | AggregateFunction::BoolOr => {
+            vec![field("value", argument)]
+        }
+        AggregateFunction::First | AggregateFunction::Last => {
+            vec![field("value", argument), field("position", DataType::BigInt)]
+        }
+        AggregateFunction::VarPop
+        | AggregateFunction::VarSamp
+        | AggregateFunction::StddevPop
+        | AggregateFunction::StddevSamp => {
+            vec![field("count", DataType::BigInt), field("mean", DataType::Double), field("m2", DataType::Double)]
+        }
+    }
+}

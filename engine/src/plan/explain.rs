@@ -1,0 +1,388 @@
+//! A plan as text: what will run, what crosses between shards, what is kept, what is late.
+
+use std::fmt::Write;
+
+use super::{
+    AggregateCall, AggregateFunction, Emit, ExchangeKind, Late, NodeId, Operator, OverCall, OverFunction, Phase, Plan,
+    ReadOrder, Scan, SinkOrder, SortKey, Window,
+};
+use crate::expr::{Comparison, Expr, ExprKind, functions};
+use crate::types::{DataType, MICROS_PER_SECOND, Schema, Value};
+
+/// The plan as a tree per sink, inputs below their users.
+pub fn explain(plan: &Plan) -> String {
+    let mut out = String::new();
+    for (id, node) in plan.nodes.iter().enumerate() {
+        if matches!(node.operator, Operator::Sink(_)) {
+            write_node(plan, id, 0, &mut out);
+        }
+    }
+    out
+}
+
+fn write_node(plan: &Plan, id: NodeId, depth: usize, out: &mut String) {
+    let node = &plan.nodes[id];
+    let input = node.inputs.first().map(|&input| &plan.nodes[input].schema);
+    let empty = Schema::default();
+    let mut lines = describe(&node.operator, input.unwrap_or(&empty), &node.schema).into_iter();
+    let indent = "  ".repeat(depth);
+    let _ = writeln!(out, "{indent}{}", lines.next().unwrap_or_default());
+    for line in lines {
+        let _ = writeln!(out, "{indent}    {line}");
+    }
+    for &input in &node.inputs {
+        write_node(plan, input, depth + 1, out);
+    }
+}
+
+/// A headline and what stands under it.
+fn describe(operator: &Operator, input: &Schema, output: &Schema) -> Vec<String> {
+    let list = |expressions: &[Expr]| expressions.iter().map(|e| sql(e, input)).collect::<Vec<_>>().join(", ");
+    match operator {
+        Operator::Scan(scan) => describe_scan(scan, output),
+        Operator::Filter(condition) => vec![format!("Filter {}", sql(condition, input))],
+        Operator::Project(columns) => vec![format!("Project {}", list(columns))],
+        Operator::Aggregate(aggregate) => {
+            let phase = match aggregate.phase {
+                Phase::Single => "Aggregate",
+                Phase::Partial => "Aggregate (partial)",
+                Phase::Merge => "Aggregate (merge)",
+            };
+            // A merge reads states, but its expressions are those of the rows.
+            let keys: Vec<String> = match aggregate.phase {
+                Phase::Merge => {
+                    let skipped = if aggregate.window.is_some() { 2 } else { 0 };
+                    output.fields[skipped..skipped + aggregate.keys.len()].iter().map(|f| f.name.clone()).collect()
+                }
+                _ => aggregate.keys.iter().map(|key| sql(key, input)).collect(),
+            };
+            let by = if keys.is_empty() { String::new() } else { format!(" by {}", keys.join(", ")) };
+            let calls: Vec<String> = match aggregate.phase {
+                Phase::Merge => output.fields[output.fields.len() - aggregate.calls.len()..]
+                    .iter()
+                    .map(|f| f.name.clone())
+                    .collect(),
+                _ => aggregate.calls.iter().map(|call| call_sql(call, input)).collect(),
+            };
+            let mut lines = vec![format!("{phase}{by}")];
+            if !calls.is_empty() {
+                lines.push(format!("computes: {}", calls.join(", ")));
+            }
+            if let Some((window, _)) = &aggregate.window {
+                lines.push(format!("window: {}", window_text(window)));
+            }
+            if aggregate.phase != Phase::Partial {
+                lines.push(format!("emit: {}", emit_text(aggregate.emit, aggregate.window.is_some())));
+            }
+            let group =
+                if keys.is_empty() { "in all".to_owned() } else { format!("per group of ({})", keys.join(", ")) };
+            let open = if aggregate.window.is_some() { " per open window" } else { "" };
+            lines.push(format!("state: one row {group}{open}"));
+            lines
+        }
+        Operator::Over(over) => {
+            let calls: Vec<String> = over.calls.iter().map(|call| over_sql(call, input)).collect();
+            let order = over.time.map_or("position".to_owned(), |time| input.fields[time].name.clone());
+            let partition = if over.partition.is_empty() {
+                String::new()
+            } else {
+                format!(" partition by {}", list(&over.partition))
+            };
+            let mut lines =
+                vec![format!("Over{partition} order by {order}"), format!("computes: {}", calls.join(", "))];
+            lines.push(format!("state: {}", over_state(over, &list(&over.partition))));
+            lines
+        }
+        Operator::Exchange(exchange) => {
+            let kind = match exchange.kind {
+                ExchangeKind::PartialStates => "partial states",
+                ExchangeKind::Rows => "rows",
+            };
+            let to = if exchange.keys.is_empty() {
+                " to shard 0".to_owned()
+            } else {
+                format!(" by {}", list(&exchange.keys))
+            };
+            let ordered = if exchange.ordered { ", merged by arrival" } else { "" };
+            vec![format!("Exchange {} of {kind}{to}{ordered}", exchange.number)]
+        }
+        Operator::Limit { limit, offset } => {
+            let limit = limit.map_or("all".to_owned(), |limit| limit.to_string());
+            let offset = if *offset > 0 { format!(" offset {offset}") } else { String::new() };
+            vec![format!("Limit {limit}{offset}")]
+        }
+        Operator::Sort { keys, limit } => {
+            let state = limit.map_or("all rows".to_owned(), |limit| format!("the first {limit} rows"));
+            vec![format!("Sort by {}", keys_text(keys, input)), format!("state: {state}")]
+        }
+        Operator::Sink(sink) => {
+            let to = sink.table.as_ref().map_or("the result".to_owned(), |table| format!("`{table}`"));
+            let names: Vec<&str> = output.fields[..sink.visible].iter().map(|field| field.name.as_str()).collect();
+            let order = match &sink.order {
+                SinkOrder::Arrival => "as it comes".to_owned(),
+                SinkOrder::Position => "of the input".to_owned(),
+                SinkOrder::Ordinal => "of arrival".to_owned(),
+                SinkOrder::Columns { keys, then_position, .. } => {
+                    let ties = if *then_position { ", then position" } else { "" };
+                    if keys.is_empty() { "one row".to_owned() } else { format!("{}{ties}", keys_text(keys, output)) }
+                }
+            };
+            vec![format!("Sink {to}: {}", names.join(", ")), format!("order: {order}")]
+        }
+    }
+}
+
+fn describe_scan(scan: &Scan, output: &Schema) -> Vec<String> {
+    let names = |columns: &[super::ScanColumn]| columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ");
+    let mut lines = vec![format!("Scan `{}`", scan.table)];
+    let (eager, lazy) = scan.columns.split_at(scan.eager);
+    lines.push(match (eager, lazy) {
+        ([], []) => "columns: none".to_owned(),
+        ([], lazy) => format!("columns: {}", names(lazy)),
+        (eager, []) => format!("columns: {}", names(eager)),
+        (eager, lazy) => format!("columns: {}; for rows that are kept: {}", names(eager), names(lazy)),
+    });
+    if let Some(filter) = &scan.filter {
+        lines.push(format!("where: {}", sql(filter, output)));
+    }
+    match (&scan.event_time, &scan.late) {
+        (Some(time), late) => {
+            lines.push(format!("watermark: {} less {}", sql(&time.expression, output), duration(time.delay_us)));
+            lines.push(match late {
+                Some(Late::Window(_)) => "late: when the row's last window has ended".to_owned(),
+                Some(Late::Row) => "late: at or before the watermark".to_owned(),
+                None => "late: nothing".to_owned(),
+            });
+        }
+        (None, _) => {
+            lines.push("no WATERMARK in use: nothing is late, windows close at the end of the input".to_owned())
+        }
+    }
+    let order = match scan.read_order {
+        ReadOrder::Position => "piece and file name",
+        ReadOrder::EventTime => "event time, the split furthest behind first",
+    };
+    lines.push(format!("read order: {order}"));
+    lines
+}
+
+fn over_state(over: &super::Over, partition: &str) -> String {
+    let per = if partition.is_empty() { String::new() } else { format!(" per {partition}") };
+    let rows = |call: &OverCall| match &call.function {
+        OverFunction::RowNumber => Some(1),
+        OverFunction::Lag { offset, .. } | OverFunction::Lead { offset, .. } => Some(offset + 1),
+        OverFunction::FirstValue | OverFunction::LastValue | OverFunction::Aggregate(_) => match call.preceding {
+            Some(preceding) => Some(preceding + 1),
+            // A running aggregate is one accumulator.
+            None => Some(1),
+        },
+    };
+    let most = over.calls.iter().filter_map(rows).max().unwrap_or(0);
+    let waits = if over.time.is_some() { ", and rows until the watermark passes them" } else { "" };
+    let cap = over.buffer_rows.map_or(String::new(), |rows| format!(", at most {rows}"));
+    if most == 1 { format!("one row{per}{cap}{waits}") } else { format!("last {most} rows{per}{cap}{waits}") }
+}
+
+fn keys_text(keys: &[SortKey], schema: &Schema) -> String {
+    let key = |key: &SortKey| {
+        let down = if key.descending { " desc" } else { "" };
+        let nulls = if key.nulls_first { " nulls first" } else { "" };
+        format!("{}{down}{nulls}", schema.fields.get(key.column).map_or("?", |field| &field.name))
+    };
+    keys.iter().map(key).collect::<Vec<_>>().join(", ")
+}
+
+fn emit_text(emit: Emit, windowed: bool) -> &'static str {
+    match (emit, windowed) {
+        (Emit::Changes, _) => "changes, a row out per row in",
+        (Emit::Final, true) => "final, when the window closes",
+        (Emit::Final, false) => "final, at the end of the input",
+    }
+}
+
+fn window_text(window: &Window) -> String {
+    let offset = if window.offset == 0 { String::new() } else { format!(", offset {}", duration(window.offset)) };
+    if window.is_tumbling() {
+        format!("tumbling {}{offset}", duration(window.size))
+    } else {
+        format!("hopping {} every {}{offset}", duration(window.size), duration(window.slide))
+    }
+}
+
+/// `1 m 30 s`.
+fn duration(micros: i64) -> String {
+    let units = [
+        (86_400 * MICROS_PER_SECOND, "d"),
+        (3_600 * MICROS_PER_SECOND, "h"),
+        (60 * MICROS_PER_SECOND, "m"),
+        (MICROS_PER_SECOND, "s"),
+        (1_000, "ms"),
+        (1, "us"),
+    ];
+    let mut rest = micros.unsigned_abs();
+    let mut parts = Vec::new();
+    for (unit, name) in units {
+        let unit = unit.unsigned_abs();
+        if rest >= unit {
+            parts.push(format!("{} {name}", rest / unit));
+            rest %= unit;
+        }
+    }
+    let text = if parts.is_empty() { "0 s".to_owned() } else { parts.join(" ") };
+    if micros < 0 { format!("-{text}") } else { text }
+}
+
+fn function_name(function: AggregateFunction) -> &'static str {
+    match function {
+        AggregateFunction::Count => "COUNT",
+        AggregateFunction::Sum => "SUM",
+        AggregateFunction::Avg => "AVG",
+        AggregateFunction::Min => "MIN",
+        AggregateFunction::Max => "MAX",
+        AggregateFunction::First => "FIRST_VALUE",
+        AggregateFunction::Last => "LAST_VALUE",
+        AggregateFunction::VarPop => "VAR_POP",
+        AggregateFunction::VarSamp => "VAR_SAMP",
+        AggregateFunction::StddevPop => "STDDEV_POP",
+        AggregateFunction::StddevSamp => "STDDEV_SAMP",
+        AggregateFunction::BoolAnd => "BOOL_AND",
+        AggregateFunction::BoolOr => "BOOL_OR",
+    }
+}
+
+fn call_sql(call: &AggregateCall, schema: &Schema) -> String {
+    let argument = call.arguments.first().map_or("*".to_owned(), |argument| sql(argument, schema));
+    let distinct = if call.distinct { "DISTINCT " } else { "" };
+    let filter = call.filter.as_ref().map_or(String::new(), |f| format!(" FILTER (WHERE {})", sql(f, schema)));
+    format!("{}({distinct}{argument}){filter}", function_name(call.function))
+}
+
+fn over_sql(call: &OverCall, schema: &Schema) -> String {
+    let (name, extra) = match &call.function {
+        OverFunction::Aggregate(function) => (function_name(*function), String::new()),
+        OverFunction::RowNumber => return "ROW_NUMBER()".to_owned(),
+        OverFunction::Lag { offset, .. } => ("LAG", format!(", {offset}")),
+        OverFunction::Lead { offset, .. } => ("LEAD", format!(", {offset}")),
+        OverFunction::FirstValue => ("FIRST_VALUE", String::new()),
+        OverFunction::LastValue => ("LAST_VALUE", String::new()),
+    };
+    let argument = call.arguments.first().map_or("*".to_owned(), |argument| sql(argument, schema));
+    let rows = match (&call.function, call.preceding) {
+        (OverFunction::Lag { .. } | OverFunction::Lead { .. }, _) => String::new(),
+        (_, None) => " over all rows before".to_owned(),
+        (_, Some(preceding)) => format!(" over {} rows", preceding + 1),
+    };
+    format!("{name}({argument}{extra}){rows}")
+}
+
+/// An expression over columns of `schema`, as SQL.
+pub fn sql(expression: &Expr, schema: &Schema) -> String {
+    let list = |expressions: &[Expr]| expressions.iter().map(|e| sql(e, schema)).collect::<Vec<_>>().join(", ");
+    let joined = |expressions: &[Expr], with: &str| {
+        expressions.iter().map(|e| operand(e, schema)).collect::<Vec<_>>().join(with)
+    };
+    match &expression.kind {
+        ExprKind::Column(index) => {
+            schema.fields.get(*index).map_or_else(|| format!("#{index}"), |field| field.name.clone())
+        }
+        ExprKind::Literal(value) => literal(value, expression.data_type),
+        ExprKind::Call { function, arguments } => match (functions::name(*function), &arguments[..]) {
+            ("negate", [input]) => format!("-{}", operand(input, schema)),
+            (name @ ("+" | "-" | "*" | "/" | "%" | "||"), [left, right]) => {
+                format!("{} {name} {}", operand(left, schema), operand(right, schema))
+            }
+            (name, arguments) => format!("{}({})", name.to_ascii_uppercase(), list(arguments)),
+        },
+        ExprKind::Cast { input, safe } => {
+            format!("{}({} AS {})", if *safe { "TRY_CAST" } else { "CAST" }, sql(input, schema), expression.data_type)
+        }
+        ExprKind::Compare { comparison, left, right } => {
+            let sign = match comparison {
+                Comparison::Equal => "=",
+                Comparison::NotEqual => "<>",
+                Comparison::Less => "<",
+                Comparison::LessOrEqual => "<=",
+                Comparison::Greater => ">",
+                Comparison::GreaterOrEqual => ">=",
+                Comparison::NotDistinct => "IS NOT DISTINCT FROM",
+                Comparison::Distinct => "IS DISTINCT FROM",
+            };
+            format!("{} {sign} {}", operand(left, schema), operand(right, schema))
+        }
+        ExprKind::And(terms) => joined(terms, " AND "),
+        ExprKind::Or(terms) => joined(terms, " OR "),
+        ExprKind::Not(input) => match &input.kind {
+            ExprKind::IsNull(input) => format!("{} IS NOT NULL", operand(input, schema)),
+            _ => format!("NOT {}", operand(input, schema)),
+        },
+        ExprKind::IsNull(input) => format!("{} IS NULL", operand(input, schema)),
+        ExprKind::Case { branches, otherwise } => {
+            let mut out = "CASE".to_owned();
+            for (condition, result) in branches {
+                let _ = write!(out, " WHEN {} THEN {}", sql(condition, schema), sql(result, schema));
+            }
+            if let Some(otherwise) = otherwise {
+                let _ = write!(out, " ELSE {}", sql(otherwise, schema));
+            }
+            out + " END"
+        }
+        ExprKind::InList { input, list, list_has_null } => {
+            let mut items: Vec<String> = list.iter().map(|value| literal(value, input.data_type)).collect();
+            if *list_has_null {
+                items.push("NULL".to_owned());
+            }
+            format!("{} IN ({})", operand(input, schema), items.join(", "))
+        }
+        ExprKind::Like { input, pattern, escape, ignore_case } => {
+            let like = if *ignore_case { "ILIKE" } else { "LIKE" };
+            let escape = escape.map_or(String::new(), |escape| format!(" ESCAPE '{escape}'"));
+            format!("{} {like} {}{escape}", operand(input, schema), quoted(pattern))
+        }
+    }
+}
+
+/// The same in parentheses where it needs them inside another operator.
+fn operand(expression: &Expr, schema: &Schema) -> String {
+    let text = sql(expression, schema);
+    let closed = match &expression.kind {
+        ExprKind::Column(_) | ExprKind::Literal(_) | ExprKind::Cast { .. } | ExprKind::Case { .. } => true,
+        ExprKind::Call { function, .. } => functions::name(*function).starts_with(|c: char| c.is_ascii_alphabetic()),
+        _ => false,
+    };
+    if closed { text } else { format!("({text})") }
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+fn literal(value: &Value, data_type: DataType) -> String {
+    let scaled = |digits: i128, scale: u8| {
+        if scale == 0 {
+            return digits.to_string();
+        }
+        let unit = 10u128.pow(u32::from(scale));
+        let sign = if digits < 0 { "-" } else { "" };
+        let digits = digits.unsigned_abs();
+        format!("{sign}{}.{:0width$}", digits / unit, digits % unit, width = usize::from(scale))
+    };
+    match (value, data_type) {
+        (Value::Null, _) => "NULL".to_owned(),
+        (Value::Text(text), _) => quoted(text),
+        (Value::F64(value), _) => format!("{value:e}"),
+        (Value::I128(digits), _) => scaled(*digits, data_type.scale()),
+        (Value::I64(truth), DataType::Boolean) => if *truth == 1 { "TRUE" } else { "FALSE" }.to_owned(),
+        (Value::I64(micros), DataType::Interval) => format!("INTERVAL '{}'", duration(*micros)),
+        (Value::I64(micros), DataType::Timestamp { .. }) => match jiff::Timestamp::from_microsecond(*micros) {
+            Ok(instant) => format!("TIMESTAMP '{instant}'"),
+            Err(_) => micros.to_string(),
+        },
+        (Value::I64(days), DataType::Date) => {
+            let date = i32::try_from(*days).ok().and_then(|days| {
+                jiff::civil::date(1970, 1, 1).checked_add(jiff::Span::new().try_days(days).ok()?).ok()
+            });
+            date.map_or_else(|| days.to_string(), |date| format!("DATE '{date}'"))
+        }
+        (Value::I64(digits), _) => scaled(i128::from(*digits), data_type.scale()),
+    }
+}

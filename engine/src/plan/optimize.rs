@@ -1,0 +1,324 @@
+//! Passes that make a bound plan a good one; none of them changes a result.
+//!
+//! 1. [`fold_projections`]: projections are written into their users, and event time that no
+//!    operator judges by becomes an ordinary expression.
+//! 2. [`prune`]: only columns that are used are read; those the filter and the event time need come
+//!    first in a scan, so that the rest is converted for the rows that are kept.
+//! 3. [`set_needs`]: positions and ordinals are carried only where something reads them.
+
+use super::{AggregateFunction, Late, Node, NodeId, Operator, Plan, ReadOrder, Scan, SinkOrder};
+use crate::error::Span;
+use crate::expr::{Expr, ExprKind};
+use crate::types::{Field, Schema};
+
+/// All passes, in order. `ordinals`: rows carry the number of their arrival.
+pub fn run(plan: Plan, ordinals: bool) -> Plan {
+    let mut plan = prune(&fold_projections(&plan));
+    set_needs(&mut plan, ordinals);
+    plan
+}
+
+/// What an old node's columns are, over a new node's columns.
+#[derive(Clone)]
+struct Place {
+    node: NodeId,
+    columns: Vec<Expr>,
+}
+
+impl Place {
+    fn identity(plan: &Plan, node: NodeId) -> Place {
+        let fields = plan.nodes[node].schema.fields.iter().enumerate();
+        Place { node, columns: fields.map(|(index, field)| Expr::column(index, field.data_type)).collect() }
+    }
+
+    fn is_identity(&self, plan: &Plan) -> bool {
+        let same = |(index, column): (usize, &Expr)| column.kind == ExprKind::Column(index);
+        self.columns.len() == plan.nodes[self.node].schema.fields.len() && self.columns.iter().enumerate().all(same)
+    }
+
+    fn rewrite(&self, expression: &mut Expr) {
+        if let ExprKind::Column(column) = expression.kind {
+            let span = expression.span;
+            *expression = self.columns[column].clone();
+            if span != Span::NONE {
+                expression.span = span;
+            }
+            return;
+        }
+        expression.children_mut().into_iter().for_each(|child| self.rewrite(child));
+    }
+
+    fn column(&self, column: usize) -> Option<usize> {
+        match self.columns[column].kind {
+            ExprKind::Column(index) => Some(index),
+            _ => None,
+        }
+    }
+
+    /// Makes the columns real by a Project node.
+    fn materialize(&mut self, plan: &mut Plan, fields: &[Field], span: Span) {
+        if self.is_identity(plan) {
+            return;
+        }
+        let columns = std::mem::take(&mut self.columns);
+        let schema = Schema { fields: fields.to_vec() };
+        let node = plan.add(Operator::Project(columns), vec![self.node], schema, span);
+        *self = Place::identity(plan, node);
+    }
+}
+
+/// Every expression of an operator, over its input's columns.
+fn expressions(operator: &mut Operator) -> Vec<&mut Expr> {
+    match operator {
+        Operator::Filter(condition) => vec![condition],
+        Operator::Project(columns) => columns.iter_mut().collect(),
+        Operator::Aggregate(aggregate) => {
+            let calls = aggregate.calls.iter_mut().flat_map(|call| call.arguments.iter_mut().chain(&mut call.filter));
+            aggregate.keys.iter_mut().chain(calls).collect()
+        }
+        Operator::Over(over) => {
+            let calls = over.calls.iter_mut().flat_map(|call| call.arguments.iter_mut());
+            over.partition.iter_mut().chain(calls).collect()
+        }
+        Operator::Exchange(exchange) => exchange.keys.iter_mut().collect(),
+        Operator::Scan(_) | Operator::Limit { .. } | Operator::Sort { .. } | Operator::Sink(_) => Vec::new(),
+    }
+}
+
+/// Columns an operator reads by number, not by expression.
+fn numbered(operator: &mut Operator) -> Vec<&mut usize> {
+    match operator {
+        Operator::Aggregate(aggregate) => aggregate.window.iter_mut().map(|(_, column)| column).collect(),
+        Operator::Over(over) => over.time.iter_mut().collect(),
+        Operator::Sort { keys, .. } => keys.iter_mut().map(|key| &mut key.column).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn fold_projections(old: &Plan) -> Plan {
+    let mut plan = Plan::default();
+    let mut places: Vec<Place> = Vec::with_capacity(old.nodes.len());
+    for node in &old.nodes {
+        let place = fold_node(&mut plan, &places, old, node);
+        places.push(place);
+    }
+    plan
+}
+
+fn fold_node(plan: &mut Plan, places: &[Place], old: &Plan, node: &Node) -> Place {
+    let mut operator = node.operator.clone();
+    if let Operator::Scan(scan) = &mut operator {
+        let mut schema = node.schema.clone();
+        let idle = if scan.late.is_none() { scan.event_time.take() } else { None };
+        if idle.is_some() {
+            schema.fields.pop();
+        }
+        let id = plan.add(operator, Vec::new(), schema, node.span);
+        let mut place = Place::identity(plan, id);
+        place.columns.extend(idle.map(|time| time.expression));
+        return place;
+    }
+    let mut input = places[node.inputs[0]].clone();
+    if let Operator::Project(columns) = &mut operator {
+        columns.iter_mut().for_each(|column| input.rewrite(column));
+        return Place { node: input.node, columns: std::mem::take(columns) };
+    }
+    let fields = &old.nodes[node.inputs[0]].schema.fields;
+    let by_number = numbered(&mut operator).iter().all(|column| input.column(**column).is_some());
+    if !by_number || matches!(operator, Operator::Sink(_)) {
+        input.materialize(plan, fields, node.span);
+    }
+    expressions(&mut operator).into_iter().for_each(|expression| input.rewrite(expression));
+    for column in numbered(&mut operator) {
+        *column = input.column(*column).expect("made a column above");
+    }
+    let below = plan.nodes[input.node].schema.fields.clone();
+    match &operator {
+        Operator::Aggregate(_) | Operator::Sink(_) => {
+            let id = plan.add(operator, vec![input.node], node.schema.clone(), node.span);
+            Place::identity(plan, id)
+        }
+        Operator::Over(over) => {
+            let width = below.len();
+            let added = &node.schema.fields[node.schema.fields.len() - over.calls.len()..];
+            let fields = below.into_iter().chain(added.iter().cloned()).collect();
+            let calls = over.calls.iter().enumerate().map(|(n, call)| Expr::column(width + n, call.data_type));
+            let columns = input.columns.iter().cloned().chain(calls).collect();
+            let id = plan.add(operator, vec![input.node], Schema { fields }, node.span);
+            Place { node: id, columns }
+        }
+        _ => {
+            let id = plan.add(operator, vec![input.node], Schema { fields: below }, node.span);
+            Place { node: id, columns: input.columns }
+        }
+    }
+}
+
+/// Which columns of each node anybody reads.
+fn required(plan: &Plan) -> Vec<Vec<bool>> {
+    let mut required: Vec<Vec<bool>> = plan.nodes.iter().map(|node| vec![false; node.schema.fields.len()]).collect();
+    for id in (0..plan.nodes.len()).rev() {
+        let node = &plan.nodes[id];
+        let Some(&input) = node.inputs.first() else { continue };
+        let own = required[id].clone();
+        let mut wants: Vec<usize> = Vec::new();
+        let mut operator = node.operator.clone();
+        match &mut operator {
+            Operator::Project(columns) => {
+                // A projection that nobody reads in part is read in full only where it is wanted.
+                let wanted = columns.iter().zip(&own).filter(|(_, own)| **own);
+                wanted.for_each(|(column, _)| column.visit_columns(&mut |index| wants.push(index)));
+            }
+            Operator::Sink(_) => wants.extend(0..own.len()),
+            Operator::Over(_) => {
+                let width = required[input].len();
+                wants.extend((0..width).filter(|&column| own[column]));
+            }
+            Operator::Filter(_) | Operator::Limit { .. } | Operator::Sort { .. } | Operator::Exchange(_) => {
+                wants.extend((0..own.len()).filter(|&column| own[column]));
+            }
+            Operator::Aggregate(_) | Operator::Scan(_) => {}
+        }
+        if !matches!(operator, Operator::Project(_)) {
+            for expression in expressions(&mut operator) {
+                expression.visit_columns(&mut |index| wants.push(index));
+            }
+        }
+        wants.extend(numbered(&mut operator).into_iter().map(|column| *column));
+        wants.into_iter().for_each(|column| required[input][column] = true);
+    }
+    required
+}
+
+fn prune(old: &Plan) -> Plan {
+    let required = required(old);
+    let mut plan = Plan::default();
+    // Per old node: the new node, and where each old column went.
+    let mut places: Vec<(NodeId, Vec<Option<usize>>)> = Vec::with_capacity(old.nodes.len());
+    for (id, node) in old.nodes.iter().enumerate() {
+        let place = prune_node(&mut plan, &places, node, &required[id]);
+        places.push(place);
+    }
+    plan
+}
+
+fn prune_node(
+    plan: &mut Plan,
+    places: &[(NodeId, Vec<Option<usize>>)],
+    node: &Node,
+    required: &[bool],
+) -> (NodeId, Vec<Option<usize>>) {
+    let mut operator = node.operator.clone();
+    if let Operator::Scan(scan) = &mut operator {
+        let (fields, place) = prune_scan(scan, &node.schema.fields, required);
+        return (plan.add(operator, Vec::new(), Schema { fields }, node.span), place);
+    }
+    let (input, columns) = &places[node.inputs[0]];
+    let mut input = *input;
+    let moved = |column: usize| columns[column].expect("a column that is read is kept");
+    if let Operator::Project(list) = &mut operator {
+        let mut keep = required.iter();
+        list.retain(|_| *keep.next().expect("one per column"));
+    }
+    expressions(&mut operator).into_iter().for_each(|expression| expression.map_columns(&moved));
+    numbered(&mut operator).into_iter().for_each(|column| *column = moved(*column));
+    let below = plan.nodes[input].schema.fields.clone();
+    let identity = |count: usize| (0..count).map(Some).collect::<Vec<_>>();
+    match &operator {
+        Operator::Project(list) => {
+            let mut next = 0;
+            let place: Vec<Option<usize>> = required
+                .iter()
+                .map(|&kept| {
+                    next += usize::from(kept);
+                    kept.then(|| next - 1)
+                })
+                .collect();
+            let same = |(index, column): (usize, &Expr)| column.kind == ExprKind::Column(index);
+            if list.len() == below.len() && list.iter().enumerate().all(same) {
+                return (input, place);
+            }
+            let kept = node.schema.fields.iter().zip(required).filter(|(_, kept)| **kept);
+            let fields = kept.map(|(field, _)| field.clone()).collect();
+            (plan.add(operator, vec![input], Schema { fields }, node.span), place)
+        }
+        Operator::Sink(_) => {
+            let straight =
+                columns.len() == below.len() && columns.iter().enumerate().all(|(n, column)| *column == Some(n));
+            if !straight {
+                let fields = &node.schema.fields;
+                let list =
+                    fields.iter().enumerate().map(|(n, field)| Expr::column(moved(n), field.data_type)).collect();
+                input = plan.add(Operator::Project(list), vec![input], node.schema.clone(), node.span);
+            }
+            (plan.add(operator, vec![input], node.schema.clone(), node.span), identity(node.schema.fields.len()))
+        }
+        Operator::Aggregate(_) => {
+            (plan.add(operator, vec![input], node.schema.clone(), node.span), identity(node.schema.fields.len()))
+        }
+        Operator::Over(over) => {
+            let width = below.len();
+            let added = &node.schema.fields[node.schema.fields.len() - over.calls.len()..];
+            let place = columns.iter().copied().chain((0..over.calls.len()).map(|n| Some(width + n))).collect();
+            let fields = below.into_iter().chain(added.iter().cloned()).collect();
+            (plan.add(operator, vec![input], Schema { fields }, node.span), place)
+        }
+        _ => {
+            let columns = columns.clone();
+            (plan.add(operator, vec![input], Schema { fields: below }, node.span), columns)
+        }
+    }
+}
+
+/// Eager columns first, then the others that are read; the event time stays last.
+fn prune_scan(scan: &mut Scan, fields: &[Field], required: &[bool]) -> (Vec<Field>, Vec<Option<usize>>) {
+    let mut eager = vec![false; scan.columns.len()];
+    let decides = scan.filter.iter().chain(scan.event_time.as_ref().map(|time| &time.expression));
+    decides.for_each(|expression| expression.visit_columns(&mut |column| eager[column] = true));
+    let first = (0..scan.columns.len()).filter(|&column| eager[column]);
+    let rest = (0..scan.columns.len()).filter(|&column| !eager[column] && required[column]);
+    let kept: Vec<usize> = first.chain(rest).collect();
+    let mut place = vec![None; fields.len()];
+    for (new, &old) in kept.iter().enumerate() {
+        place[old] = Some(new);
+    }
+    let mut new_fields: Vec<Field> = kept.iter().map(|&column| fields[column].clone()).collect();
+    if scan.event_time.is_some() {
+        place[scan.columns.len()] = Some(kept.len());
+        new_fields.push(fields[scan.columns.len()].clone());
+    }
+    let moved = |column: usize| place[column].expect("eager columns are kept");
+    scan.filter.iter_mut().for_each(|filter| filter.map_columns(&moved));
+    scan.event_time.iter_mut().for_each(|time| time.expression.map_columns(&moved));
+    scan.eager = eager.iter().filter(|eager| **eager).count();
+    scan.columns = kept.iter().map(|&column| scan.columns[column].clone()).collect();
+    (new_fields, place)
+}
+
+/// Sets, per scan, the order of reading and what rows carry.
+pub(super) fn set_needs(plan: &mut Plan, ordinals: bool) {
+    for id in 0..plan.nodes.len() {
+        let positions = reads_positions(plan, id);
+        if let Operator::Scan(scan) = &mut plan.nodes[id].operator {
+            scan.read_order = if scan.event_time.is_some() { ReadOrder::EventTime } else { ReadOrder::Position };
+            scan.needs.positions = positions || matches!(scan.late, Some(Late::Row));
+            scan.needs.ordinals = ordinals;
+        }
+    }
+}
+
+/// Whether something behind `node` looks at where rows stood in the input.
+pub(super) fn reads_positions(plan: &Plan, node: NodeId) -> bool {
+    let reads = |user: &NodeId| match &plan.nodes[*user].operator {
+        Operator::Aggregate(aggregate) => {
+            let ordered = [AggregateFunction::First, AggregateFunction::Last];
+            aggregate.calls.iter().any(|call| ordered.contains(&call.function))
+        }
+        Operator::Over(_) => true,
+        Operator::Sink(sink) => {
+            matches!(sink.order, SinkOrder::Position | SinkOrder::Columns { then_position: true, .. })
+        }
+        _ => reads_positions(plan, *user),
+    };
+    plan.users(node).iter().any(reads)
+}

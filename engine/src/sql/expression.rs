@@ -1,0 +1,754 @@
+//! Scalar expressions: the parser's tree to typed [`Expr`]s.
+//!
+//! Special forms (CASE, BETWEEN, COALESCE, EXTRACT, ..) become the few forms that are evaluated;
+//! every coercion becomes a cast; a constant takes the type of what it is compared with, so that
+//! `total_amount > 396` compares two integers.
+
+use sqlparser::ast::{self, BinaryOperator, CastKind, CeilFloorKind, InTarget, Spanned, UnaryOperator};
+
+use super::aggregate;
+use super::over::OverItem;
+use super::scope::{Scope, WINDOW_MARK};
+use super::suggest::did_you_mean;
+use super::token::{MAX_NESTING, place};
+use super::{literal, types, unsupported};
+use crate::error::{Code, Error, Result, Span};
+use crate::expr::{Comparison, Expr, ExprKind, functions};
+use crate::plan::AggregateCall;
+use crate::types::{DataType, MICROS_PER_DAY, Value};
+
+/// Most operators of one kind of precedence in a row; the tree is this deep to the left.
+const MAX_SPINE: usize = 256;
+/// Most nodes of one expression, after views and aliases are written into it.
+const MAX_NODES: usize = 100_000;
+
+/// Binds the expressions of one SELECT. Aggregates and OVER calls met on the way are collected, and
+/// stand in the results as marks (see [`super::scope`]).
+pub(super) struct Binder<'a> {
+    pub scope: &'a Scope,
+    /// SELECT's aliases, tried where no column has the name.
+    pub aliases: Vec<(String, &'a ast::Expr)>,
+    /// Named windows.
+    pub windows: &'a [ast::NamedWindowDefinition],
+    /// Type of the window's bounds, where the SELECT has a window.
+    pub window: Option<DataType>,
+    /// Aggregates may stand here.
+    pub aggregates: bool,
+    /// OVER may stand here.
+    pub overs: bool,
+    /// The clause, for errors.
+    pub clause: &'static str,
+    pub now_us: i64,
+    pub calls: Vec<AggregateCall>,
+    pub call_names: Vec<String>,
+    pub over_items: Vec<OverItem>,
+    depth: usize,
+}
+
+impl<'a> Binder<'a> {
+    pub fn new(scope: &'a Scope, now_us: i64, clause: &'static str) -> Self {
+        Binder {
+            scope,
+            aliases: Vec::new(),
+            windows: &[],
+            window: None,
+            aggregates: false,
+            overs: false,
+            clause,
+            now_us,
+            calls: Vec::new(),
+            call_names: Vec::new(),
+            over_items: Vec::new(),
+            depth: 0,
+        }
+    }
+
+    /// A condition: BOOLEAN, or NULL.
+    pub fn condition(&mut self, tree: &'a ast::Expr) -> Result<Expr> {
+        let bound = self.bind(tree)?;
+        match bound.data_type {
+            DataType::Boolean => Ok(bound),
+            DataType::Null => Ok(bound.cast(DataType::Boolean)),
+            other => {
+                let error = Error::new(Code::Type, format!("expected a condition, found {other}")).at(bound.span);
+                Err(error.help("compare it with something"))
+            }
+        }
+    }
+
+    /// Any expression.
+    pub fn bind(&mut self, tree: &'a ast::Expr) -> Result<Expr> {
+        if self.depth > MAX_NESTING {
+            let error = Error::new(Code::Limit, "nesting this deep is more than Corelane reads");
+            return Err(error.at(place(tree.span())).note(format!("limit: {MAX_NESTING}")));
+        }
+        self.depth += 1;
+        let bound = self.bind_tree(tree);
+        self.depth -= 1;
+        let mut bound = bound?;
+        if bound.span == Span::NONE {
+            bound.span = place(tree.span());
+        }
+        Ok(bound)
+    }
+
+    fn bind_tree(&mut self, tree: &'a ast::Expr) -> Result<Expr> {
+        use ast::Expr as Tree;
+        let span = place(tree.span());
+        match tree {
+            Tree::Identifier(name) => self.name(std::slice::from_ref(name)),
+            Tree::CompoundIdentifier(parts) => self.name(parts),
+            Tree::Nested(inner) => self.bind(inner),
+            Tree::Value(value) => constant(&value.value, span),
+            Tree::TypedString(typed) => {
+                let data_type = data_type(&typed.data_type, span)?;
+                let text = typed.value.value.clone().into_string().unwrap_or_default();
+                let bound = at(Expr::literal(Value::Text(text), DataType::Text), span);
+                literal_as(&bound, data_type)
+            }
+            Tree::Interval(interval) => self.interval(interval, span),
+            Tree::BinaryOp { op: op @ (BinaryOperator::And | BinaryOperator::Or), .. } => self.junction(tree, op),
+            Tree::BinaryOp { .. } => self.spine(tree),
+            Tree::UnaryOp { op, expr } => self.unary(*op, expr, span),
+            Tree::IsNull(inner) => Ok(is_null(self.bind(inner)?)),
+            Tree::IsNotNull(inner) => Ok(not(is_null(self.bind(inner)?))),
+            Tree::IsTrue(inner) => self.is_truth(inner, true, false),
+            Tree::IsNotTrue(inner) => self.is_truth(inner, true, true),
+            Tree::IsFalse(inner) => self.is_truth(inner, false, false),
+            Tree::IsNotFalse(inner) => self.is_truth(inner, false, true),
+            Tree::IsUnknown(inner) => Ok(is_null(self.condition(inner)?)),
+            Tree::IsNotUnknown(inner) => Ok(not(is_null(self.condition(inner)?))),
+            Tree::IsDistinctFrom(left, right) => self.compared(Comparison::Distinct, left, right, span),
+            Tree::IsNotDistinctFrom(left, right) => self.compared(Comparison::NotDistinct, left, right, span),
+            Tree::Between { expr, negated, low, high } => {
+                let (value, low, high) = (self.bind(expr)?, self.bind(low)?, self.bind(high)?);
+                let from = compare(Comparison::GreaterOrEqual, value.clone(), low, span)?;
+                let to = compare(Comparison::LessOrEqual, value, high, span)?;
+                Ok(negate_if(*negated, boolean(ExprKind::And(vec![from, to]), span)))
+            }
+            Tree::In { expr, target: InTarget::List(list), negated, global: false } => {
+                let input = self.bind(expr)?;
+                let items = list.iter().map(|item| self.bind(item)).collect::<Result<Vec<_>>>()?;
+                Ok(negate_if(*negated, in_list(input, items, span)?))
+            }
+            Tree::Like { negated, any: false, expr, pattern, escape_char } => {
+                self.like(expr, pattern, escape_char.as_deref(), false, *negated, span)
+            }
+            Tree::ILike { negated, any: false, expr, pattern, escape_char } => {
+                self.like(expr, pattern, escape_char.as_deref(), true, *negated, span)
+            }
+            Tree::Case { operand, conditions, else_result, .. } => {
+                self.case(operand.as_deref(), conditions, else_result.as_deref(), span)
+            }
+            Tree::Cast { kind, expr, data_type: target, format: None } => {
+                let target = data_type(target, span)?;
+                let safe = matches!(kind, CastKind::TryCast | CastKind::SafeCast);
+                let input = self.bind(expr)?;
+                Ok(cast(input, target, safe))
+            }
+            Tree::Extract { field, expr, .. } => {
+                let field = text(field.to_string().to_ascii_lowercase(), span);
+                let time = self.bind(expr)?;
+                call("date_part", vec![field, time], span)
+            }
+            Tree::Ceil { expr, field } => self.rounded("ceil", expr, field, span),
+            Tree::Floor { expr, field } => self.rounded("floor", expr, field, span),
+            Tree::Position { expr, r#in } => {
+                let arguments = vec![self.bind(expr)?, self.bind(r#in)?];
+                call("position", arguments, span)
+            }
+            Tree::Substring { expr, substring_from, substring_for, .. } => {
+                let mut arguments = vec![self.bind(expr)?];
+                match substring_from {
+                    Some(from) => arguments.push(self.bind(from)?),
+                    None => arguments.push(at(Expr::literal(Value::I64(1), DataType::Int), span)),
+                }
+                if let Some(length) = substring_for {
+                    arguments.push(self.bind(length)?);
+                }
+                call("substring", arguments, span)
+            }
+            Tree::Trim { trim_where, trim_what, expr, trim_characters } => {
+                let name = match trim_where {
+                    Some(ast::TrimWhereField::Leading) => "ltrim",
+                    Some(ast::TrimWhereField::Trailing) => "rtrim",
+                    Some(ast::TrimWhereField::Both) | None => "trim",
+                };
+                let mut arguments = vec![self.bind(expr)?];
+                if let Some(what) = trim_what {
+                    arguments.push(self.bind(what)?);
+                }
+                for characters in trim_characters.iter().flatten() {
+                    arguments.push(self.bind(characters)?);
+                }
+                call(name, arguments, span)
+            }
+            Tree::Function(function) => self.function(function, span),
+            Tree::Exists { .. } | Tree::Subquery(_) | Tree::In { .. } | Tree::AnyOp { .. } | Tree::AllOp { .. } => {
+                Err(unsupported("subqueries in expressions are not supported yet", span)
+                    .help("a subquery may stand in FROM"))
+            }
+            Tree::Rollup(_) | Tree::Cube(_) | Tree::GroupingSets(_) => {
+                Err(unsupported("ROLLUP, CUBE and GROUPING SETS are not supported yet", span)
+                    .help("write one GROUP BY per set"))
+            }
+            other => Err(unsupported(format!("`{other}` is not supported yet"), span)),
+        }
+    }
+
+    fn name(&mut self, parts: &'a [ast::Ident]) -> Result<Expr> {
+        let span = parts.iter().fold(Span::NONE, |span, part| span.to(place(part.span)));
+        if let Some(column) = self.scope.find(parts)? {
+            return Ok(at(column.expression.clone(), span));
+        }
+        let last = parts.last().map_or("", |name| name.value.as_str());
+        if let [name] = parts {
+            let alias = self.aliases.iter().position(|(alias, _)| alias.eq_ignore_ascii_case(&name.value));
+            if let Some(alias) = alias {
+                // An alias does not see aliases: `SELECT a + 1 AS a` is not a circle.
+                let aliases = std::mem::take(&mut self.aliases);
+                let bound = self.bind(aliases[alias].1);
+                self.aliases = aliases;
+                return bound;
+            }
+        }
+        if let Some(data_type) = self.window {
+            if let Some(bound) = super::window::pseudo_column(last, data_type, span)? {
+                return Ok(bound);
+            }
+        }
+        if super::window::is_pseudo_column(last) {
+            let error = self.scope.unknown(parts);
+            return Err(error.help("read FROM TUMBLE(t, ts, INTERVAL '1' MINUTE) to have windows"));
+        }
+        // Without parentheses these are words of the grammar, not columns.
+        if let [name] = parts {
+            if let Some(bound) = self.clock(&name.value.to_ascii_lowercase(), span) {
+                return Ok(bound);
+            }
+        }
+        Err(self.scope.unknown(parts))
+    }
+
+    fn clock(&self, name: &str, span: Span) -> Option<Expr> {
+        let zoned = |zoned| DataType::Timestamp { precision: 3, zoned };
+        let (micros, data_type) = match name {
+            "current_timestamp" | "now" => (self.now_us, zoned(true)),
+            "localtimestamp" => (self.now_us, zoned(false)),
+            "current_date" => (self.now_us.div_euclid(MICROS_PER_DAY), DataType::Date),
+            _ => return None,
+        };
+        Some(at(Expr::literal(Value::I64(micros), data_type), span))
+    }
+
+    /// AND and OR: a chain becomes one node.
+    fn junction(&mut self, tree: &'a ast::Expr, op: &BinaryOperator) -> Result<Expr> {
+        let mut trees = Vec::new();
+        let mut rest = tree;
+        while let ast::Expr::BinaryOp { left, op: found, right } = rest {
+            if found != op {
+                break;
+            }
+            trees.push(&**right);
+            rest = left;
+        }
+        trees.push(rest);
+        let terms = trees.into_iter().rev().map(|tree| self.condition(tree)).collect::<Result<Vec<_>>>()?;
+        let span = terms.iter().fold(Span::NONE, |span, term| span.to(term.span));
+        let kind = if *op == BinaryOperator::And { ExprKind::And(terms) } else { ExprKind::Or(terms) };
+        Ok(boolean(kind, span))
+    }
+
+    /// Other operators; their trees are deep to the left, so the left is walked in a loop.
+    fn spine(&mut self, tree: &'a ast::Expr) -> Result<Expr> {
+        let mut steps = Vec::new();
+        let mut rest = tree;
+        while let ast::Expr::BinaryOp { left, op, right } = rest {
+            if matches!(op, BinaryOperator::And | BinaryOperator::Or) {
+                break;
+            }
+            steps.push((op, &**right));
+            rest = left;
+        }
+        let mut bound = self.bind(rest)?;
+        if steps.len() > MAX_SPINE {
+            let error = Error::new(Code::Limit, "an expression of this many operators is more than Corelane reads");
+            return Err(error.at(bound.span).note(format!("limit: {MAX_SPINE} without parentheses")));
+        }
+        for (op, right) in steps.into_iter().rev() {
+            let right = self.bind(right)?;
+            bound = binary(op, bound, right)?;
+        }
+        Ok(bound)
+    }
+
+    fn unary(&mut self, op: UnaryOperator, inner: &'a ast::Expr, span: Span) -> Result<Expr> {
+        match op {
+            UnaryOperator::Not => Ok(not(self.condition(inner)?)),
+            UnaryOperator::Plus => self.bind(inner),
+            UnaryOperator::Minus => {
+                let bound = self.bind(inner)?;
+                // The sign stands before what the parser gives a place to.
+                let span = Span { start: bound.span.start.saturating_sub(1), end: bound.span.end };
+                if let ExprKind::Literal(value) = &bound.kind {
+                    if let Some((value, data_type)) = literal::negated(value, bound.data_type) {
+                        return Ok(at(Expr::literal(value, data_type), span));
+                    }
+                }
+                call("negate", vec![bound], span)
+            }
+            other => Err(unsupported(format!("the operator `{other}` is not supported yet"), span)),
+        }
+    }
+
+    fn is_truth(&mut self, inner: &'a ast::Expr, truth: bool, negated: bool) -> Result<Expr> {
+        let condition = self.condition(inner)?;
+        let span = condition.span;
+        let truth = at(Expr::literal(Value::I64(i64::from(truth)), DataType::Boolean), span);
+        let comparison = if negated { Comparison::Distinct } else { Comparison::NotDistinct };
+        compare(comparison, condition, truth, span)
+    }
+
+    fn compared(&mut self, how: Comparison, left: &'a ast::Expr, right: &'a ast::Expr, span: Span) -> Result<Expr> {
+        let (left, right) = (self.bind(left)?, self.bind(right)?);
+        compare(how, left, right, span)
+    }
+
+    fn interval(&mut self, interval: &'a ast::Interval, span: Span) -> Result<Expr> {
+        let amount = match &*interval.value {
+            ast::Expr::Value(value) => match &value.value {
+                ast::Value::Number(amount, _) => Some(amount.clone()),
+                value => value.clone().into_string(),
+            },
+            _ => None,
+        };
+        let unit = interval.leading_field.as_ref().map(|unit| unit.to_string());
+        let micros = match (&amount, &unit, &interval.last_field) {
+            (Some(amount), Some(unit), None) => literal::unit(unit).and_then(|unit| literal::scaled(amount, unit)),
+            (Some(amount), None, None) => literal::duration(amount),
+            _ => None,
+        };
+        let calendar = |unit: &String| ["MONTH", "YEAR", "QUARTER"].iter().any(|name| unit.contains(name));
+        match micros {
+            Some(micros) => Ok(at(Expr::literal(Value::I64(micros), DataType::Interval), span)),
+            None if unit.as_ref().is_some_and(calendar) => {
+                Err(unsupported("intervals of months and years are not supported yet", span)
+                    .help("use days: INTERVAL '30' DAY"))
+            }
+            None => Err(Error::new(Code::Syntax, "not an interval")
+                .at(span)
+                .help("for example INTERVAL '10' SECOND; units go from MICROSECOND to WEEK")),
+        }
+    }
+
+    fn like(
+        &mut self,
+        input: &'a ast::Expr,
+        pattern: &'a ast::Expr,
+        escape: Option<&'a ast::Expr>,
+        ignore_case: bool,
+        negated: bool,
+        span: Span,
+    ) -> Result<Expr> {
+        let input = self.bind(input)?;
+        let pattern = self.bind(pattern)?;
+        let ExprKind::Literal(Value::Text(pattern)) = pattern.kind else {
+            return Err(unsupported("LIKE with a pattern that is not a constant is not supported yet", pattern.span));
+        };
+        if !matches!(input.data_type, DataType::Text | DataType::Null) {
+            let error = Error::new(Code::Type, format!("LIKE takes a STRING, found {}", input.data_type));
+            return Err(error.at(input.span).help("write CAST(.. AS STRING)"));
+        }
+        let escape = match escape {
+            None => None,
+            Some(tree) => match self.bind(tree)?.kind {
+                ExprKind::Literal(Value::Text(text)) if text.chars().count() == 1 => text.chars().next(),
+                _ => return Err(Error::new(Code::Syntax, "ESCAPE takes one character").at(place(tree.span()))),
+            },
+        };
+        let input = Box::new(coerce(input, DataType::Text));
+        Ok(negate_if(negated, boolean(ExprKind::Like { input, pattern, escape, ignore_case }, span)))
+    }
+
+    fn case(
+        &mut self,
+        operand: Option<&'a ast::Expr>,
+        conditions: &'a [ast::CaseWhen],
+        otherwise: Option<&'a ast::Expr>,
+        span: Span,
+    ) -> Result<Expr> {
+        let operand = operand.map(|tree| self.bind(tree)).transpose()?;
+        let mut branches = Vec::with_capacity(conditions.len());
+        for when in conditions {
+            let condition = match &operand {
+                Some(operand) => {
+                    let value = self.bind(&when.condition)?;
+                    let span = value.span;
+                    compare(Comparison::Equal, operand.clone(), value, span)?
+                }
+                None => self.condition(&when.condition)?,
+            };
+            branches.push((condition, self.bind(&when.result)?));
+        }
+        let otherwise = otherwise.map(|tree| self.bind(tree)).transpose()?;
+        case(branches, otherwise, span)
+    }
+
+    fn rounded(&mut self, name: &str, inner: &'a ast::Expr, field: &CeilFloorKind, span: Span) -> Result<Expr> {
+        let inner = self.bind(inner)?;
+        match field {
+            CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime) => call(name, vec![inner], span),
+            CeilFloorKind::DateTimeField(unit) if name == "floor" => {
+                call("date_trunc", vec![text(unit.to_string().to_ascii_lowercase(), span), inner], span)
+            }
+            CeilFloorKind::DateTimeField(_) => {
+                Err(unsupported("CEIL(.. TO ..) is not supported yet", span).help("use FLOOR(.. TO ..)"))
+            }
+            CeilFloorKind::Scale(scale) => {
+                let scale = constant(&scale.value, place(scale.span))?;
+                call(name, vec![inner, scale], span)
+            }
+        }
+    }
+
+    fn function(&mut self, function: &'a ast::Function, span: Span) -> Result<Expr> {
+        let name = function.name.to_string();
+        let lower = name.to_ascii_lowercase();
+        let name_span = place(function.name.span());
+        if function.over.is_some() {
+            return super::over::call(self, function, &lower, span);
+        }
+        if let Some(bound) = super::window::helper(self, &lower, name_span)? {
+            return Ok(bound);
+        }
+        if let Some(kind) = aggregate::function(&lower) {
+            return aggregate::call(self, function, kind, span.to(name_span));
+        }
+        aggregate::refuse(&lower, name_span)?;
+        super::over::refuse(&lower, name_span)?;
+        let trees = plain_arguments(function, name_span)?;
+        if trees.is_empty() {
+            if let Some(bound) = self.clock(&lower, name_span) {
+                return Ok(bound);
+            }
+            if lower == "proctime" {
+                return Err(unsupported("PROCTIME() is not supported", name_span)
+                    .help("declare event time: WATERMARK FOR ts AS ts - INTERVAL '2' SECOND"));
+            }
+        }
+        let mut arguments = trees.iter().map(|tree| self.bind(tree)).collect::<Result<Vec<_>>>()?;
+        let count = |least: usize, most: usize| {
+            let fits = (least..=most).contains(&trees.len());
+            let error = || Error::new(Code::Type, format!("`{name}` does not take {} arguments", trees.len()));
+            if fits { Ok(()) } else { Err(error().at(name_span)) }
+        };
+        match lower.as_str() {
+            "coalesce" | "ifnull" | "nvl" => {
+                count(1, if lower == "coalesce" { usize::MAX } else { 2 })?;
+                let last = arguments.pop();
+                let branches = arguments.into_iter().map(|value| (not(is_null(value.clone())), value)).collect();
+                case(branches, last, span)
+            }
+            "nullif" => {
+                count(2, 2)?;
+                let (right, left) = (arguments.remove(1), arguments.remove(0));
+                let condition = compare(Comparison::Equal, left.clone(), right, span)?;
+                let null = at(Expr::literal(Value::Null, left.data_type), span);
+                case(vec![(condition, null)], Some(left), span)
+            }
+            "if" | "iif" => {
+                count(2, 3)?;
+                self.condition(trees[0])?;
+                let otherwise = (arguments.len() == 3).then(|| arguments.remove(2));
+                let (result, condition) = (arguments.remove(1), arguments.remove(0));
+                case(vec![(condition, result)], otherwise, span)
+            }
+            _ => call(&name, arguments, name_span).map(|bound| Expr { span: span.to(name_span), ..bound }),
+        }
+    }
+}
+
+/// The arguments of a function that is called plainly: no DISTINCT, names, `*` or clauses.
+pub(super) fn plain_arguments(function: &ast::Function, span: Span) -> Result<Vec<&ast::Expr>> {
+    let odd = |what: &str| Err(unsupported(format!("{what} in a call of `{}` is not supported", function.name), span));
+    if function.filter.is_some() || !function.within_group.is_empty() {
+        return Err(Error::new(Code::Misplaced, format!("`{}` is not an aggregate", function.name)).at(span));
+    }
+    let list = match &function.args {
+        ast::FunctionArguments::None => return Ok(Vec::new()),
+        ast::FunctionArguments::Subquery(_) => return odd("a subquery"),
+        ast::FunctionArguments::List(list) => list,
+    };
+    if list.duplicate_treatment.is_some() {
+        return odd("DISTINCT");
+    }
+    if !list.clauses.is_empty() {
+        return odd("a clause");
+    }
+    list.args.iter().map(expression_of).collect::<Option<Vec<_>>>().map_or_else(|| odd("`*` or a named argument"), Ok)
+}
+
+/// The expression of an unnamed argument.
+pub(super) fn expression_of(argument: &ast::FunctionArg) -> Option<&ast::Expr> {
+    match argument {
+        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(tree)) => Some(tree),
+        _ => None,
+    }
+}
+
+/// The expression at a place, unless it has one.
+pub(super) fn at(mut bound: Expr, span: Span) -> Expr {
+    bound.span = span;
+    bound
+}
+
+fn boolean(kind: ExprKind, span: Span) -> Expr {
+    Expr { kind, data_type: DataType::Boolean, span }
+}
+
+pub(super) fn text(value: String, span: Span) -> Expr {
+    at(Expr::literal(Value::Text(value), DataType::Text), span)
+}
+
+fn is_null(input: Expr) -> Expr {
+    let span = input.span;
+    boolean(ExprKind::IsNull(Box::new(input)), span)
+}
+
+fn not(input: Expr) -> Expr {
+    let span = input.span;
+    match input.kind {
+        ExprKind::Not(inner) => *inner,
+        _ => boolean(ExprKind::Not(Box::new(input)), span),
+    }
+}
+
+fn negate_if(negated: bool, input: Expr) -> Expr {
+    if negated { not(input) } else { input }
+}
+
+/// A literal of the script.
+fn constant(value: &ast::Value, span: Span) -> Result<Expr> {
+    let (value, data_type) = match value {
+        ast::Value::Number(digits, _) => literal::number(digits).ok_or_else(|| {
+            Error::new(Code::Limit, "a number of more digits than Corelane holds")
+                .at(span)
+                .note("limit: 38 digits; write 1e40 for a DOUBLE")
+        })?,
+        ast::Value::Boolean(truth) => (Value::I64(i64::from(*truth)), DataType::Boolean),
+        ast::Value::Null => (Value::Null, DataType::Null),
+        ast::Value::SingleQuotedString(text)
+        | ast::Value::EscapedStringLiteral(text)
+        | ast::Value::UnicodeStringLiteral(text)
+        | ast::Value::NationalStringLiteral(text) => (Value::Text(text.clone()), DataType::Text),
+        ast::Value::DollarQuotedString(quoted) => (Value::Text(quoted.value.clone()), DataType::Text),
+        ast::Value::Placeholder(name) => {
+            return Err(unsupported(format!("the parameter `{name}` is not supported"), span).help("write the value"));
+        }
+        other => return Err(unsupported(format!("the literal {other} is not supported"), span)),
+    };
+    Ok(at(Expr::literal(value, data_type), span))
+}
+
+/// A type written in an expression.
+fn data_type(tree: &ast::DataType, span: Span) -> Result<DataType> {
+    super::parse_type(&tree.to_string()).ok_or_else(|| {
+        unsupported(format!("the type {tree} is not supported"), span)
+            .note("types: BOOLEAN, INT, BIGINT, DOUBLE, DECIMAL(p, s), STRING, TIMESTAMP(p), TIMESTAMP_LTZ(p), DATE")
+    })
+}
+
+/// A scalar function or operator with arguments cast to what it takes.
+pub(super) fn call(name: &str, arguments: Vec<Expr>, span: Span) -> Result<Expr> {
+    let given: Vec<DataType> = arguments.iter().map(|argument| argument.data_type).collect();
+    let resolved = functions::resolve(name, &given).map_err(|error| {
+        let missing = error.code() == Code::UnknownFunction && error.report().help.is_none();
+        let error = error.at(span);
+        let names = || functions::names().filter(|name| name.starts_with(|c: char| c.is_ascii_alphabetic()));
+        match did_you_mean(name, names().chain(aggregate::NAMES)).filter(|_| missing) {
+            Some(help) => error.help(help),
+            None => error,
+        }
+    })?;
+    let whole = arguments.iter().fold(span, |span, argument| span.to(argument.span));
+    let arguments = arguments.into_iter().zip(resolved.arguments).map(|(argument, to)| coerce(argument, to)).collect();
+    let kind = ExprKind::Call { function: resolved.function, arguments };
+    let bound = Expr { kind, data_type: resolved.returns, span: whole };
+    check_size(&bound)?;
+    Ok(bound)
+}
+
+/// Views and aliases are written into their users: without a limit `x + x` over itself explodes.
+fn check_size(bound: &Expr) -> Result<()> {
+    fn count(bound: &Expr, budget: &mut usize) -> bool {
+        *budget = budget.saturating_sub(1);
+        *budget > 0 && bound.children().into_iter().all(|child| count(child, budget))
+    }
+    if count(bound, &mut MAX_NODES.clone()) {
+        return Ok(());
+    }
+    let error = Error::new(Code::Limit, "the expression is larger than Corelane plans").at(bound.span);
+    Err(error.note(format!("limit: {MAX_NODES} operators and operands, with views written in")))
+}
+
+fn binary(op: &BinaryOperator, left: Expr, right: Expr) -> Result<Expr> {
+    let span = left.span.to(right.span);
+    let comparison = match op {
+        BinaryOperator::Eq => Comparison::Equal,
+        BinaryOperator::NotEq => Comparison::NotEqual,
+        BinaryOperator::Lt => Comparison::Less,
+        BinaryOperator::LtEq => Comparison::LessOrEqual,
+        BinaryOperator::Gt => Comparison::Greater,
+        BinaryOperator::GtEq => Comparison::GreaterOrEqual,
+        BinaryOperator::Spaceship => Comparison::NotDistinct,
+        BinaryOperator::Plus => return call("+", vec![left, right], span),
+        BinaryOperator::Minus => return call("-", vec![left, right], span),
+        BinaryOperator::Multiply => return call("*", vec![left, right], span),
+        BinaryOperator::Divide => return call("/", vec![left, right], span),
+        BinaryOperator::Modulo => return call("%", vec![left, right], span),
+        BinaryOperator::StringConcat => return call("||", vec![left, right], span),
+        other => return Err(unsupported(format!("the operator `{other}` is not supported yet"), span)),
+    };
+    compare(comparison, left, right, span)
+}
+
+/// A literal as another type, or an error at it.
+fn literal_as(bound: &Expr, to: DataType) -> Result<Expr> {
+    let ExprKind::Literal(value) = &bound.kind else { return Ok(coerce(bound.clone(), to)) };
+    match literal::convert(value, bound.data_type, to) {
+        Some(value) => Ok(at(Expr::literal(value, to), bound.span)),
+        None => {
+            let shown = match value {
+                Value::Text(text) => format!("'{text}'"),
+                _ => "this".to_owned(),
+            };
+            let error = Error::new(Code::Type, format!("{shown} is not a {to}")).at(bound.span);
+            Err(match to {
+                DataType::Timestamp { .. } => error.help("write it as '2026-01-02 03:04:05.678'"),
+                DataType::Date => error.help("write it as '2026-01-02'"),
+                DataType::Interval => error.help("write it as INTERVAL '10' SECOND"),
+                _ => error,
+            })
+        }
+    }
+}
+
+/// `bound` as type `to`: literals are converted now where nothing is lost, all else gets a cast.
+pub(super) fn coerce(bound: Expr, to: DataType) -> Expr {
+    cast(bound, to, false)
+}
+
+fn cast(bound: Expr, to: DataType, safe: bool) -> Expr {
+    if bound.data_type == to {
+        return bound;
+    }
+    if let ExprKind::Literal(value) = &bound.kind {
+        if let Some(value) = literal::convert(value, bound.data_type, to) {
+            return at(Expr::literal(value, to), bound.span);
+        }
+    }
+    let span = bound.span;
+    Expr { kind: ExprKind::Cast { input: Box::new(bound), safe }, data_type: to, span }
+}
+
+fn is_literal(bound: &Expr) -> bool {
+    matches!(bound.kind, ExprKind::Literal(_))
+}
+
+/// Both sides in one type: a literal takes the other side's where it can.
+fn together(left: Expr, right: Expr) -> Result<(Expr, Expr)> {
+    if left.data_type == right.data_type {
+        return Ok((left, right));
+    }
+    if is_literal(&right) && !is_literal(&left) {
+        return adopt(left, right);
+    }
+    if is_literal(&left) && !is_literal(&right) {
+        return adopt(right, left).map(|(right, left)| (left, right));
+    }
+    if is_literal(&left) && left.data_type == DataType::Text {
+        return Ok((literal_as(&left, right.data_type)?, right));
+    }
+    if is_literal(&right) && right.data_type == DataType::Text {
+        let right = literal_as(&right, left.data_type)?;
+        return Ok((left, right));
+    }
+    let Some(meet) = types::common(left.data_type, right.data_type) else {
+        let message = format!("{} and {} cannot be compared", left.data_type, right.data_type);
+        let error = Error::new(Code::Type, message).at(left.span.to(right.span));
+        return Err(error.help("CAST one side to the other's type"));
+    };
+    Ok((coerce(left, meet), coerce(right, meet)))
+}
+
+/// `other` beside a literal: the literal in the other's type, if that is exact.
+fn adopt(other: Expr, literal: Expr) -> Result<(Expr, Expr)> {
+    let ExprKind::Literal(value) = &literal.kind else { return together(other, literal) };
+    if literal.data_type == DataType::Text && other.data_type != DataType::Null {
+        let literal = literal_as(&literal, other.data_type)?;
+        return Ok((other, literal));
+    }
+    if let Some(value) = literal::convert(value, literal.data_type, other.data_type) {
+        let literal = at(Expr::literal(value, other.data_type), literal.span);
+        return Ok((other, literal));
+    }
+    let Some(meet) = types::common(other.data_type, literal.data_type) else {
+        let message = format!("{} and {} cannot be compared", other.data_type, literal.data_type);
+        let error = Error::new(Code::Type, message).at(other.span.to(literal.span));
+        return Err(error.help("CAST one side to the other's type"));
+    };
+    Ok((coerce(other, meet), coerce(literal, meet)))
+}
+
+pub(super) fn compare(comparison: Comparison, left: Expr, right: Expr, span: Span) -> Result<Expr> {
+    let (left, right) = together(left, right)?;
+    // A bare NULL on both sides still needs a type to be compared in.
+    let meet = if left.data_type == DataType::Null { DataType::Boolean } else { left.data_type };
+    let (left, right) = (Box::new(coerce(left, meet)), Box::new(coerce(right, meet)));
+    Ok(boolean(ExprKind::Compare { comparison, left, right }, span))
+}
+
+fn in_list(input: Expr, items: Vec<Expr>, span: Span) -> Result<Expr> {
+    let mut list = Vec::with_capacity(items.len());
+    let mut list_has_null = false;
+    for item in &items {
+        match &item.kind {
+            ExprKind::Literal(Value::Null) => list_has_null = true,
+            ExprKind::Literal(_) => match adopt(input.clone(), item.clone())? {
+                (same, Expr { kind: ExprKind::Literal(value), .. }) if same == input => list.push(value),
+                _ => list.clear(),
+            },
+            _ => {}
+        }
+    }
+    let constants = items.iter().filter(|item| !matches!(item.kind, ExprKind::Literal(Value::Null))).count();
+    if list.len() == constants && constants > 0 && !is_literal(&input) {
+        return Ok(boolean(ExprKind::InList { input: Box::new(input), list, list_has_null }, span));
+    }
+    let equal = |item: Expr| compare(Comparison::Equal, input.clone(), item, span);
+    let mut terms = items.into_iter().map(equal).collect::<Result<Vec<_>>>()?;
+    Ok(if terms.len() == 1 { terms.remove(0) } else { boolean(ExprKind::Or(terms), span) })
+}
+
+/// CASE, with all results in one type.
+pub(super) fn case(branches: Vec<(Expr, Expr)>, otherwise: Option<Expr>, span: Span) -> Result<Expr> {
+    let results = branches.iter().map(|(_, result)| result).chain(&otherwise);
+    let mut meet = DataType::Null;
+    for result in results {
+        meet = types::common(meet, result.data_type).ok_or_else(|| {
+            let message = format!("the results are {meet} and {}", result.data_type);
+            Error::new(Code::Type, message).at(result.span).help("CAST one to the other's type")
+        })?;
+    }
+    if branches.is_empty() {
+        return Ok(otherwise.map_or_else(|| at(Expr::literal(Value::Null, meet), span), |only| coerce(only, meet)));
+    }
+    let branches = branches.into_iter().map(|(condition, result)| (condition, coerce(result, meet))).collect();
+    let otherwise = otherwise.map(|result| Box::new(coerce(result, meet)));
+    Ok(Expr { kind: ExprKind::Case { branches, otherwise }, data_type: meet, span })
+}
+
+/// The mark of the window's start (0) or end (1).
+pub(super) fn window_mark(which: usize, data_type: DataType, span: Span) -> Expr {
+    at(Expr::column(WINDOW_MARK + which, data_type), span)
+}

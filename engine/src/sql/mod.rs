@@ -1,0 +1,258 @@
+//! The dialect: a script in, a [`Plan`] out.
+//!
+//! Four steps, one file or two each: [`token`] cuts the script into tokens whose places are bytes;
+//! [`prepass`] takes out what no SQL parser reads (EMIT, WINDOW TUMBLING, `10s`); the parser or
+//! [`ddl`] makes a tree; [`query`] and [`expression`] bind names and types and build the plan, which
+//! [`crate::plan::optimize`] then tidies.
+//!
+//! Invariants: nothing is guessed. What is valid SQL but cannot be done is an error with its place
+//! and the nearest form that can be ([`Code::Unsupported`]); an option that is not read does not
+//! exist ([`Code::UnknownOption`]). No script can exhaust the stack: see [`token`].
+
+mod aggregate;
+mod ddl;
+mod expression;
+mod literal;
+mod over;
+mod prepass;
+mod query;
+mod render;
+mod scope;
+mod statement;
+mod suggest;
+mod token;
+mod types;
+mod window;
+
+pub use render::{render, render_json};
+pub use token::{MAX_NESTING, MAX_SCRIPT_BYTES};
+pub use types::parse_type;
+
+use crate::error::{Code, Error, Result, Span};
+use crate::plan::{Emit, Plan};
+use crate::types::DataType;
+
+/// Most columns of a table or a result.
+pub const MAX_COLUMNS: usize = 1_024;
+
+/// Whose habits decide where two engines give the same words different meaning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// Corelane's own.
+    #[default]
+    Corelane,
+    /// Flink SQL.
+    Flink,
+    /// Arroyo.
+    Arroyo,
+    /// RisingWave: without EMIT, aggregates update.
+    RisingWave,
+    /// ksqlDB: without EMIT, aggregates update.
+    Ksql,
+    /// Velostream.
+    Velostream,
+    /// Timeplus Proton.
+    Proton,
+}
+
+impl Dialect {
+    /// The dialect called `name`, without regard to case.
+    pub fn parse(name: &str) -> Option<Dialect> {
+        let known = [
+            ("corelane", Dialect::Corelane),
+            ("flink", Dialect::Flink),
+            ("arroyo", Dialect::Arroyo),
+            ("risingwave", Dialect::RisingWave),
+            ("ksql", Dialect::Ksql),
+            ("velostream", Dialect::Velostream),
+            ("proton", Dialect::Proton),
+        ];
+        known.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, dialect)| dialect)
+    }
+}
+
+/// What decides the meaning of a script besides its text.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Whose habits to follow.
+    pub dialect: Dialect,
+    /// When aggregates without EMIT give out results; `None` follows the rule: FINAL when every
+    /// input is bounded or the query is windowed, else CHANGES.
+    pub emit: Option<Emit>,
+    /// Rows carry the number of their arrival (`--rate`).
+    pub ordinals: bool,
+    /// EMIT CHANGES behind an exchange comes in the order of arrival (`--ordered`).
+    pub ordered: bool,
+    /// NOW() and CURRENT_TIMESTAMP, in microseconds since the epoch.
+    pub now_us: i64,
+}
+
+/// Where table schemas come from that the script does not declare.
+pub trait Catalog {
+    /// The table meant by `reference`, with its columns. An error of kind [`Code::UnknownTable`]
+    /// gets its place and a suggestion here.
+    fn table(&mut self, reference: &TableReference<'_>) -> Result<Table>;
+
+    /// Names of the tables there are, for suggestions.
+    fn names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Whether a table declared with columns ends some day; files do.
+    fn is_bounded(&self, table: &Table) -> bool {
+        let _ = table;
+        true
+    }
+}
+
+/// A table that a script reads.
+#[derive(Clone, Copy, Debug)]
+pub enum TableReference<'a> {
+    /// `FROM name`, not declared in the script: `--input name=..`.
+    Name(&'a str),
+    /// `FROM 'glob'`.
+    Path(&'a str),
+    /// Declared in the script with options but without columns: they are inferred.
+    Declared {
+        /// Its name.
+        name: &'a str,
+        /// Its WITH options.
+        options: &'a [TableOption],
+    },
+}
+
+impl TableReference<'_> {
+    /// The name that the plan's scan refers to.
+    pub fn name(&self) -> &str {
+        match self {
+            TableReference::Name(name) | TableReference::Path(name) | TableReference::Declared { name, .. } => name,
+        }
+    }
+}
+
+/// A table as declared or inferred.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// Its name; for `FROM 'glob'` the glob.
+    pub name: String,
+    /// Its physical columns, as in the files, in order.
+    pub columns: Vec<TableColumn>,
+    /// Computed columns, in order; each sees the physical ones and those before it.
+    pub computed: Vec<ComputedColumn>,
+    /// WATERMARK FOR .., or its equal.
+    pub watermark: Option<Watermark>,
+    /// WITH (..).
+    pub options: Vec<TableOption>,
+    /// Whether its input ends.
+    pub bounded: bool,
+    /// Where it is declared.
+    pub span: Span,
+}
+
+/// A column that is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableColumn {
+    /// Its name in the header.
+    pub name: String,
+    /// Its type.
+    pub data_type: DataType,
+    /// How many columns (physical and computed) stand before it in the declaration; orders `*`.
+    pub ordinal: usize,
+}
+
+/// A column that is computed.
+#[derive(Clone, Debug)]
+pub struct ComputedColumn {
+    /// Its name.
+    pub name: String,
+    /// What it is, as parsed.
+    pub expression: sqlparser::ast::Expr,
+    /// The type it is cast to, if one was said.
+    pub data_type: Option<DataType>,
+    /// As [`TableColumn::ordinal`].
+    pub ordinal: usize,
+    /// Where it is declared.
+    pub span: Span,
+}
+
+/// Event time of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watermark {
+    /// The column that is the event time, physical or computed.
+    pub column: String,
+    /// How far the watermark stays behind the highest time seen, in microseconds.
+    pub delay_us: i64,
+    /// Where it is declared.
+    pub span: Span,
+}
+
+/// One `'key' = 'value'` of WITH.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableOption {
+    /// The key, as written.
+    pub key: String,
+    /// The value, without quotes.
+    pub value: String,
+    /// Where the pair stands.
+    pub span: Span,
+}
+
+impl Table {
+    /// A table of physical columns only, as a catalog infers it.
+    pub fn of(name: impl Into<String>, columns: impl IntoIterator<Item = (String, DataType)>) -> Self {
+        let columns = columns.into_iter().enumerate();
+        let columns = columns.map(|(ordinal, (name, data_type))| TableColumn { name, data_type, ordinal }).collect();
+        Table {
+            name: name.into(),
+            columns,
+            computed: Vec::new(),
+            watermark: None,
+            options: Vec::new(),
+            bounded: true,
+            span: Span::NONE,
+        }
+    }
+
+    /// The value of option `key`, without regard to case; the last one said wins.
+    pub fn option(&self, key: &str) -> Option<&TableOption> {
+        self.options.iter().rev().find(|option| option.key.eq_ignore_ascii_case(key))
+    }
+}
+
+/// What a script runs.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    /// Everything that runs, as one plan with a sink per INSERT and SELECT. No exchanges yet: see
+    /// [`crate::plan::distribute`].
+    pub plan: Plan,
+    /// The tables that the plan's scans and sinks name, each once.
+    pub tables: Vec<Table>,
+    /// EXPLAIN: show the plan, run nothing.
+    pub explain: bool,
+    /// Per sink, when its results leave; `None` where nothing is aggregated.
+    pub emits: Vec<Option<Emit>>,
+}
+
+impl Program {
+    /// The table called `name`.
+    pub fn table(&self, name: &str) -> Option<&Table> {
+        self.tables.iter().find(|table| table.name.eq_ignore_ascii_case(name))
+    }
+}
+
+/// Reads `script`, asks `catalog` for tables it does not declare, and plans what it runs: every
+/// INSERT, and the last SELECT.
+pub fn compile(script: &str, catalog: &mut dyn Catalog, options: &Options) -> Result<Program> {
+    let statements = token::statements(script)?;
+    let mut planner = query::Planner::new(catalog, *options);
+    let last = statements.len().saturating_sub(1);
+    for (number, tokens) in statements.iter().enumerate() {
+        statement::run(&mut planner, tokens, number == last)?;
+    }
+    planner.finish()
+}
+
+/// "Valid, but not here".
+fn unsupported(what: impl Into<String>, span: Span) -> Error {
+    Error::new(Code::Unsupported, what).at(span)
+}

@@ -1,0 +1,189 @@
+//! One statement: which kind it is, and who reads it.
+
+use sqlparser::ast;
+use sqlparser::dialect::GenericDialect;
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::{Token, TokenWithSpan};
+
+use super::query::Planner;
+use super::suggest::{did_you_mean, nearest};
+use super::token::{is_word, place, tidy, word_of};
+use super::{ddl, prepass, unsupported};
+use crate::error::{Code, Error, Result, Span};
+
+/// The parser's own count of levels; a level of ours takes at most two of its.
+const PARSER_RECURSION: usize = 2 * super::MAX_NESTING;
+
+/// Runs one statement: declares what it declares, plans what it asks for.
+pub(super) fn run(planner: &mut Planner<'_>, tokens: &[TokenWithSpan], last: bool) -> Result<()> {
+    let span = whole(tokens);
+    let is = |at: usize, text: &str| is_word(tokens.get(at), text);
+    if is(0, "EXPLAIN") {
+        let skip = if is(1, "PLAN") && is(2, "FOR") { 3 } else { 1 };
+        if is(1, "ANALYZE") || is(1, "CANONICAL") || matches!(tokens.get(1).map(|t| &t.token), Some(Token::LParen)) {
+            return Err(unsupported("this form of EXPLAIN is not supported yet", span).help("write EXPLAIN SELECT .."));
+        }
+        planner.explain = true;
+        return run(planner, &tokens[skip.min(tokens.len())..], last);
+    }
+    if is(0, "SELECT")
+        || is(0, "WITH")
+        || is(0, "FROM")
+        || matches!(tokens.first().map(|t| &t.token), Some(Token::LParen))
+    {
+        if !last {
+            return Err(unsupported("only the last statement may be a SELECT", place(tokens[0].span))
+                .help("write INSERT INTO .. SELECT for the others"));
+        }
+        let (query, emit) = query(tokens)?;
+        return planner.select(query, emit, span);
+    }
+    if is(0, "INSERT") && is(1, "INTO") {
+        return insert(planner, tokens);
+    }
+    if is(0, "CREATE") {
+        return ddl::create(planner, tokens);
+    }
+    let Some(first) = tokens.first() else {
+        return Err(Error::new(Code::Syntax, "expected a statement").at(span));
+    };
+    let word = word_of(first).unwrap_or_default().to_ascii_uppercase();
+    let known = ["SELECT", "INSERT", "CREATE", "EXPLAIN", "WITH"];
+    let later = [
+        "SET",
+        "RESET",
+        "SHOW",
+        "LIST",
+        "DESCRIBE",
+        "DROP",
+        "ASSERT",
+        "EXECUTE",
+        "STATEMENT",
+        "BEGIN",
+        "UPDATE",
+        "DELETE",
+        "MERGE",
+        "ALTER",
+        "VALUES",
+        "USE",
+        "TABLE",
+        "UNSET",
+    ];
+    if later.contains(&word.as_str()) {
+        return Err(unsupported(format!("{word} is not supported yet"), place(first.span))
+            .note("statements: CREATE TABLE, CREATE VIEW, INSERT INTO .. SELECT, SELECT, EXPLAIN"));
+    }
+    let error =
+        Error::new(Code::Syntax, format!("expected a statement, found `{}`", first.token)).at(place(first.span));
+    Err(match did_you_mean(&word, known) {
+        Some(help) => error.help(help),
+        None => error.help("begin with SELECT, INSERT INTO, CREATE TABLE, CREATE VIEW or EXPLAIN"),
+    })
+}
+
+/// The place of a statement.
+pub(super) fn whole(tokens: &[TokenWithSpan]) -> Span {
+    tokens.iter().fold(Span::NONE, |span, token| span.to(place(token.span)))
+}
+
+/// Tokens of a query to its tree, with what EMIT said.
+pub(super) fn query(tokens: &[TokenWithSpan]) -> Result<(Box<ast::Query>, Option<(crate::plan::Emit, Span)>)> {
+    let lifted = prepass::lift(tokens)?;
+    let dialect = GenericDialect;
+    let mut parser = parser(&dialect, lifted.tokens.clone());
+    let query = parser.parse_query().map_err(|error| refusal(error, &lifted.tokens))?;
+    expect_end(&parser, &lifted.tokens)?;
+    Ok((query, lifted.emit))
+}
+
+/// A parser over tokens with byte places.
+pub(super) fn parser(dialect: &GenericDialect, tokens: Vec<TokenWithSpan>) -> Parser<'_> {
+    Parser::new(dialect).with_recursion_limit(PARSER_RECURSION).with_tokens_with_locations(tokens)
+}
+
+/// Nothing may follow.
+pub(super) fn expect_end(parser: &Parser<'_>, tokens: &[TokenWithSpan]) -> Result<()> {
+    let next = parser.peek_token();
+    if next.token == Token::EOF {
+        return Ok(());
+    }
+    let error = Error::new(Code::Syntax, format!("expected the end of the statement, found `{}`", next.token));
+    Err(misspelt(error.at(place(next.span)), tokens))
+}
+
+/// The parser's error in our own words, at the token it means.
+pub(super) fn refusal(error: ParserError, tokens: &[TokenWithSpan]) -> Error {
+    let message = match error {
+        ParserError::RecursionLimitExceeded => {
+            return Error::new(Code::Limit, "nesting this deep is more than Corelane reads")
+                .at(whole(tokens))
+                .note(format!("limit: {}", super::MAX_NESTING));
+        }
+        ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
+    };
+    let column = message.rsplit_once("Column: ").and_then(|(_, column)| column.trim().parse::<u32>().ok());
+    let start = column.map(|column| column.saturating_sub(1));
+    let end = whole(tokens).end;
+    let found = start.and_then(|start| tokens.iter().find(|token| place(token.span).start == start));
+    let span = found.map_or(Span { start: end, end }, |token| place(token.span));
+    misspelt(Error::new(Code::Syntax, tidy(&message)).at(span), tokens)
+}
+
+/// `SELECT a FORM t` fails at `t`, one token late: the word before may be the culprit.
+fn misspelt(error: Error, tokens: &[TokenWithSpan]) -> Error {
+    let keywords =
+        ["FROM", "WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "SELECT", "BETWEEN", "PARTITION", "WATERMARK"];
+    let span = error.report().span;
+    let here = tokens.iter().position(|token| place(token.span) == span).unwrap_or(tokens.len());
+    for token in [here.checked_sub(1), Some(here)].into_iter().flatten().filter_map(|at| tokens.get(at)) {
+        let Some(word) = word_of(token) else { continue };
+        let exact = keywords.iter().any(|keyword| keyword.eq_ignore_ascii_case(word));
+        if let Some(keyword) = nearest(word, keywords).filter(|_| !exact && word.len() > 3) {
+            return Error::new(Code::Syntax, format!("expected `{keyword}`, found `{word}`"))
+                .at(place(token.span))
+                .help(format!("did you mean `{keyword}`?"));
+        }
+    }
+    error
+}
+
+/// `INSERT INTO t [(columns)] SELECT ..`
+fn insert(planner: &mut Planner<'_>, tokens: &[TokenWithSpan]) -> Result<()> {
+    let mut at = 2 + usize::from(is_word(tokens.get(2), "TABLE"));
+    let Some(name) = tokens.get(at).and_then(name_of) else {
+        return Err(Error::new(Code::Syntax, "expected the name of a table behind INSERT INTO").at(whole(tokens)));
+    };
+    let name_span = place(tokens[at].span);
+    at += 1;
+    let mut columns = Vec::new();
+    let listed = matches!(tokens.get(at).map(|t| &t.token), Some(Token::LParen))
+        && !["SELECT", "WITH"].iter().any(|word| is_word(tokens.get(at + 1), word));
+    if listed {
+        at += 1;
+        while let Some(token) = tokens.get(at) {
+            at += 1;
+            match &token.token {
+                Token::RParen => break,
+                Token::Comma => {}
+                _ => columns.push((name_of(token).unwrap_or_default(), place(token.span))),
+            }
+        }
+    }
+    let rest = &tokens[at.min(tokens.len())..];
+    if is_word(rest.first(), "VALUES") {
+        return Err(
+            unsupported("INSERT .. VALUES is not supported", place(rest[0].span)).help("write INSERT INTO t SELECT ..")
+        );
+    }
+    let (query, emit) = query(rest)?;
+    planner.insert(&name, name_span, &columns, query, emit, whole(tokens))
+}
+
+/// The name a token is, quoted or not.
+pub(super) fn name_of(token: &TokenWithSpan) -> Option<String> {
+    match &token.token {
+        Token::Word(word) => Some(word.value.clone()),
+        Token::SingleQuotedString(text) => Some(text.clone()),
+        _ => None,
+    }
+}

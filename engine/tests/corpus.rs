@@ -1,0 +1,98 @@
+//! Queries and what becomes of them: the plan as EXPLAIN shows it, or the error as a person sees it.
+//!
+//! `corpus/*.txt` holds cases separated by lines of `====`: SQL, a line `----`, the expected text.
+//! A first line `-- shards N` spreads the plan. `CORELANE_UPDATE=1` rewrites the expectations.
+
+use corelane_engine::error::{Code, Error, Result};
+use corelane_engine::plan::{Distribution, distribute, explain};
+use corelane_engine::sql::{Catalog, Options, Table, TableReference, Watermark, compile, parse_type, render};
+
+struct Tables;
+
+const TABLES: [(&str, &str); 4] = [
+    ("orders", "order_id INT, customer_id INT, order_date STRING, total_amount DECIMAL(10;2)"),
+    ("measurements", "station STRING, temp DECIMAL(4;1)"),
+    ("bid", "auction BIGINT, bidder BIGINT, price BIGINT, channel STRING, url STRING, dateTime TIMESTAMP(3), extra STRING"),
+    ("ticks", "ts TIMESTAMP(3), symbol STRING, price DOUBLE"),
+];
+
+impl Catalog for Tables {
+    fn table(&mut self, reference: &TableReference<'_>) -> Result<Table> {
+        let stem = reference.name().rsplit('/').next().unwrap_or_default().split('.').next().unwrap_or_default();
+        let found = TABLES.iter().find(|(name, _)| name.eq_ignore_ascii_case(stem));
+        let unknown = || Error::new(Code::UnknownTable, format!("table `{}` not found", reference.name()));
+        let (_, columns) = found.ok_or_else(unknown)?;
+        let column = |text: &str| {
+            let (name, data_type) = text.trim().split_once(' ').expect("name and type");
+            (name.to_owned(), parse_type(&data_type.replace(';', ",")).expect("a type"))
+        };
+        let mut table = Table::of(reference.name(), columns.split(',').map(column));
+        if stem == "bid" {
+            let span = corelane_engine::error::Span::NONE;
+            table.watermark = Some(Watermark { column: "dateTime".to_owned(), delay_us: 4_000_000, span });
+        }
+        Ok(table)
+    }
+
+    fn names(&self) -> Vec<String> {
+        TABLES.iter().map(|(name, _)| (*name).to_owned()).collect()
+    }
+
+    fn is_bounded(&self, table: &Table) -> bool {
+        table.option("bounded").is_none_or(|option| option.value != "false")
+    }
+}
+
+const MARKET_DATA: &str = "CREATE TABLE market_data (trade_time BIGINT, trader_id STRING, symbol STRING, price DECIMAL(10,2), \
+quantity INT, ts AS TO_TIMESTAMP_LTZ(trade_time, 3), WATERMARK FOR ts AS ts - INTERVAL '2' SECOND);\n";
+
+fn outcome(sql: &str) -> String {
+    let shards: usize = sql.strip_prefix("-- shards ").and_then(|rest| rest.lines().next()?.parse().ok()).unwrap_or(1);
+    let script = sql.replace("<market_data>", MARKET_DATA);
+    let plan = compile(&script, &mut Tables, &Options::default())
+        .and_then(|program| distribute(program.plan, &Distribution { shards, force_exchange: false, ordered: false }));
+    match plan {
+        Ok(plan) => explain(&plan),
+        Err(error) => render(&error, &script, "q.sql", false),
+    }
+}
+
+#[test]
+fn corpus() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let (mut cases, mut wrong) = (0, Vec::new());
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let mut rewritten = Vec::new();
+        for case in text.split("====\n") {
+            let (sql, expected) = case.split_once("----\n").unwrap_or((case, ""));
+            let found = outcome(sql.trim_end());
+            if found.trim_end() != expected.trim_end() {
+                wrong.push(format!("{}\nexpected:\n{expected}\nfound:\n{found}", sql.trim_end()));
+            }
+            rewritten.push(format!("{}\n----\n{}\n", sql.trim_end(), found.trim_end()));
+            cases += 1;
+        }
+        if std::env::var_os("CORELANE_UPDATE").is_some() {
+            std::fs::write(&file, rewritten.join("====\n")).unwrap();
+        }
+    }
+    assert!(cases >= 60, "only {cases} cases");
+    assert!(wrong.is_empty() || std::env::var_os("CORELANE_UPDATE").is_some(), "{}", wrong.join("\n====\n"));
+}
+
+#[test]
+fn hostile_scripts_are_refused_not_followed() {
+    let deep = |text: &str, count: usize| format!("SELECT {}order_id FROM orders", text.repeat(count));
+    let closed = format!("SELECT {}order_id{} FROM orders", "(".repeat(100), ")".repeat(100));
+    assert!(compile(&closed, &mut Tables, &Options::default()).is_ok());
+    let sum = format!("SELECT order_id{} FROM orders", " + 1".repeat(1_000));
+    let any = format!("SELECT 1 FROM orders WHERE order_id = 1{}", " OR order_id = 2".repeat(500));
+    assert!(compile(&any, &mut Tables, &Options::default()).is_ok());
+    for script in [deep("(", 1_000_000 / 2), deep("- ", 100_000), deep("NOT ", 100_000), deep("CASE WHEN ", 50_000), sum] {
+        let error = compile(&script, &mut Tables, &Options::default()).unwrap_err();
+        assert!(matches!(error.code(), Code::Limit | Code::Syntax), "{error}");
+    }
+}
