@@ -7,6 +7,7 @@
 
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use corelane_engine::batch::Chunk;
 use corelane_engine::operator::{Context, TIME_MIN, Time};
@@ -34,8 +35,9 @@ pub struct Source {
     input: Arc<corelane_io::source::Source>,
     splits: Vec<OpenSplit>,
     on_error: OnError,
-    max_bad: Option<u64>,
+    bad_limit: Option<Arc<BadLimit>>,
     pace: Option<Pace>,
+    highest: Time,
     next_ordinal: u64,
     shard: usize,
     completions: Vec<Completion>,
@@ -74,7 +76,7 @@ pub struct SourceOptions {
     /// What a bad row does.
     pub on_error: OnError,
     /// More bad rows than this stop the run.
-    pub max_bad: Option<u64>,
+    pub bad_limit: Option<Arc<BadLimit>>,
     /// The schedule, under `--rate`.
     pub pace: Option<Pace>,
     /// Which shard this is.
@@ -98,7 +100,8 @@ impl Source {
             scanner,
             input,
             on_error: options.on_error,
-            max_bad: options.max_bad,
+            bad_limit: options.bad_limit,
+            highest: TIME_MIN,
             pace: options.pace,
             next_ordinal: 0,
             shard: options.shard,
@@ -131,6 +134,23 @@ impl Source {
     /// The schedule, under `--rate`.
     pub fn pace(&self) -> Option<Pace> {
         self.pace
+    }
+
+    /// The highest watermark any split has reached.
+    pub fn highest_watermark(&self) -> Option<Time> {
+        (self.highest != TIME_MIN).then_some(self.highest)
+    }
+
+    /// No later row has a position less than this.
+    pub fn place(&self) -> u64 {
+        let open = self.splits.iter().filter(|split| !split.ended);
+        let place = |split: &OpenSplit| {
+            let id = self.input.splits[split.number].id;
+            let start = self.input.splits[split.number].start;
+            let within = split.reader.as_ref().map_or(0, |reader| reader.position().saturating_sub(start));
+            (u64::from(id) << 32) + within
+        };
+        open.map(place).min().unwrap_or(u64::MAX)
     }
 
     /// Bytes of memory held by readers.
@@ -182,8 +202,11 @@ impl Source {
                     let line = late.line().map_or_else(String::new, |line| format!(":{line}"));
                     self.first_late = Some(format!("{}{line}", late.file()));
                 }
-                if self.max_bad.is_some_and(|most| self.counts.bad > most) {
-                    return Err(too_many_bad(self.counts.bad, self.first_bad.first()));
+                if let (Some(limit), 1..) = (&self.bad_limit, scanned.counts.bad) {
+                    limit.count(scanned.counts.bad, self.first_bad.first())?;
+                }
+                if let Some(event_time) = &self.scanner.scan().event_time {
+                    self.highest = self.highest.max(split.time.watermark(event_time.delay_us));
                 }
                 let mut chunk = scanned.chunk;
                 let first = self.next_ordinal;
@@ -259,10 +282,33 @@ fn keep_first(kept: &mut Vec<Error>, bad: &[BadRow<'_>]) {
     kept.extend(bad.iter().take(room).map(BadRow::to_error));
 }
 
-fn too_many_bad(count: u64, first: Option<&Error>) -> Error {
-    let error = Error::new(Code::Limit, format!("{count} bad rows, more than --max-errors allows"));
-    match first {
-        Some(first) => error.note(format!("the first: {first}")),
-        None => error,
+/// How many bad rows a run may have, counted over all shards.
+#[derive(Debug)]
+pub struct BadLimit {
+    most: u64,
+    seen: AtomicU64,
+}
+
+impl BadLimit {
+    /// At most `most` bad rows.
+    pub fn new(most: u64) -> Self {
+        BadLimit { most, seen: AtomicU64::new(0) }
+    }
+
+    /// Whether there were too many.
+    pub fn is_exceeded(&self) -> bool {
+        self.seen.load(Ordering::Relaxed) > self.most
+    }
+
+    fn count(&self, more: u64, first: Option<&Error>) -> Result<()> {
+        let seen = self.seen.fetch_add(more, Ordering::Relaxed) + more;
+        if seen <= self.most {
+            return Ok(());
+        }
+        let error = Error::new(Code::Limit, format!("{seen} bad rows, more than the {} of --max-errors", self.most));
+        Err(match first {
+            Some(first) => error.note(format!("the first: {first}")),
+            None => error,
+        })
     }
 }

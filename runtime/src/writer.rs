@@ -37,8 +37,6 @@ pub struct Merged {
     pub arrival: bool,
     /// The schedule, under `--rate`.
     pub pace: Option<Pace>,
-    /// Rows at most (LIMIT), and how many to skip before.
-    pub limit: Option<u64>,
 }
 
 /// The way of text from one shard, and of empty blocks back.

@@ -1,0 +1,120 @@
+//! Where tables come from: `--input NAME=GLOB`, `FROM 'glob'`, and what the script declares.
+
+use std::collections::BTreeMap;
+
+use corelane_engine::sql::{Catalog, Table, TableOption, TableReference};
+use corelane_engine::{Code, Error, Result, Span};
+use corelane_io::fs::{Disk, expand};
+use corelane_io::infer::infer;
+use corelane_io::options::ReadOptions;
+use corelane_io::source::Source;
+
+use crate::options::Input;
+
+/// Options of a table that are not about reading its bytes.
+const OTHER_OPTIONS: &[&str] = &["connector", "path", "type"];
+/// What `'connector'` may say: all of them mean files.
+const CONNECTORS: &[&str] = &["filesystem", "single_file", "file_source", "file", "file://"];
+
+/// The tables a script can read.
+pub struct Inputs<'d> {
+    disk: &'d dyn Disk,
+    /// Patterns by table name.
+    given: BTreeMap<String, String>,
+}
+
+impl<'d> Inputs<'d> {
+    /// The inputs given on the command line, found on `disk`.
+    pub fn new(disk: &'d dyn Disk, inputs: &[Input]) -> Self {
+        let mut given: BTreeMap<String, String> = BTreeMap::new();
+        for input in inputs {
+            let globs = given.entry(input.name.clone()).or_default();
+            if !globs.is_empty() {
+                globs.push(',');
+            }
+            globs.push_str(&input.globs.join(","));
+        }
+        Inputs { disk, given }
+    }
+
+    fn globs(&self, name: &str) -> Option<&str> {
+        let exact = self.given.get(name);
+        let found = exact.or_else(|| self.given.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, globs)| globs));
+        found.map(String::as_str)
+    }
+
+    /// The patterns of `table`'s files: what the command line says, else its `'path'`, else, for
+    /// `FROM 'glob'`, its name.
+    fn patterns<'t>(&'t self, table: &'t Table) -> Result<&'t str> {
+        if let Some(globs) = self.globs(&table.name) {
+            return Ok(globs);
+        }
+        if let Some(path) = table.option("path") {
+            return Ok(&path.value);
+        }
+        if table.span == Span::NONE {
+            return Ok(&table.name);
+        }
+        let error = Error::new(Code::UnknownTable, format!("table `{}` has no files", table.name)).at(table.span);
+        Err(error.help(format!("give them with --input {}=FILES, or in the statement with 'path' = 'FILES'", table.name)))
+    }
+
+    /// Opens the files of a table that a plan scans.
+    pub fn open(&self, table: &Table) -> Result<Source> {
+        let names = expand(self.disk, self.patterns(table)?).map_err(|error| error.at(table.span))?;
+        let options = read_options(&table.options)?;
+        let declared: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
+        Source::open(self.disk, &names, &options, &declared)
+    }
+
+    fn inferred(&self, name: &str, patterns: &str, options: &[TableOption]) -> Result<Table> {
+        let names = expand(self.disk, patterns)?;
+        let inferred = infer(self.disk, &names, &read_options(options)?)?;
+        let columns = inferred.schema.fields.into_iter().map(|field| (field.name, field.data_type));
+        let mut table = Table::of(name, columns);
+        table.options = options.to_vec();
+        if options.iter().all(|option| option.key != "header") {
+            let value = inferred.header.to_string();
+            table.options.push(TableOption { key: "header".into(), value, span: Span::NONE });
+        }
+        Ok(table)
+    }
+}
+
+impl Catalog for Inputs<'_> {
+    fn table(&mut self, reference: &TableReference<'_>) -> Result<Table> {
+        match *reference {
+            TableReference::Name(name) => match self.globs(name) {
+                Some(globs) => self.inferred(name, &globs.to_owned(), &[]),
+                None => Err(Error::new(Code::UnknownTable, format!("table `{name}` not found"))
+                    .help(format!("declare it with CREATE TABLE, or give its files with --input {name}=FILES"))),
+            },
+            TableReference::Path(path) => self.inferred(path, path, &[]),
+            TableReference::Declared { name, options } => {
+                let path = options.iter().rev().find(|option| option.key.eq_ignore_ascii_case("path"));
+                let patterns = self.globs(name).or(path.map(|path| path.value.as_str()));
+                let Some(patterns) = patterns else {
+                    let error = Error::new(Code::UnknownTable, format!("table `{name}` has neither columns nor files"));
+                    return Err(error.help(format!("declare columns, or give its files with --input {name}=FILES")));
+                };
+                self.inferred(name, patterns, options)
+            }
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.given.keys().cloned().collect()
+    }
+}
+
+/// What a table's options say about reading it.
+pub fn read_options(options: &[TableOption]) -> Result<ReadOptions> {
+    if let Some(connector) = options.iter().rev().find(|option| option.key.eq_ignore_ascii_case("connector")) {
+        if !CONNECTORS.contains(&connector.value.to_ascii_lowercase().as_str()) {
+            let message = format!("connector `{}` is not built in", connector.value);
+            let error = Error::new(Code::BadOption, message).at(connector.span);
+            return Err(error.help("'filesystem' reads and writes files"));
+        }
+    }
+    ReadOptions::parse(options.iter().map(|option| (option.key.as_str(), option.value.as_str())), OTHER_OPTIONS)
+}

@@ -1,0 +1,366 @@
+//! A job: a script, made into shards, run to its end, and told about.
+//!
+//! [`prepare`] does everything that can go wrong before a row is read (SQL, files, cores, outputs);
+//! [`Prepared::run`] starts the shards and the writer, watches for signals, and collects what is
+//! known at the end.
+
+pub mod catalog;
+pub mod outputs;
+pub mod task;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use corelane_engine::pipeline::Pipeline;
+use corelane_engine::plan::{self, NodeId, Operator, Plan};
+use corelane_engine::scan::{Scanner, SplitTime};
+use corelane_engine::sql::{self, Program};
+use corelane_engine::stage::Ledger;
+use corelane_engine::{Code, Error, Result};
+use corelane_io::fs::Disk;
+use corelane_io::options::OnError;
+use corelane_io::source::Source as Input;
+
+use crate::cores::{self, CpuSet};
+use crate::doorbell::Doorbell;
+use crate::executor::{self, Kind, Seat, Start};
+use crate::idle::IdlePolicy;
+use crate::lane::{self, Lanes};
+use crate::latency::Clocks;
+use crate::options::{Executor, MaxErrors, OnError as OnErrorFlag, Options};
+use crate::pace::Pace;
+use crate::preflight;
+use crate::shard::{Parts, Shard, Stop};
+use crate::source::{BadLimit, Source, SourceOptions};
+use crate::sys;
+use crate::writer::{self, Written};
+use catalog::Inputs;
+use outputs::{Output, Outputs};
+use task::{Gauge, Shared, ShardOutcome, ShardTask};
+
+/// Bytes of merged output held for its order unless `--merge-buffer` says otherwise.
+const MERGE_BUFFER_BYTES: usize = 256 << 20;
+/// Longest that rows stay in a partial batch: paced, and as fast as possible.
+const DELAY_PACED: Duration = Duration::from_micros(100);
+const DELAY_FAST: Duration = Duration::from_millis(1);
+
+/// Compiles `script` against the inputs of `options`, without exchanges.
+pub fn compile(script: &str, disk: &dyn Disk, options: &Options) -> Result<Program> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let sql_options = sql::Options {
+        ordinals: options.rate.is_some(),
+        ordered: options.ordered,
+        now_us: now.as_micros() as i64,
+        ..sql::Options::default()
+    };
+    sql::compile(script, &mut Inputs::new(disk, &options.inputs), &sql_options)
+}
+
+/// Everything a run needs, opened and checked.
+pub struct Prepared {
+    plan: Arc<Plan>,
+    /// The script's program, before it was distributed.
+    pub program: Program,
+    /// CPU of each shard, where pinned.
+    pub cpus: Vec<Option<usize>>,
+    /// What drives the shards.
+    pub kind: Kind,
+    /// What the user should know before the run, a line each.
+    pub notes: Vec<String>,
+    inputs: Vec<(NodeId, Arc<Input>)>,
+    outputs: Outputs,
+    policy: IdlePolicy,
+    hash_seed: u64,
+    rate: Option<f64>,
+    delay: Duration,
+    merge_buffer: usize,
+    on_error: OnError,
+    bad_limit: Option<Arc<BadLimit>>,
+    max_errors: Option<MaxErrors>,
+}
+
+/// What is known when a job has ended.
+pub struct Finished {
+    /// By shard.
+    pub shards: Vec<ShardOutcome>,
+    /// Latencies, of shards and writer together.
+    pub clocks: Clocks,
+    /// Bytes the writer wrote.
+    pub written: u64,
+    /// From start to end.
+    pub elapsed: Duration,
+    /// Time stolen by the hypervisor meanwhile, in seconds.
+    pub steal_seconds: f64,
+    /// The reader of standard output went away.
+    pub reader_gone: bool,
+    /// A signal stopped the run.
+    pub signalled: bool,
+    /// Why it failed, if it did.
+    pub error: Option<Error>,
+    /// More bad rows than allowed.
+    pub too_many_bad: bool,
+}
+
+/// Sums over the shards while they run.
+pub struct Gauges(Vec<Arc<Gauge>>);
+
+impl Gauges {
+    /// Rows and bytes read so far.
+    pub fn read(&self) -> (u64, u64) {
+        let sum = |pick: fn(&Gauge) -> &AtomicU64| self.0.iter().map(|gauge| pick(gauge).load(Ordering::Relaxed)).sum();
+        (sum(|gauge| &gauge.rows), sum(|gauge| &gauge.bytes))
+    }
+}
+
+/// Opens and checks everything that `program` needs under `options`.
+pub fn prepare(program: Program, disk: &dyn Disk, options: &Options) -> Result<Prepared> {
+    let refused = |message: String| Error::new(Code::BadOption, message);
+    let allowed = CpuSet::allowed();
+    let cpus = cores::select(options.cores.as_deref(), &allowed).map_err(refused)?;
+    let shards = options.shards.unwrap_or(cpus.len());
+    if shards > lane::MAX_SHARDS {
+        return Err(refused(format!("{shards} shards; the most is {}", lane::MAX_SHARDS)));
+    }
+    let choice = match options.executor {
+        Executor::Auto => preflight::Choice::Auto,
+        Executor::Glommio => preflight::Choice::Glommio,
+        Executor::Threads => preflight::Choice::Threads,
+    };
+    let (kind, note) = preflight::choose(choice, shards).map_err(refused)?;
+    let quota = preflight::cpu_quota();
+    let notes = note.into_iter().chain(preflight::quota_note(shards, quota)).collect();
+    let runnable = quota.unwrap_or(f64::INFINITY).min(cpus.len() as f64);
+
+    let distribution = plan::distribute::Distribution {
+        shards,
+        force_exchange: options.force_exchange,
+        ordered: options.ordered,
+    };
+    let plan = plan::distribute::distribute(program.plan.clone(), &distribution)?;
+    let catalog = Inputs::new(disk, &options.inputs);
+    let mut inputs = Vec::new();
+    for (node, scan) in scans(&plan) {
+        let table = program.table(&scan.table).ok_or_else(|| {
+            Error::new(Code::Internal, format!("the plan scans `{}`, which nobody declared", scan.table))
+        })?;
+        let input = Arc::new(catalog.open(table)?);
+        // Binds the columns of every file now, so that what is missing is said before rows are read.
+        for split in 0..input.splits.len() {
+            input.reader(split, scan)?;
+        }
+        inputs.push((node, input));
+    }
+    let outputs = Outputs::new(&plan, &program, options, shards)?;
+    let limit = match options.max_errors {
+        Some(MaxErrors::Rows(most)) => Some(Arc::new(BadLimit::new(most))),
+        _ => None,
+    };
+    let on_error = match (options.on_error, options.max_errors) {
+        (OnErrorFlag::Skip, _) | (_, Some(_)) => OnError::Skip,
+        (OnErrorFlag::Fail, None) => OnError::Fail,
+    };
+    let fast = if options.rate.is_some() { DELAY_PACED } else { DELAY_FAST };
+    Ok(Prepared {
+        plan: Arc::new(plan),
+        program,
+        cpus: cores::seats(&cpus, shards),
+        kind,
+        notes,
+        inputs,
+        outputs,
+        policy: IdlePolicy::new(shards, runnable, options.busy_poll),
+        hash_seed: options.hash_seed.unwrap_or(corelane_engine::hash::DEFAULT_SEED),
+        rate: options.rate,
+        delay: options.max_batch_delay.unwrap_or(fast),
+        merge_buffer: options.merge_buffer.map_or(MERGE_BUFFER_BYTES, |bytes| bytes as usize),
+        on_error,
+        bad_limit: limit,
+        max_errors: options.max_errors,
+    })
+}
+
+/// The scans of a plan with their nodes.
+fn scans(plan: &Plan) -> impl Iterator<Item = (NodeId, &plan::Scan)> {
+    plan.nodes.iter().enumerate().filter_map(|(node, this)| match &this.operator {
+        Operator::Scan(scan) => Some((node, scan)),
+        _ => None,
+    })
+}
+
+impl Prepared {
+    /// The plan as it runs.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Names, files and splits of the inputs.
+    pub fn inputs(&self) -> impl Iterator<Item = (&str, &Input)> {
+        self.inputs.iter().map(|(node, input)| match &self.plan.nodes[*node].operator {
+            Operator::Scan(scan) => (scan.table.as_str(), &**input),
+            _ => ("", &**input),
+        })
+    }
+
+    /// Runs the job to its end. `watch` is called now and then with what was read so far.
+    pub fn run(self, mut watch: impl FnMut(&Gauges, Duration)) -> Result<Finished> {
+        let began = Instant::now();
+        let steal_before = sys::steal_ticks();
+        let shards = self.cpus.len();
+        let failed = |cause: std::io::Error| Error::new(Code::Io, format!("cannot make an eventfd: {cause}"));
+        let bells = executor::doorbells(shards).map_err(failed)?;
+        let writer_bell = writer::bell()?;
+        let stop = Arc::new(Stop::default());
+        let ended = Arc::new(AtomicU64::new(0));
+        let gauges = Gauges((0..shards).map(|_| Arc::default()).collect());
+        let shared =
+            Shared { stop: Arc::clone(&stop), bells: Arc::clone(&bells), writer: Arc::clone(&writer_bell), ended: Arc::clone(&ended) };
+
+        let pace = self.rate.map(|rate| {
+            let interval = shards as f64 / rate * 1e9 / sys::ns_per_tick();
+            // Time for all shards to start before the first row is due.
+            Pace { start: sys::ticks() + (2_000_000.0 / sys::ns_per_tick()) as u64, interval }
+        });
+        let (sinks, merged) = self.outputs.connect(&self.plan, shards, &writer_bell, pace)?;
+        let mut starts: Vec<Start<ShardTask>> = Vec::with_capacity(shards);
+        for (shard, parts) in self.parts(&bells, &stop, sinks, pace)?.into_iter().enumerate() {
+            let (gauge, shared) = (Arc::clone(&gauges.0[shard]), shared.clone());
+            starts.push(Box::new(move |_: &Seat| ShardTask::new(Shard::new(parts()), gauge, shared)));
+        }
+
+        let (done, finished) = mpsc::channel();
+        let (kind, policy, cpus) = (self.kind, self.policy, self.cpus.clone());
+        let all_bells = Arc::clone(&bells);
+        let merge_buffer = self.merge_buffer;
+        let (outcomes, written) = std::thread::scope(|scope| {
+            let runner = scope.spawn(move || {
+                let outcomes = executor::run(kind, &cpus, policy, all_bells, starts);
+                let _ = done.send(());
+                outcomes
+            });
+            let writing = (!merged.is_empty()).then(|| {
+                let (stop, bell, ended) = (&*stop, &*writer_bell, &*ended);
+                let all = shards as u64;
+                scope.spawn(move || {
+                    writer::run(merged, bell, stop, merge_buffer, &|| ended.load(Ordering::Acquire) == all)
+                })
+            });
+            while finished.recv_timeout(Duration::from_millis(50)) == Err(mpsc::RecvTimeoutError::Timeout) {
+                if sys::stop_asked() || stop.now.load(Ordering::Relaxed) {
+                    stop.now.store(true, Ordering::Relaxed);
+                    bells.iter().for_each(Doorbell::ring);
+                }
+                watch(&gauges, began.elapsed());
+            }
+            // A shard that could not start is not counted: the writer must not wait for it.
+            ended.store(shards as u64, Ordering::Release);
+            writer_bell[0].ring();
+            let written = writing.map_or_else(|| Ok(Written::default()), |writing| join(writing.join()));
+            (join_plain(runner.join()), written)
+        });
+        let elapsed = began.elapsed();
+        let steal = sys::steal_ticks().saturating_sub(steal_before);
+        let outcomes = outcomes?.map_err(|error| Error::new(Code::Internal, error.to_string()))?;
+        self.conclude(outcomes, written, elapsed, steal)
+    }
+
+    /// One closure per shard that makes its parts on its own thread.
+    #[expect(clippy::type_complexity, reason = "a list of constructors, used once")]
+    fn parts(
+        &self,
+        bells: &Arc<[Doorbell]>,
+        stop: &Arc<Stop>,
+        sinks: Vec<Vec<crate::sink::ShardSink>>,
+        pace: Option<Pace>,
+    ) -> Result<Vec<Box<dyn FnOnce() -> Parts + Send>>> {
+        let shards = self.cpus.len();
+        let mut lanes: Vec<Vec<Lanes>> = (0..shards).map(|_| Vec::new()).collect();
+        for node in &self.plan.nodes {
+            if let Operator::Exchange(exchange) = &node.operator {
+                let laid = lane::lay(&node.layout(), bells, exchange.ordered);
+                for (shard, laid) in lanes.iter_mut().zip(laid) {
+                    shard.push(laid);
+                }
+            }
+        }
+        let mut scans = Vec::new();
+        for (node, input) in &self.inputs {
+            let Operator::Scan(scan) = &self.plan.nodes[*node].operator else { continue };
+            let scanner = Scanner::new(scan.clone());
+            let times: Result<Vec<SplitTime>> = (0..input.splits.len()).map(|split| input.peek(split, &scanner)).collect();
+            scans.push((*node, Arc::clone(input), scanner, Arc::new(times?), input.deal(shards)));
+        }
+        let delay = (self.delay.as_nanos() as f64 / sys::ns_per_tick()) as u64;
+        let mut all: Vec<Box<dyn FnOnce() -> Parts + Send>> = Vec::with_capacity(shards);
+        for (shard, (lanes, sinks)) in lanes.into_iter().zip(sinks).enumerate() {
+            let pipeline = Pipeline::new(&self.plan, shard, shards, self.hash_seed)?;
+            let (plan, stop) = (Arc::clone(&self.plan), Arc::clone(stop));
+            let sources: Vec<(NodeId, Source)> = scans.iter().map(|(node, input, scanner, times, deal)| {
+                let options =
+                    SourceOptions { on_error: self.on_error, bad_limit: self.bad_limit.clone(), pace, shard };
+                (*node, Source::new(Arc::clone(input), &deal[shard], times, scanner.clone(), options))
+            }).collect();
+            all.push(Box::new(move || {
+                let (outboxes, inboxes) = lanes.into_iter().map(|lanes| (lanes.outbox, lanes.inbox)).unzip();
+                let ledger = Ledger::new(sys::ticks);
+                Parts { plan, pipeline, sources, outboxes, inboxes, sinks, ledger, delay, stop }
+            }));
+        }
+        Ok(all)
+    }
+
+    fn conclude(
+        &self,
+        mut shards: Vec<ShardOutcome>,
+        written: Result<Written>,
+        elapsed: Duration,
+        steal: u64,
+    ) -> Result<Finished> {
+        let mut clocks = Clocks::default();
+        let mut error = None;
+        for shard in &mut shards {
+            clocks.merge(&shard.clocks);
+            error = error.or(shard.error.take());
+        }
+        let written = written.unwrap_or_else(|cause| {
+            error.get_or_insert(cause);
+            Written::default()
+        });
+        clocks.merge(&written.clocks);
+        let counts = || shards.iter().flat_map(|shard| &shard.sources).map(|source| source.counts);
+        let bad: u64 = counts().map(|counts| counts.bad).sum();
+        let read: u64 = counts().map(|counts| counts.read).sum();
+        let too_many_bad = self.bad_limit.as_ref().is_some_and(|limit| limit.is_exceeded())
+            || self.max_errors.is_some_and(|most| most.exceeded(bad, read));
+        Ok(Finished {
+            shards,
+            clocks,
+            written: written.bytes,
+            elapsed,
+            steal_seconds: steal as f64 / 100.0,
+            reader_gone: written.reader_gone,
+            signalled: sys::stop_asked(),
+            error,
+            too_many_bad,
+        })
+    }
+}
+
+fn join<T>(result: std::thread::Result<Result<T>>) -> Result<T> {
+    result.unwrap_or_else(|_| Err(Error::new(Code::Internal, "the writer panicked")))
+}
+
+fn join_plain<T>(result: std::thread::Result<T>) -> Result<T> {
+    result.map_err(|_| Error::new(Code::Internal, "the executor panicked"))
+}
+
+/// Where a plan's results go when nothing else is said.
+pub use outputs::default_format;
+
+impl Output {
+    /// Whether rows of all shards go to one place.
+    pub fn is_merged(&self) -> bool {
+        matches!(self, Output::Stdout | Output::File(_))
+    }
+}

@@ -1,0 +1,192 @@
+//! Where results go: standard output, one merged file, one file per shard, or nowhere.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use corelane_engine::plan::{Node, Operator, Plan, Sink, SinkOrder};
+use corelane_engine::sql::Program;
+use corelane_engine::{Code, Error, Result};
+use corelane_io::format::{Assembler, Format, Formatter};
+use corelane_io::order::OrderKeys;
+
+use crate::doorbell::Doorbell;
+use crate::options::Options;
+use crate::pace::Pace;
+use crate::ring::ring;
+use crate::sink::{BLOCKS_OUT, Destination, ShardSink};
+use crate::writer::{Merged, Target, TextLane};
+
+/// Where one sink's rows go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Standard output, merged.
+    Stdout,
+    /// One file, merged.
+    File(PathBuf),
+    /// A directory, one file per shard.
+    Directory(PathBuf),
+    /// Nowhere: formatted and counted only.
+    Nowhere,
+}
+
+/// The outputs of a plan, by number of sink.
+pub struct Outputs {
+    list: Vec<(Output, Format)>,
+}
+
+/// The format where nothing says one: a table on a terminal, else NDJSON.
+pub fn default_format(output: &Output) -> Format {
+    match output {
+        Output::Stdout if std::io::stdout().is_terminal() => Format::Table,
+        Output::Stdout => Format::Ndjson,
+        Output::File(path) => Format::of_path(&path.to_string_lossy()).unwrap_or(Format::Ndjson),
+        Output::Directory(_) | Output::Nowhere => Format::Csv,
+    }
+}
+
+impl Output {
+    fn parse(path: Option<&Path>) -> Output {
+        let Some(path) = path else { return Output::Stdout };
+        let text = path.to_string_lossy();
+        match &*text {
+            "-" | "/dev/stdout" => Output::Stdout,
+            "/dev/null" => Output::Nowhere,
+            _ if text.ends_with('/') || path.is_dir() => Output::Directory(path.to_owned()),
+            _ => Output::File(path.to_owned()),
+        }
+    }
+
+    /// Refuses early what cannot work, and makes directories.
+    fn check(&self) -> Result<()> {
+        let failed = |path: &Path, cause: std::io::Error| {
+            Error::new(Code::Io, format!("cannot write to `{}`: {cause}", path.display()))
+        };
+        match self {
+            Output::Stdout | Output::Nowhere => Ok(()),
+            Output::File(path) => {
+                let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                if !parent.is_dir() {
+                    let error = Error::new(Code::Io, format!("there is no directory `{}`", parent.display()));
+                    return Err(error.help("make it first"));
+                }
+                Ok(())
+            }
+            Output::Directory(path) => std::fs::create_dir_all(path).map_err(|cause| failed(path, cause)),
+        }
+    }
+}
+
+impl Outputs {
+    /// Finds out where every sink of `plan` goes, and checks that it can.
+    pub fn new(plan: &Plan, program: &Program, options: &Options, shards: usize) -> Result<Self> {
+        let mut list = Vec::new();
+        for (_, sink) in sinks(plan) {
+            let (path, format) = match &sink.table {
+                None => (options.output.clone(), options.format.clone()),
+                Some(name) => {
+                    let table = program.table(name);
+                    let option = |key: &str| table.and_then(|table| table.option(key)).map(|option| option.value.clone());
+                    let Some(path) = option("path") else {
+                        let error = Error::new(Code::BadOption, format!("table `{name}` says no 'path' to write to"));
+                        let span = table.map_or(corelane_engine::Span::NONE, |table| table.span);
+                        return Err(error.at(span).help("add WITH ('path' = 'out.csv', 'format' = 'csv')"));
+                    };
+                    (Some(PathBuf::from(path)), option("format"))
+                }
+            };
+            let output = Output::parse(path.as_deref());
+            let format = match format {
+                None => default_format(&output),
+                Some(name) => Format::parse(&name).ok_or_else(|| {
+                    let known: Vec<&str> = Format::ALL.iter().map(|(name, _)| *name).collect();
+                    Error::new(Code::BadOption, format!("there is no format `{name}`")).help(format!("formats: {}", known.join(", ")))
+                })?,
+            };
+            output.check()?;
+            list.push((output, format));
+        }
+        let outputs = Outputs { list };
+        outputs.remove_stale_parts(shards)?;
+        Ok(outputs)
+    }
+
+    /// The outputs, by number of sink.
+    pub fn list(&self) -> &[(Output, Format)] {
+        &self.list
+    }
+
+    /// Removes the parts of an earlier run from directories, so that what is there is one result.
+    fn remove_stale_parts(&self, shards: usize) -> Result<()> {
+        for (output, format) in &self.list {
+            let Output::Directory(path) = output else { continue };
+            for shard in 0.. {
+                let part = part(path, shard, *format);
+                match std::fs::remove_file(&part) {
+                    Ok(()) => {}
+                    Err(_) if shard < shards => {}
+                    Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => break,
+                    Err(cause) => {
+                        return Err(Error::new(Code::Io, format!("cannot remove `{}`: {cause}", part.display())));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the shards' sinks (by shard, then number), and what the writer has to merge.
+    pub fn connect(
+        &self,
+        plan: &Plan,
+        shards: usize,
+        bell: &Arc<[Doorbell]>,
+        pace: Option<Pace>,
+    ) -> Result<(Vec<Vec<ShardSink>>, Vec<Merged>)> {
+        let mut by_shard: Vec<Vec<ShardSink>> = (0..shards).map(|_| Vec::new()).collect();
+        let mut merged = Vec::new();
+        for ((node, sink), (output, format)) in sinks(plan).zip(&self.list) {
+            let schema = &node.schema;
+            let arrival = shards == 1 || sink.order == SinkOrder::Arrival;
+            let mut lanes = Vec::new();
+            for (shard, own) in by_shard.iter_mut().enumerate() {
+                let formatter = Formatter::new(*format, schema, sink.visible);
+                let to = match output {
+                    Output::Nowhere => Destination::Nowhere,
+                    Output::Directory(path) => Destination::File { path: part(path, shard, *format), file: None },
+                    Output::Stdout | Output::File(_) => {
+                        let (sender, parcels) = ring(4 * BLOCKS_OUT);
+                        let (home, returned) = ring(4 * BLOCKS_OUT);
+                        lanes.push(TextLane { parcels, home });
+                        Destination::Writer { parcels: sender, home: returned, bell: Arc::clone(bell) }
+                    }
+                };
+                let keys = (output.is_merged() && !arrival).then(|| OrderKeys::new(&sink.order, schema));
+                own.push(ShardSink::new(formatter, keys, to, pace));
+            }
+            let target = match output {
+                Output::Stdout => Target::Stdout,
+                Output::File(path) => Target::File(path.clone()),
+                _ => continue,
+            };
+            let assembler = Assembler::new(*format, schema, sink.visible);
+            merged.push(Merged { target, assembler, lanes, arrival, pace });
+        }
+        Ok((by_shard, merged))
+    }
+}
+
+/// A shard's own file in a directory.
+fn part(directory: &Path, shard: usize, format: Format) -> PathBuf {
+    directory.join(format!("part-{shard}.{}", format.extension()))
+}
+
+/// The sinks of a plan by number, each with its node.
+fn sinks(plan: &Plan) -> impl Iterator<Item = (&Node, &Sink)> {
+    let mut list: Vec<(&Node, &Sink)> = plan.nodes.iter().filter_map(|node| match &node.operator {
+        Operator::Sink(sink) => Some((node, sink)),
+        _ => None,
+    }).collect();
+    list.sort_by_key(|(_, sink)| sink.number);
+    list.into_iter()
+}
