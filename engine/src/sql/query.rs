@@ -343,7 +343,7 @@ impl<'c> Planner<'c> {
                         ast::Expr::CompoundIdentifier(parts) => {
                             parts.last().map_or_else(String::new, |n| n.value.clone())
                         }
-                        tree => tree.to_string(),
+                        tree => shown(tree),
                     };
                     items.push((name, binder.bind(tree)?));
                 }
@@ -1092,6 +1092,13 @@ fn rename<'n>(scope: &mut Scope, relation: &str, columns: impl ExactSizeIterator
     Ok(())
 }
 
+/// The name of an unnamed column: its text, without what the pre-pass has put in.
+fn shown(tree: &ast::Expr) -> String {
+    let text = tree.to_string();
+    let made_up = text.contains(super::prepass::BUFFER_ITEM);
+    if made_up { text.split(" OVER ").next().unwrap_or_default().to_owned() } else { text }
+}
+
 /// A clause's first word taken for a name: `FROM t EMIT`.
 fn lint_alias(alias: &ast::Ident) -> Result<()> {
     let soft =
@@ -1104,10 +1111,12 @@ fn lint_alias(alias: &ast::Ident) -> Result<()> {
 }
 
 fn aliases(select: &ast::Select) -> Vec<(String, &ast::Expr)> {
-    let aliased = |item| match item {
-        &ast::SelectItem::ExprWithAlias { ref expr, ref alias } => Some((alias.value.clone(), expr)),
-        _ => None,
-    };
+    fn aliased(item: &ast::SelectItem) -> Option<(String, &ast::Expr)> {
+        match item {
+            ast::SelectItem::ExprWithAlias { expr, alias } => Some((alias.value.clone(), expr)),
+            _ => None,
+        }
+    }
     select.projection.iter().filter_map(aliased).collect()
 }
 
