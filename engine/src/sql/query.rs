@@ -238,10 +238,10 @@ impl<'c> Planner<'c> {
             self.filter(&mut relation, condition)?;
         }
         let (group_trees, mut window) = self.group_by(select, relation.window.take())?;
-        if let Some(spec) = &mut window {
-            if spec.grace > 0 {
-                self.add_grace(relation.node, spec.grace);
-            }
+        if let Some(spec) = &mut window
+            && spec.grace > 0
+        {
+            self.add_grace(relation.node, spec.grace);
         }
         let scope = std::mem::take(&mut relation.scope);
         let time = match &window {
@@ -257,7 +257,7 @@ impl<'c> Planner<'c> {
         binder.clause = "GROUP BY";
         binder.aliases.clone_from(&aliases);
         let mut keys: Vec<Expr> = Vec::new();
-        let mut names_window = window.as_ref().is_some_and(|spec| spec.column.is_none() && spec.grace > 0);
+        let mut names_window = false;
         for tree in &group_trees {
             let tree = position(tree, select)?.unwrap_or(tree);
             let key = binder.bind(tree)?;
@@ -654,7 +654,6 @@ impl<'c> Planner<'c> {
     }
 
     /// GROUP BY's trees, and the window: FROM's or the one among them.
-    #[expect(clippy::type_complexity, reason = "a pair, used once")]
     fn group_by<'a>(
         &self,
         select: &'a ast::Select,
@@ -716,10 +715,10 @@ impl<'c> Planner<'c> {
     }
 
     fn add_grace(&mut self, node: NodeId, grace: i64) {
-        if let Some(scan) = self.scan_under(node) {
-            if let Some(event_time) = &mut scan.event_time {
-                event_time.delay_us = event_time.delay_us.saturating_add(grace);
-            }
+        if let Some(scan) = self.scan_under(node)
+            && let Some(event_time) = &mut scan.event_time
+        {
+            event_time.delay_us = event_time.delay_us.saturating_add(grace);
         }
     }
 
@@ -739,10 +738,10 @@ impl<'c> Planner<'c> {
     }
 
     fn judge(&mut self, node: NodeId, late: Late) {
-        if let Some(scan) = self.scan_under(node) {
-            if scan.event_time.is_some() {
-                scan.late.get_or_insert(late);
-            }
+        if let Some(scan) = self.scan_under(node)
+            && scan.event_time.is_some()
+        {
+            scan.late.get_or_insert(late);
         }
     }
 
@@ -1141,10 +1140,10 @@ fn order_item<'a>(
     items: &[(String, Expr)],
     binder: &mut Binder<'a>,
 ) -> Result<Expr> {
-    if let ast::Expr::Identifier(name) = &item.expr {
-        if let Some((_, bound)) = items.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name.value)) {
-            return Ok(at(bound.clone(), place(name.span)));
-        }
+    if let ast::Expr::Identifier(name) = &item.expr
+        && let Some((_, bound)) = items.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name.value))
+    {
+        return Ok(at(bound.clone(), place(name.span)));
     }
     let tree = position(&item.expr, select)?.unwrap_or(&item.expr);
     binder.bind(tree)
