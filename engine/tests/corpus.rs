@@ -12,7 +12,10 @@ struct Tables;
 const TABLES: [(&str, &str); 4] = [
     ("orders", "order_id INT, customer_id INT, order_date STRING, total_amount DECIMAL(10;2)"),
     ("measurements", "station STRING, temp DECIMAL(4;1)"),
-    ("bid", "auction BIGINT, bidder BIGINT, price BIGINT, channel STRING, url STRING, dateTime TIMESTAMP(3), extra STRING"),
+    (
+        "bid",
+        "auction BIGINT, bidder BIGINT, price BIGINT, channel STRING, url STRING, dateTime TIMESTAMP(3), extra STRING",
+    ),
     ("ticks", "ts TIMESTAMP(3), symbol STRING, price DOUBLE"),
 ];
 
@@ -91,7 +94,9 @@ fn hostile_scripts_are_refused_not_followed() {
     let sum = format!("SELECT order_id{} FROM orders", " + 1".repeat(1_000));
     let any = format!("SELECT 1 FROM orders WHERE order_id = 1{}", " OR order_id = 2".repeat(500));
     assert!(compile(&any, &mut Tables, &Options::default()).is_ok());
-    for script in [deep("(", 1_000_000 / 2), deep("- ", 100_000), deep("NOT ", 100_000), deep("CASE WHEN ", 50_000), sum] {
+    for script in
+        [deep("(", 1_000_000 / 2), deep("- ", 100_000), deep("NOT ", 100_000), deep("CASE WHEN ", 50_000), sum]
+    {
         let error = compile(&script, &mut Tables, &Options::default()).unwrap_err();
         assert!(matches!(error.code(), Code::Limit | Code::Syntax), "{error}");
     }

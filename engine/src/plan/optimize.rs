@@ -314,7 +314,8 @@ pub(super) fn reads_positions(plan: &Plan, node: NodeId) -> bool {
             let ordered = [AggregateFunction::First, AggregateFunction::Last];
             aggregate.calls.iter().any(|call| ordered.contains(&call.function))
         }
-        Operator::Over(_) => true,
+        // Ties break by position.
+        Operator::Over(_) | Operator::Sort { .. } => true,
         Operator::Sink(sink) => {
             matches!(sink.order, SinkOrder::Position | SinkOrder::Columns { then_position: true, .. })
         }

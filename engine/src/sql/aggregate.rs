@@ -115,11 +115,11 @@ pub(super) fn typed(
 }
 
 /// The only argument of an aggregate; `None` for `*` and constants in COUNT.
-pub(super) fn argument<'a>(
-    function: &'a ast::Function,
+pub(super) fn argument(
+    function: &ast::Function,
     kind: AggregateFunction,
     span: Span,
-) -> Result<(Option<&'a ast::Expr>, bool)> {
+) -> Result<(Option<&ast::Expr>, bool)> {
     let ast::FunctionArguments::List(list) = &function.args else {
         return Err(Error::new(Code::Type, format!("`{}` takes one argument", function.name)).at(span));
     };

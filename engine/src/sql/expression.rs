@@ -212,20 +212,20 @@ impl<'a> Binder<'a> {
                 return bound;
             }
         }
-        if let Some(data_type) = self.window {
-            if let Some(bound) = super::window::pseudo_column(last, data_type, span)? {
-                return Ok(bound);
-            }
+        if let Some(data_type) = self.window
+            && let Some(bound) = super::window::pseudo_column(last, data_type, span)?
+        {
+            return Ok(bound);
         }
         if super::window::is_pseudo_column(last) {
             let error = self.scope.unknown(parts);
             return Err(error.help("read FROM TUMBLE(t, ts, INTERVAL '1' MINUTE) to have windows"));
         }
         // Without parentheses these are words of the grammar, not columns.
-        if let [name] = parts {
-            if let Some(bound) = self.clock(&name.value.to_ascii_lowercase(), span) {
-                return Ok(bound);
-            }
+        if let [name] = parts
+            && let Some(bound) = self.clock(&name.value.to_ascii_lowercase(), span)
+        {
+            return Ok(bound);
         }
         Err(self.scope.unknown(parts))
     }
@@ -290,10 +290,10 @@ impl<'a> Binder<'a> {
                 let bound = self.bind(inner)?;
                 // The sign stands before what the parser gives a place to.
                 let span = Span { start: bound.span.start.saturating_sub(1), end: bound.span.end };
-                if let ExprKind::Literal(value) = &bound.kind {
-                    if let Some((value, data_type)) = literal::negated(value, bound.data_type) {
-                        return Ok(at(Expr::literal(value, data_type), span));
-                    }
+                if let ExprKind::Literal(value) = &bound.kind
+                    && let Some((value, data_type)) = literal::negated(value, bound.data_type)
+                {
+                    return Ok(at(Expr::literal(value, data_type), span));
                 }
                 call("negate", vec![bound], span)
             }
@@ -642,10 +642,10 @@ fn cast(bound: Expr, to: DataType, safe: bool) -> Expr {
     if bound.data_type == to {
         return bound;
     }
-    if let ExprKind::Literal(value) = &bound.kind {
-        if let Some(value) = literal::convert(value, bound.data_type, to) {
-            return at(Expr::literal(value, to), bound.span);
-        }
+    if let ExprKind::Literal(value) = &bound.kind
+        && let Some(value) = literal::convert(value, bound.data_type, to)
+    {
+        return at(Expr::literal(value, to), bound.span);
     }
     let span = bound.span;
     Expr { kind: ExprKind::Cast { input: Box::new(bound), safe }, data_type: to, span }

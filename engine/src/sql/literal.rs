@@ -13,11 +13,11 @@ pub(super) fn number(text: &str) -> Option<(Value, DataType)> {
         return value.is_finite().then_some((Value::F64(value), DataType::Double));
     }
     let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
-    if !text.contains('.') {
-        if let Ok(value) = whole.parse::<i64>() {
-            let data_type = if i32::try_from(value).is_ok() { DataType::Int } else { DataType::BigInt };
-            return Some((Value::I64(value), data_type));
-        }
+    if !text.contains('.')
+        && let Ok(value) = whole.parse::<i64>()
+    {
+        let data_type = if i32::try_from(value).is_ok() { DataType::Int } else { DataType::BigInt };
+        return Some((Value::I64(value), data_type));
     }
     let whole = whole.trim_start_matches('0');
     let scale = u8::try_from(fraction.len()).ok()?;

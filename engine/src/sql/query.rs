@@ -238,10 +238,10 @@ impl<'c> Planner<'c> {
             self.filter(&mut relation, condition)?;
         }
         let (group_trees, mut window) = self.group_by(select, relation.window.take())?;
-        if let Some(spec) = &mut window {
-            if spec.grace > 0 {
-                self.add_grace(relation.node, spec.grace);
-            }
+        if let Some(spec) = &mut window
+            && spec.grace > 0
+        {
+            self.add_grace(relation.node, spec.grace);
         }
         let scope = std::mem::take(&mut relation.scope);
         let time = match &window {
@@ -257,7 +257,7 @@ impl<'c> Planner<'c> {
         binder.clause = "GROUP BY";
         binder.aliases.clone_from(&aliases);
         let mut keys: Vec<Expr> = Vec::new();
-        let mut names_window = window.as_ref().is_some_and(|spec| spec.column.is_none() && spec.grace > 0);
+        let mut names_window = false;
         for tree in &group_trees {
             let tree = position(tree, select)?.unwrap_or(tree);
             let key = binder.bind(tree)?;
@@ -343,7 +343,7 @@ impl<'c> Planner<'c> {
                         ast::Expr::CompoundIdentifier(parts) => {
                             parts.last().map_or_else(String::new, |n| n.value.clone())
                         }
-                        tree => tree.to_string(),
+                        tree => shown(tree),
                     };
                     items.push((name, binder.bind(tree)?));
                 }
@@ -654,7 +654,6 @@ impl<'c> Planner<'c> {
     }
 
     /// GROUP BY's trees, and the window: FROM's or the one among them.
-    #[expect(clippy::type_complexity, reason = "a pair, used once")]
     fn group_by<'a>(
         &self,
         select: &'a ast::Select,
@@ -716,10 +715,10 @@ impl<'c> Planner<'c> {
     }
 
     fn add_grace(&mut self, node: NodeId, grace: i64) {
-        if let Some(scan) = self.scan_under(node) {
-            if let Some(event_time) = &mut scan.event_time {
-                event_time.delay_us = event_time.delay_us.saturating_add(grace);
-            }
+        if let Some(scan) = self.scan_under(node)
+            && let Some(event_time) = &mut scan.event_time
+        {
+            event_time.delay_us = event_time.delay_us.saturating_add(grace);
         }
     }
 
@@ -739,10 +738,10 @@ impl<'c> Planner<'c> {
     }
 
     fn judge(&mut self, node: NodeId, late: Late) {
-        if let Some(scan) = self.scan_under(node) {
-            if scan.event_time.is_some() {
-                scan.late.get_or_insert(late);
-            }
+        if let Some(scan) = self.scan_under(node)
+            && scan.event_time.is_some()
+        {
+            scan.late.get_or_insert(late);
         }
     }
 
@@ -1092,6 +1091,13 @@ fn rename<'n>(scope: &mut Scope, relation: &str, columns: impl ExactSizeIterator
     Ok(())
 }
 
+/// The name of an unnamed column: its text, without what the pre-pass has put in.
+fn shown(tree: &ast::Expr) -> String {
+    let text = tree.to_string();
+    let made_up = text.contains(super::prepass::BUFFER_ITEM);
+    if made_up { text.split(" OVER ").next().unwrap_or_default().to_owned() } else { text }
+}
+
 /// A clause's first word taken for a name: `FROM t EMIT`.
 fn lint_alias(alias: &ast::Ident) -> Result<()> {
     let soft =
@@ -1104,10 +1110,12 @@ fn lint_alias(alias: &ast::Ident) -> Result<()> {
 }
 
 fn aliases(select: &ast::Select) -> Vec<(String, &ast::Expr)> {
-    let aliased = |item| match item {
-        &ast::SelectItem::ExprWithAlias { ref expr, ref alias } => Some((alias.value.clone(), expr)),
-        _ => None,
-    };
+    fn aliased(item: &ast::SelectItem) -> Option<(String, &ast::Expr)> {
+        match item {
+            ast::SelectItem::ExprWithAlias { expr, alias } => Some((alias.value.clone(), expr)),
+            _ => None,
+        }
+    }
     select.projection.iter().filter_map(aliased).collect()
 }
 
@@ -1132,10 +1140,10 @@ fn order_item<'a>(
     items: &[(String, Expr)],
     binder: &mut Binder<'a>,
 ) -> Result<Expr> {
-    if let ast::Expr::Identifier(name) = &item.expr {
-        if let Some((_, bound)) = items.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name.value)) {
-            return Ok(at(bound.clone(), place(name.span)));
-        }
+    if let ast::Expr::Identifier(name) = &item.expr
+        && let Some((_, bound)) = items.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name.value))
+    {
+        return Ok(at(bound.clone(), place(name.span)));
     }
     let tree = position(&item.expr, select)?.unwrap_or(&item.expr);
     binder.bind(tree)

@@ -59,15 +59,15 @@ impl Scope {
         let Some(name) = parts.last() else { return Error::new(Code::UnknownColumn, "column not found") };
         let mut error = Error::new(Code::UnknownColumn, format!("column `{}` not found", name.value));
         let relations: Vec<&str> = self.columns.iter().map(|column| column.relation.as_str()).collect();
-        if let [relation, _] = parts {
-            if !relations.iter().any(|known| known.eq_ignore_ascii_case(&relation.value)) {
-                let error = Error::new(Code::UnknownTable, format!("table `{}` is not in FROM", relation.value));
-                let error = error.at(place(relation.span));
-                return match did_you_mean(&relation.value, relations.iter().copied()) {
-                    Some(help) => error.help(help),
-                    None => error,
-                };
-            }
+        if let [relation, _] = parts
+            && !relations.iter().any(|known| known.eq_ignore_ascii_case(&relation.value))
+        {
+            let error = Error::new(Code::UnknownTable, format!("table `{}` is not in FROM", relation.value));
+            let error = error.at(place(relation.span));
+            return match did_you_mean(&relation.value, relations.iter().copied()) {
+                Some(help) => error.help(help),
+                None => error,
+            };
         }
         error = error.at(place(name.span));
         let names: Vec<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();

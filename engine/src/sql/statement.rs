@@ -86,8 +86,11 @@ pub(super) fn whole(tokens: &[TokenWithSpan]) -> Span {
     tokens.iter().fold(Span::NONE, |span, token| span.to(place(token.span)))
 }
 
+/// What EMIT said, and where.
+pub(super) type Said = Option<(crate::plan::Emit, Span)>;
+
 /// Tokens of a query to its tree, with what EMIT said.
-pub(super) fn query(tokens: &[TokenWithSpan]) -> Result<(Box<ast::Query>, Option<(crate::plan::Emit, Span)>)> {
+pub(super) fn query(tokens: &[TokenWithSpan]) -> Result<(Box<ast::Query>, Said)> {
     let lifted = prepass::lift(tokens)?;
     let dialect = GenericDialect;
     let mut parser = parser(&dialect, lifted.tokens.clone());
