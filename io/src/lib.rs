@@ -30,6 +30,7 @@ pub mod format;
 pub mod infer;
 pub mod merge;
 pub mod options;
+pub mod order;
 mod pass;
 pub mod reader;
 pub mod source;

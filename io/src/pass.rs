@@ -145,9 +145,9 @@ impl<'a> Pass<'a, '_> {
             }
         };
         let count = selected.rows.map_or(rows.len(), <[u16]>::len);
-        let ordinals = scan.needs.ordinals.then(|| match selected.rows {
-            None => &*self.scratch.alloc_slice_fill_iter((0..count as u16).map(u64::from)),
-            Some(chosen) => self.scratch.alloc_slice_fill_iter(chosen.iter().map(|&row| u64::from(row))),
+        let ordinals = self.scan.needs.ordinals.then(|| match selected.rows {
+            None => &*self.context.scratch.alloc_slice_fill_iter((0..count as u16).map(u64::from)),
+            Some(chosen) => self.context.scratch.alloc_slice_fill_iter(chosen.iter().map(|&row| u64::from(row))),
         });
         let mut chunk = Chunk { rows: count, columns: vectors, positions, ordinals, stamp: self.stamp };
         if !faults.is_empty() {

@@ -81,7 +81,9 @@ pub fn lay(layout: &[Physical], bells: &Arc<[Doorbell]>, ordered: bool) -> Vec<L
             free: Vec::new(),
             made: 0,
             watermark: TIME_MIN,
-            progress: None,
+            ordered,
+            progress: 0,
+            told_progress: 0,
             selections: vec![[0; BATCH_ROWS]; shards],
             traffic: Traffic::default(),
         },
@@ -98,7 +100,9 @@ pub struct Outbox {
     free: Vec<Box<Batch>>,
     made: usize,
     watermark: Time,
-    progress: Option<u64>,
+    ordered: bool,
+    progress: u64,
+    told_progress: u64,
     selections: Vec<[u16; BATCH_ROWS]>,
     /// What was sent so far.
     pub traffic: Traffic,
@@ -135,9 +139,6 @@ impl Outbox {
                 }
             }
         }
-        if let Some(&last) = chunk.ordinals.and_then(<[u64]>::last) {
-            self.progress = Some(last);
-        }
     }
 
     /// Notes that later rows have a greater event time; sent with the next batch or flush.
@@ -147,7 +148,9 @@ impl Outbox {
 
     /// Notes that later rows have an ordinal greater than `progress`.
     pub fn progress(&mut self, progress: u64) {
-        self.progress = Some(self.progress.map_or(progress, |before| before.max(progress)));
+        if self.ordered {
+            self.progress = self.progress.max(progress);
+        }
     }
 
     /// Sends what is partial, then the watermark.
@@ -157,11 +160,11 @@ impl Outbox {
                 self.send(owner, batch);
             }
             self.tell_watermark(owner);
-            if let Some(progress) = self.progress {
-                self.post(owner, Message::Progress(progress));
+            if self.progress > self.told_progress {
+                self.post(owner, Message::Progress(self.progress));
             }
         }
-        self.progress = None;
+        self.told_progress = self.progress;
     }
 
     /// Sends everything and says that this was all.
@@ -181,7 +184,7 @@ impl Outbox {
     /// Whether rows lie in partial batches, or a watermark has not been told.
     pub fn has_partial(&self) -> bool {
         self.ways.iter().any(|way| way.partial.is_some() || (way.told < self.watermark && !way.closed))
-            || self.progress.is_some()
+            || self.progress > self.told_progress
     }
 
     /// Whether there is credit for one more chunk.
@@ -313,9 +316,24 @@ impl Inbox {
         if self.merged.is_some() { self.pop_merged() } else { self.pop_any() }
     }
 
+    /// Whether rows of all senders are merged by ordinal.
+    pub fn is_ordered(&self) -> bool {
+        self.merged.is_some()
+    }
+
     /// Whether every sender has finished and that was reported.
     pub fn ended(&self) -> bool {
         self.ended
+    }
+
+    /// No row to come has an ordinal less than this (`--ordered`).
+    pub fn progress(&self) -> u64 {
+        let least = |way: &WayIn| match &way.head {
+            Some((batch, row)) => batch.ordinals().map_or(0, |ordinals| ordinals[*row]),
+            None if way.finished => u64::MAX,
+            None => way.progress.saturating_add(1),
+        };
+        self.ways.iter().map(least).min().unwrap_or(u64::MAX)
     }
 
     /// Sends an empty batch home.

@@ -23,7 +23,7 @@ use corelane_engine::{Error, Result};
 use crate::executor::{Io, Progress};
 use crate::sys;
 use crate::lane::{Arrival, Inbox, Outbox};
-use crate::sink::ShardSink;
+use crate::sink::{ShardSink, Since};
 use crate::source::{Pulled, Source};
 
 /// Chunks one stage handles in a step before the others get their turn.
@@ -145,7 +145,11 @@ impl Shard {
             busy |= self.feed(source, io, &mut wait)?;
         }
         let now = self.ledger.now();
-        if !busy || self.oldest_partial.is_some_and(|since| now.saturating_sub(since) >= self.delay) {
+        let due = self.oldest_partial.is_some_and(|since| now.saturating_sub(since) >= self.delay);
+        if !busy || due {
+            self.tell_progress()?;
+        }
+        if !busy || due {
             busy |= self.outs.flush(&self.ledger)?;
             self.oldest_partial = None;
         } else if self.oldest_partial.is_none() && self.outs.has_partial() {
@@ -162,6 +166,25 @@ impl Shard {
         self.ledger.enter(wait);
         let due = self.sources.iter().filter_map(|feed| feed.source.due()).min();
         Ok(Progress::Idle(due.map(|due| Duration::from_nanos(sys::ticks_to_ns(due.saturating_sub(now))))))
+    }
+
+    /// Tells what is downstream how far this shard has come, so that nobody waits for rows that
+    /// will not come.
+    fn tell_progress(&mut self) -> Result<()> {
+        for feed in self.sources.iter().filter(|feed| !feed.finished) {
+            for &exchange in &feed.feeds.exchanges {
+                self.outs.outboxes[exchange].progress(feed.source.progress());
+            }
+            for &sink in &feed.feeds.sinks {
+                self.outs.sinks[sink].place(feed.source.place())?;
+            }
+        }
+        for receiver in self.receivers.iter().filter(|receiver| receiver.inbox.is_ordered() && !receiver.finished) {
+            for &sink in &receiver.feeds.sinks {
+                self.outs.sinks[sink].place(receiver.inbox.progress())?;
+            }
+        }
+        Ok(())
     }
 
     /// The sources, for the statistics.
@@ -221,17 +244,23 @@ impl Shard {
             match arrival {
                 None => break,
                 Some(Arrival::Batch { from, batch }) => {
+                    self.outs.since(Since::Read);
                     let pushed = self.pipeline.push(*entry, &batch.chunk(&self.scratch), &context, &mut self.outs);
                     inbox.give_back(from, batch);
                     pushed?;
                 }
                 Some(Arrival::Merged) => {
+                    self.outs.since(Since::Read);
                     let chunk = inbox.merged_chunk(&self.scratch);
                     self.pipeline.push(*entry, &chunk, &context, &mut self.outs)?;
                 }
-                Some(Arrival::Watermark(time)) => self.pipeline.watermark(*entry, time, &context, &mut self.outs)?,
+                Some(Arrival::Watermark(time)) => {
+                    self.outs.since(Since::Due(self.ledger.now()));
+                    self.pipeline.watermark(*entry, time, &context, &mut self.outs)?;
+                }
                 Some(Arrival::Finished) => {
                     *finished = true;
+                    self.outs.since(Since::Due(self.ledger.now()));
                     self.pipeline.finish(*entry, &context, &mut self.outs)?;
                 }
             }
@@ -261,18 +290,23 @@ impl Shard {
             let watermark = source.watermark();
             if watermark > *told && !source.is_finished() {
                 *told = watermark;
+                self.outs.since(Since::Due(self.ledger.now()));
                 self.pipeline.watermark(*entry, watermark, &context, &mut self.outs)?;
                 busy = true;
                 continue;
             }
             if source.is_finished() || self.outs.satisfied() {
                 *finished = true;
+                self.outs.since(Since::Due(self.ledger.now()));
                 self.pipeline.finish(*entry, &context, &mut self.outs)?;
                 busy = true;
                 continue;
             }
             match source.pull(io, &context)? {
-                Pulled::Rows(chunk) => self.pipeline.push(*entry, &chunk, &context, &mut self.outs)?,
+                Pulled::Rows(chunk) => {
+                    self.outs.since(Since::Read);
+                    self.pipeline.push(*entry, &chunk, &context, &mut self.outs)?;
+                }
                 Pulled::Nothing => {}
                 Pulled::Waiting => {
                     *wait = Stage::WaitInput;
@@ -333,6 +367,11 @@ impl Outs {
             }
         }
         true
+    }
+
+    /// From when the latency of the rows that now come counts.
+    fn since(&mut self, since: Since) {
+        self.sinks.iter_mut().for_each(|sink| sink.since = since);
     }
 
     fn push_waiting(&mut self) -> Result<bool> {
@@ -396,8 +435,7 @@ impl Outlets for Outs {
     }
 
     fn sink_watermark(&mut self, sink: usize, watermark: Time, _: &Context<'_>) -> Result<(), Error> {
-        self.sinks[sink].watermark(watermark);
-        Ok(())
+        self.sinks[sink].watermark(watermark)
     }
 
     fn sink_finish(&mut self, sink: usize, _: &Context<'_>) -> Result<(), Error> {

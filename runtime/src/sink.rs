@@ -50,7 +50,7 @@ pub struct TextBlock {
     ordinals: Vec<u64>,
 }
 
-impl AsRef<Block> for TextBlock {
+impl AsRef<Block> for Box<TextBlock> {
     fn as_ref(&self) -> &Block {
         &self.block
     }
@@ -145,6 +145,7 @@ pub struct ShardSink {
     pub bytes: u64,
     header_due: bool,
     finished: bool,
+    told: Vec<u8>,
 }
 
 impl ShardSink {
@@ -166,6 +167,7 @@ impl ShardSink {
             rows: 0,
             bytes: 0,
             finished: false,
+            told: Vec::new(),
         }
     }
 
@@ -284,9 +286,10 @@ impl ShardSink {
     }
 
     fn frontier(&mut self, frontier: Vec<u8>) -> Result<()> {
-        if !matches!(self.to, Destination::Writer { .. }) {
+        if !matches!(self.to, Destination::Writer { .. }) || frontier <= self.told {
             return Ok(());
         }
+        self.told.clone_from(&frontier);
         self.flush()?;
         self.waiting.push_back(Parcel::Frontier(frontier));
         self.push_waiting().map(drop)

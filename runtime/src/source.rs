@@ -153,6 +153,11 @@ impl Source {
         open.map(place).min().unwrap_or(u64::MAX)
     }
 
+    /// Every later row has a greater ordinal.
+    pub fn progress(&self) -> u64 {
+        (self.next_ordinal << 12 | self.shard as u64).saturating_sub(1)
+    }
+
     /// Bytes of memory held by readers.
     pub fn memory(&self) -> usize {
         self.splits.iter().filter_map(|split| Some(split.reader.as_ref()?.bytes())).sum()
@@ -168,6 +173,9 @@ impl Source {
             },
         };
         self.take_completions(io)?;
+        for split in self.splits.iter_mut().filter(|split| split.ended) {
+            split.reader = None;
+        }
         let Some(chosen) = self.choose() else { return Ok(Pulled::Waiting) };
         let split = &mut self.splits[chosen];
         if split.reading {
@@ -178,22 +186,24 @@ impl Source {
             empty => empty.insert(self.input.reader(split.number, self.scanner.scan())?),
         };
         reader.limit_rows(usize::try_from(most).unwrap_or(usize::MAX));
+        let before = context.ledger.enter(Stage::Read);
+        let read = read_block(reader, chosen, io, context.ledger.now());
+        context.ledger.enter(before);
+        match read? {
+            Read::NotWanted => {}
+            Read::Done(count) => self.bytes += count as u64,
+            Read::Submitted => {
+                split.reading = true;
+                return Ok(Pulled::Waiting);
+            }
+        }
         match reader.next(&self.scanner, &mut split.time, context)? {
             Step::End => {
                 split.ended = true;
-                split.reader = None;
                 Ok(Pulled::Nothing)
             }
-            Step::NeedBytes => {
-                let before = context.ledger.enter(Stage::Read);
-                let read = read_block(reader, chosen, io, context.ledger.now());
-                context.ledger.enter(before);
-                match read? {
-                    Some(count) => self.bytes += count as u64,
-                    None => split.reading = true,
-                }
-                Ok(Pulled::Nothing)
-            }
+            // The next pull reads the block.
+            Step::NeedBytes => Ok(Pulled::Nothing),
             Step::Rows(scanned) => {
                 scanned.check(self.on_error)?;
                 self.counts += scanned.counts;
@@ -254,10 +264,18 @@ impl Source {
     }
 }
 
-/// Reads the next block of a split: now, if the page cache has it, or by the executor, `None`.
-fn read_block(reader: &mut SplitReader, token: usize, io: &mut dyn Io, now: u64) -> Result<Option<usize>> {
+/// What became of the block a reader may want.
+enum Read {
+    NotWanted,
+    Done(usize),
+    Submitted,
+}
+
+/// Reads the next block of a split if it wants one: now, if the page cache has it, else by the
+/// executor.
+fn read_block(reader: &mut SplitReader, token: usize, io: &mut dyn Io, now: u64) -> Result<Read> {
     let file = Arc::clone(reader.file());
-    let Some(want) = reader.want()? else { return Ok(Some(0)) };
+    let Some(want) = reader.want()? else { return Ok(Read::NotWanted) };
     let (offset, len) = (want.offset, want.into.len());
     let read = match file.open_file() {
         Some(open) => sys::read_cached(open, want.into, offset),
@@ -267,11 +285,11 @@ fn read_block(reader: &mut SplitReader, token: usize, io: &mut dyn Io, now: u64)
     match (read, file.open_file()) {
         (Ok(count), _) => {
             reader.filled(count, now)?;
-            Ok(Some(count))
+            Ok(Read::Done(count))
         }
         (Err(cause), Some(open)) if cause.kind() == ErrorKind::WouldBlock => {
             io.submit(ReadRequest { token: token as u64, file: Arc::clone(open), offset, len });
-            Ok(None)
+            Ok(Read::Submitted)
         }
         (Err(cause), _) => Err(read_failed(file.name(), offset, &cause)),
     }

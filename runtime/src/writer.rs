@@ -179,7 +179,8 @@ impl Writer {
     /// Writes what is assembled, then sends the blocks it came from home.
     fn flush(&mut self, written: &mut Written, stop: &Stop) -> Result<()> {
         if !self.text.is_empty() && !written.reader_gone {
-            let result = self.open().and_then(|out| out.write_all(self.text.bytes()).and_then(|()| out.flush()));
+            let result = open(&mut self.out, &self.output.target)
+                .and_then(|out| out.write_all(self.text.bytes()).and_then(|()| out.flush()));
             match result {
                 Ok(()) => written.bytes += self.text.len() as u64,
                 Err(cause) if cause.kind() == ErrorKind::BrokenPipe && matches!(self.output.target, Target::Stdout) => {
@@ -204,16 +205,17 @@ impl Writer {
         }
         Ok(())
     }
+}
 
-    fn open(&mut self) -> io::Result<&mut Box<dyn Write>> {
-        if self.out.is_none() {
-            self.out = Some(match &self.output.target {
-                Target::Stdout => Box::new(io::stdout().lock()),
-                Target::File(path) => Box::new(File::create(path)?),
-            });
-        }
-        Ok(self.out.as_mut().expect("it was just opened"))
+/// The output, opened when it is first needed.
+fn open<'o>(out: &'o mut Option<Box<dyn Write>>, target: &Target) -> io::Result<&'o mut Box<dyn Write>> {
+    if out.is_none() {
+        *out = Some(match target {
+            Target::Stdout => Box::new(io::stdout().lock()),
+            Target::File(path) => Box::new(File::create(path)?),
+        });
     }
+    Ok(out.as_mut().expect("it was just opened"))
 }
 
 /// One bell, for the writer.

@@ -4,7 +4,7 @@
 //!
 //! - GROUP BY with EMIT FINAL is done in two: [`Phase::Partial`] on the shard that reads, its
 //!   states to the owner of the key ([`ExchangeKind::PartialStates`]), [`Phase::Merge`] there. A
-//!   row of states is `[window_start,] keys.., accumulators..`; window and keys decide the owner.
+//!   row of states is `[window_start,] keys.., accumulators..`; the keys decide the owner.
 //! - GROUP BY with EMIT CHANGES (a row out per row in), with DISTINCT aggregates, and OVER need the
 //!   rows themselves: [`ExchangeKind::Rows`] by the keys, in front of them.
 //! - ORDER BY and LIMIT come together on one shard: an exchange without keys sends everything to
@@ -12,13 +12,11 @@
 //!
 //! Below an exchange nothing is repeated: what is grouped by the same keys again crosses again.
 
-use super::{
-    Aggregate, AggregateCall, AggregateFunction, Emit, Exchange, ExchangeKind, NodeId, Operator, Phase, Plan,
-    SinkOrder, optimize,
-};
+use super::{Aggregate, Emit, Exchange, ExchangeKind, NodeId, Operator, Phase, Plan, SinkOrder, optimize};
+use crate::agg;
 use crate::error::{Result, Span};
-use crate::expr::{Expr, ExprKind};
-use crate::types::{DataType, Field, Physical, Schema};
+use crate::expr::Expr;
+use crate::types::Schema;
 
 /// Over what a plan is spread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,18 +156,16 @@ impl Spread<'_> {
     }
 
     fn aggregate(&mut self, input: NodeId, aggregate: &Aggregate, schema: &Schema, span: Span) -> Result<NodeId> {
-        let rows = aggregate.emit == Emit::Changes || aggregate.calls.iter().any(|call| call.distinct);
+        let rows = !agg::can_be_partial(aggregate);
         if rows {
             let input = self.exchange(input, aggregate.keys.clone(), ExchangeKind::Rows, span);
             return Ok(self.plan.add(Operator::Aggregate(aggregate.clone()), vec![input], schema.clone(), span));
         }
-        let Schema { fields } = partial_schema(aggregate, &self.plan.nodes[input].schema)?;
+        let Schema { fields } = agg::partial_schema(aggregate, &self.plan.nodes[input].schema)?;
         let windows = usize::from(aggregate.window.is_some());
-        let keys: Vec<Expr> = fields[..windows + aggregate.keys.len()]
-            .iter()
-            .enumerate()
-            .map(|(index, field)| Expr::column(index, field.data_type))
-            .collect();
+        // The key alone decides the owner, so that all windows of a key live on one shard.
+        let keys = (windows..windows + aggregate.keys.len()).map(|index| Expr::column(index, fields[index].data_type));
+        let keys: Vec<Expr> = keys.collect();
         let partial = Aggregate { phase: Phase::Partial, ..aggregate.clone() };
         let partial = self.plan.add(Operator::Aggregate(partial), vec![input], Schema { fields }, span);
         let exchange = self.exchange(partial, keys, ExchangeKind::PartialStates, span);
@@ -178,45 +174,3 @@ impl Spread<'_> {
     }
 }
 
-/// Columns of a partial aggregation's output: `[window_start,] keys.., accumulators..`.
-fn partial_schema(aggregate: &Aggregate, input: &Schema) -> Result<Schema> {
-    let mut fields = Vec::new();
-    if let Some((_, time)) = aggregate.window {
-        fields.push(Field { name: "window_start".to_owned(), data_type: input.fields[time].data_type });
-    }
-    for (number, key) in aggregate.keys.iter().enumerate() {
-        let name = match key.kind {
-            ExprKind::Column(column) => input.fields[column].name.clone(),
-            _ => format!("key_{number}"),
-        };
-        fields.push(Field { name, data_type: key.data_type });
-    }
-    fields.extend(aggregate.calls.iter().flat_map(accumulators));
-    Ok(Schema { fields })
-}
-
-/// Accumulator columns of one call.
-fn accumulators(call: &AggregateCall) -> Vec<Field> {
-    let field = |part: &str, data_type| Field { name: part.to_owned(), data_type };
-    let argument = call.arguments.first().map_or(DataType::BigInt, |argument| argument.data_type);
-    let sum = match argument.physical() {
-        Physical::F64 => DataType::Double,
-        _ => DataType::Decimal { precision: 38, scale: argument.scale() },
-    };
-    match call.function {
-        AggregateFunction::Count => vec![field("count", DataType::BigInt)],
-        AggregateFunction::Sum | AggregateFunction::Avg => vec![field("sum", sum), field("count", DataType::BigInt)],
-        AggregateFunction::Min | AggregateFunction::Max | AggregateFunction::BoolAnd | AggregateFunction::BoolOr => {
-            vec![field("value", argument)]
-        }
-        AggregateFunction::First | AggregateFunction::Last => {
-            vec![field("value", argument), field("position", DataType::BigInt)]
-        }
-        AggregateFunction::VarPop
-        | AggregateFunction::VarSamp
-        | AggregateFunction::StddevPop
-        | AggregateFunction::StddevSamp => {
-            vec![field("count", DataType::BigInt), field("mean", DataType::Double), field("m2", DataType::Double)]
-        }
-    }
-}

@@ -26,6 +26,10 @@ impl Json {
         Json { keys: keys.collect(), lines, dates: Dates::default() }
     }
 
+    pub(super) fn is_array(&self) -> bool {
+        !self.lines
+    }
+
     pub(super) fn header(&self, out: &mut Buffer) {
         if !self.lines {
             out.extend(b"[");

@@ -134,3 +134,41 @@ fn plain(dates: &mut value::Dates, data_type: DataType, data: &Data<'_>, row: us
         Data::Text(_) => unreachable!("text is written by its format"),
     }
 }
+
+/// Puts the text of rows, as [`Formatter`]s make it, together into one output: header, what stands
+/// between rows, footer.
+#[derive(Debug)]
+pub struct Assembler {
+    formatter: Formatter,
+    begun: bool,
+    rows: u64,
+}
+
+impl Assembler {
+    /// An assembler for the first `visible` columns of `schema`.
+    pub fn new(format: Format, schema: &Schema, visible: usize) -> Self {
+        Assembler { formatter: Formatter::new(format, schema, visible), begun: false, rows: 0 }
+    }
+
+    /// Appends text of whole rows.
+    pub fn rows(&mut self, mut text: &[u8], out: &mut Buffer) {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.formatter.header(out);
+            if let (Kind::Json(json), Some(rest)) = (&self.formatter.kind, text.strip_prefix(b",")) {
+                if json.is_array() {
+                    text = rest;
+                }
+            }
+        }
+        self.rows += 1;
+        out.extend(text);
+    }
+
+    /// Appends what stands at the end.
+    pub fn footer(&mut self, out: &mut Buffer) {
+        if !self.begun {
+            self.formatter.header(out);
+        }
+        self.formatter.footer(self.rows, out);
+    }
+}
