@@ -4,7 +4,16 @@
 //! coercion is an explicit [`ExprKind::Cast`]. Evaluation walks the tree once per chunk, never per
 //! row, and takes its intermediate columns from a scratch arena.
 
+mod calendar;
+mod cast;
+mod compare;
+mod evaluate;
 pub mod functions;
+mod kernels;
+mod pattern;
+
+pub use cast::{castable, write_value};
+pub use evaluate::{evaluate, evaluate_predicate};
 
 use crate::error::Span;
 use crate::types::{DataType, Value};

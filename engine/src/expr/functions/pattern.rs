@@ -1,0 +1,5 @@
+//! Text.
+
+use super::Function;
+
+pub(super) const FUNCTIONS: &[Function] = &[];
