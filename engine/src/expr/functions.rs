@@ -106,6 +106,11 @@ pub fn name(function: FunctionId) -> &'static str {
     get(function).name
 }
 
+/// Every example as (name, call, result as text).
+pub fn examples() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    table().map(|function| (function.name, function.example.0, function.example.1))
+}
+
 /// Every function as (name, accepted arguments, one line on what it does), for documentation.
 pub fn describe() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
     table().map(|function| (function.name, function.signature, function.doc))
