@@ -183,7 +183,7 @@ fn case<'a>(
         narrow(condition, &part(left), scratch, mask)?;
         let pick = |mask: &[u8]| {
             let picked = selection(mask, scratch).iter().map(|&index| left[usize::from(index)]);
-            &*bumpalo::collections::Vec::from_iter_in(picked, scratch).into_bump_slice()
+            bumpalo::collections::Vec::from_iter_in(picked, scratch).into_bump_slice()
         };
         let taken = pick(mask);
         mask.iter_mut().for_each(|keep| *keep ^= 1);

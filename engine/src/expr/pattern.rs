@@ -15,12 +15,12 @@ type Hasher = BuildHasherDefault<std::hash::DefaultHasher>;
 
 /// `vector IN (list)`.
 pub(crate) fn in_list<'a>(vector: &Vector<'a>, list: &[Value], list_has_null: bool, scratch: &'a Bump) -> Vector<'a> {
-    fn look<'a, T: std::hash::Hash + Eq>(
+    fn look<T: std::hash::Hash + Eq>(
         rows: usize,
         set: impl Iterator<Item = T>,
         row: impl Fn(usize) -> T,
-        scratch: &'a Bump,
-    ) -> &'a [i64] {
+        scratch: &Bump,
+    ) -> &[i64] {
         let list: Vec<T> = set.collect();
         if list.len() <= 8 {
             return scratch.alloc_slice_fill_with(rows, |index| i64::from(list.contains(&row(index))));

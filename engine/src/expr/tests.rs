@@ -174,7 +174,7 @@ proptest! {
         prop_assert_eq!(truth.iter().map(|truth| *truth == Some(1)).collect::<Vec<_>>(), wanted.clone());
         for ((&a, &b), truth) in a.iter().zip(&b).zip(&truth) {
             let some_false = b == Some(0) || a.is_some_and(|a| !(-8..9).contains(&a));
-            prop_assert_eq!(*truth == None, !some_false && (a.is_none() || b.is_none()));
+            prop_assert_eq!(truth.is_none(), !some_false && (a.is_none() || b.is_none()));
         }
         let plain = [&a, &b].map(|column| column.iter().map(|value| value.unwrap_or(7)).collect::<Vec<_>>());
         let nulls = [nulls_of(&a), nulls_of(&b)];

@@ -133,25 +133,28 @@ enum Part {
 impl Part {
     fn of_name(name: &str) -> Option<Part> {
         let lower = name.to_ascii_lowercase();
-        Some(match lower.strip_suffix('s').filter(|_| lower != "epoch_ms" && lower != "epoch_us").unwrap_or(&lower) {
-            "year" => Part::Year,
-            "quarter" => Part::Quarter,
-            "month" => Part::Month,
-            "week" => Part::Week,
-            "day" | "dayofmonth" => Part::Day,
-            "dow" | "dayofweek" | "day_of_week" => Part::DayOfWeek,
-            "isodow" => Part::IsoDayOfWeek,
-            "doy" | "dayofyear" => Part::DayOfYear,
-            "hour" => Part::Hour,
-            "minute" => Part::Minute,
-            "second" => Part::Second,
-            "millisecond" | "m" => Part::Millisecond,
-            "microsecond" | "u" => Part::Microsecond,
-            "epoch" => Part::Epoch,
-            "epoch_ms" => Part::EpochMillis,
-            "epoch_us" => Part::EpochMicros,
-            _ => return None,
-        })
+        Some(
+            match lower.strip_suffix('s').filter(|_| !lower.ends_with("ms") && !lower.ends_with("us")).unwrap_or(&lower)
+            {
+                "year" => Part::Year,
+                "quarter" => Part::Quarter,
+                "month" => Part::Month,
+                "week" => Part::Week,
+                "day" | "dayofmonth" => Part::Day,
+                "dow" | "dayofweek" | "day_of_week" => Part::DayOfWeek,
+                "isodow" => Part::IsoDayOfWeek,
+                "doy" | "dayofyear" => Part::DayOfYear,
+                "hour" => Part::Hour,
+                "minute" => Part::Minute,
+                "second" => Part::Second,
+                "millisecond" | "ms" => Part::Millisecond,
+                "microsecond" | "us" => Part::Microsecond,
+                "epoch" => Part::Epoch,
+                "epoch_ms" => Part::EpochMillis,
+                "epoch_us" => Part::EpochMicros,
+                _ => return None,
+            },
+        )
     }
 }
 
