@@ -87,7 +87,14 @@ pub fn lay(layout: &[Physical], bells: &Arc<[Doorbell]>, ordered: bool) -> Vec<L
             selections: vec![[0; BATCH_ROWS]; shards],
             traffic: Traffic::default(),
         },
-        inbox: Inbox { merged: ordered.then(|| Box::new(Batch::new(layout))), ways: ways_in, next: 0, told: TIME_MIN, ended: false },
+        inbox: Inbox {
+            merged: ordered.then(|| Box::new(Batch::new(layout))),
+            ways: ways_in,
+            next: 0,
+            told: TIME_MIN,
+            ended: false,
+            bells: Arc::clone(bells),
+        },
     });
     lanes.collect()
 }
@@ -281,6 +288,8 @@ pub struct Inbox {
     ended: bool,
     /// Under `--ordered`: where rows of all senders are merged by ordinal.
     merged: Option<Box<Batch>>,
+    /// Of all shards: a sender that waits for room or credit is woken.
+    bells: Arc<[Doorbell]>,
 }
 
 struct WayIn {
@@ -340,6 +349,7 @@ impl Inbox {
     pub fn give_back(&mut self, from: usize, batch: Box<Batch>) {
         let given = self.ways[from].give_back.push(batch);
         assert!(given.is_ok(), "the way home has room for every batch that was lent");
+        self.bells[from].ring();
     }
 
     /// The rows merged by the last [`Arrival::Merged`].
@@ -352,6 +362,8 @@ impl Inbox {
         for step in 0..count {
             let from = (self.next + step) % count;
             while let Some(message) = self.ways[from].ring.pop() {
+                // There is room in the ring again.
+                self.bells[from].ring();
                 match message {
                     Message::Batch(batch) => {
                         self.next = (from + 1) % count;
@@ -400,7 +412,11 @@ impl Inbox {
     fn fill_head(&mut self, from: usize) {
         let way = &mut self.ways[from];
         while way.head.is_none() {
-            match way.ring.pop() {
+            let message = way.ring.pop();
+            if message.is_some() {
+                self.bells[from].ring();
+            }
+            match message {
                 Some(Message::Batch(batch)) => way.head = Some((batch, 0)),
                 Some(Message::Watermark(watermark)) => way.watermark = watermark,
                 Some(Message::Progress(progress)) => way.progress = progress,

@@ -33,6 +33,8 @@ pub struct Merged {
     pub assembler: Assembler,
     /// From every shard.
     pub lanes: Vec<TextLane>,
+    /// Of all shards: one that waits for an empty block is woken.
+    pub bells: Arc<[Doorbell]>,
     /// Rows go out as they come.
     pub arrival: bool,
     /// The schedule, under `--rate`.
@@ -142,6 +144,7 @@ impl Writer {
             while self.merger.held(shard) <= self.hold {
                 let Some(parcel) = self.output.lanes[shard].parcels.pop() else { break };
                 busy = true;
+                self.output.bells[shard].ring();
                 match parcel {
                     Parcel::Rows(block) => self.merger.push(shard, block),
                     Parcel::Frontier(key) => self.merger.frontier(shard, key),
@@ -202,6 +205,7 @@ impl Writer {
             block.record(&mut written.clocks, self.output.pace);
             // A shard that has ended no longer takes its blocks back.
             let _ = self.output.lanes[shard].home.push(block);
+            self.output.bells[shard].ring();
         }
         Ok(())
     }

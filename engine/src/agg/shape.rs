@@ -6,7 +6,7 @@
 
 use super::key::{KEY_COLUMNS_MAX, KeyLayout, width};
 use crate::error::{Code, Error, Result, Span};
-use crate::expr::Expr;
+use crate::expr::{Expr, ExprKind, functions};
 use crate::plan::{Aggregate, AggregateCall, AggregateFunction};
 use crate::types::{DataType, Physical};
 
@@ -281,8 +281,33 @@ pub(crate) fn without_spans(expression: &Expr) -> Expr {
     expression
 }
 
-/// The two `i64` factors of an argument that is their product. None is recognised until the table
-/// of functions tells which one multiplies; such arguments are evaluated to a column like any other.
-fn factors(_expression: &Expr) -> Option<(Expr, Expr)> {
-    None
+/// The two `i64` factors of an argument that is their exact product, so that SUM(a * b) need not
+/// make a column of it.
+fn factors(expression: &Expr) -> Option<(Expr, Expr)> {
+    let ExprKind::Call { function, arguments } = &expression.kind else { return None };
+    let [left, right] = &arguments[..] else { return None };
+    let exact = |factor: &Expr| factor.data_type.is_integer() || matches!(factor.data_type, DataType::Decimal { .. });
+    let whole = exact(left) && exact(right) && expression.data_type.scale() == left.data_type.scale() + right.data_type.scale();
+    if functions::name(*function) != "*" || !whole || expression.data_type.physical() != Physical::I128 {
+        return None;
+    }
+    let (left, right) = (unwidened(left), unwidened(right));
+    let fits = |factor: &Expr| factor.data_type.physical() == Physical::I64;
+    (fits(left) && fits(right)).then(|| (left.clone(), right.clone()))
+}
+
+/// The expression under casts that only allow more digits.
+fn unwidened(expression: &Expr) -> &Expr {
+    let ExprKind::Cast { input, .. } = &expression.kind else { return expression };
+    let digits = |data_type: DataType| match data_type {
+        DataType::Int => Some(10),
+        DataType::BigInt => Some(19),
+        DataType::Decimal { precision, .. } => Some(precision),
+        _ => None,
+    };
+    let same_scale = input.data_type.scale() == expression.data_type.scale();
+    match (digits(input.data_type), digits(expression.data_type)) {
+        (Some(from), Some(to)) if from <= to && same_scale => unwidened(input),
+        _ => expression,
+    }
 }

@@ -1,9 +1,22 @@
-//! The table of scalar functions.
+//! The table of scalar functions: one entry per function, with its typing, its kernel, a line of
+//! documentation and an example that a test runs.
 //!
-//! A small stand-in with the agreed face (`resolve`, `name`, `names`), replaced by the full table.
+//! Operators stand in it under their symbol (`+`, `||`) and, for the sign, `negate`. A function is
+//! picked once, when the query is bound; evaluation calls its kernel with whole columns.
 
+mod math;
+mod pattern;
+mod text;
+mod time;
+pub(crate) mod typing;
+
+pub(crate) use time::unit_micros;
+
+use super::{Expr, ExprKind};
+use crate::batch::{Nulls, Vector};
 use crate::error::{Code, Error, Result};
-use crate::types::DataType;
+use crate::types::{DataType, Value};
+use bumpalo::Bump;
 
 /// Which function of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,97 +33,141 @@ pub struct Resolved {
     pub returns: DataType,
 }
 
-const NAMES: [&str; 25] = [
-    "+",
-    "-",
-    "*",
-    "/",
-    "%",
-    "||",
-    "negate",
-    "abs",
-    "upper",
-    "lower",
-    "length",
-    "substring",
-    "position",
-    "trim",
-    "ltrim",
-    "rtrim",
-    "date_part",
-    "date_trunc",
-    "ceil",
-    "floor",
-    "round",
-    "unix_timestamp",
-    "to_timestamp_ltz",
-    "mod",
-    "concat",
-];
+/// What a function makes of argument types: the types they are cast to, and its own. `None` when
+/// they do not fit. Literal arguments come with their value.
+pub(crate) type Typing = fn(&[DataType], &[Option<&Value>]) -> Option<(Vec<DataType>, DataType)>;
 
-/// Every name, for suggestions.
+/// Computes a column from columns.
+pub(crate) type Kernel = for<'c, 'a> fn(&Call<'c, 'a>) -> Result<Vector<'a>>;
+
+/// One row of the table.
+pub(crate) struct Function {
+    pub(crate) name: &'static str,
+    pub(crate) aliases: &'static [&'static str],
+    /// Accepted arguments, as shown in errors.
+    pub(crate) signature: &'static str,
+    pub(crate) doc: &'static str,
+    pub(crate) typing: Typing,
+    pub(crate) kernel: Kernel,
+    /// A call and what it gives, as text.
+    pub(crate) example: (&'static str, &'static str),
+}
+
+/// One use of a kernel: its columns, all of `rows` rows.
+pub(crate) struct Call<'c, 'a> {
+    pub(crate) expressions: &'c [Expr],
+    pub(crate) arguments: &'c [Vector<'a>],
+    pub(crate) returns: DataType,
+    pub(crate) rows: usize,
+    /// Where any argument is NULL.
+    pub(crate) nulls: Nulls<'a>,
+    pub(crate) scratch: &'a Bump,
+}
+
+impl Call<'_, '_> {
+    /// Type of argument `index`.
+    pub(crate) fn data_type(&self, index: usize) -> DataType {
+        self.expressions[index].data_type
+    }
+
+    /// Argument `index` where it is a text literal.
+    pub(crate) fn text_literal(&self, index: usize) -> Option<&str> {
+        match &self.expressions.get(index)?.kind {
+            ExprKind::Literal(Value::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+const FAMILIES: [&[Function]; 4] = [math::FUNCTIONS, text::FUNCTIONS, pattern::FUNCTIONS, time::FUNCTIONS];
+
+fn table() -> impl Iterator<Item = &'static Function> {
+    FAMILIES.into_iter().flatten()
+}
+
+pub(crate) fn get(function: FunctionId) -> &'static Function {
+    let mut index = usize::from(function.0);
+    for family in FAMILIES {
+        match family.get(index) {
+            Some(function) => return function,
+            None => index -= family.len(),
+        }
+    }
+    panic!("a function id comes from the table")
+}
+
+/// Every name, aliases included.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    NAMES.into_iter()
+    table().flat_map(|function| std::iter::once(function.name).chain(function.aliases.iter().copied()))
 }
 
 /// Name of a function.
 pub fn name(function: FunctionId) -> &'static str {
-    NAMES[usize::from(function.0)]
+    get(function).name
 }
 
-/// Picks the function called `name` for arguments of these types.
-pub fn resolve(name: &str, arguments: &[DataType]) -> Result<Resolved> {
-    use DataType::{BigInt, Date, Decimal, Double, Int, Interval, Null, Text, Timestamp};
+/// Every example as (name, call, result as text).
+pub fn examples() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    table().map(|function| (function.name, function.example.0, function.example.1))
+}
+
+/// Every function as (name, accepted arguments, one line on what it does), for documentation.
+pub fn describe() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    table().map(|function| (function.name, function.signature, function.doc))
+}
+
+/// Picks the function called `name`, without regard to case, for arguments of these types;
+/// `literals` holds the value of those that are constants (it may be shorter than `arguments`).
+pub fn resolve(name: &str, arguments: &[DataType], literals: &[Option<&Value>]) -> Result<Resolved> {
+    let named = |function: &&Function| {
+        function.name.eq_ignore_ascii_case(name)
+            || function.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
+    };
+    let Some((index, function)) = table().enumerate().find(|(_, function)| named(function)) else {
+        let error = Error::new(Code::UnknownFunction, format!("function `{name}` not found"));
+        return Err(match closest(name) {
+            Some(known) => error.help(format!("did you mean `{known}`?")),
+            None => error,
+        });
+    };
+    let literals: Vec<_> = (0..arguments.len()).map(|index| literals.get(index).copied().flatten()).collect();
+    // A bare NULL takes whatever type makes the call fit.
+    let stand_ins = arguments.iter().copied().filter(|data_type| *data_type != DataType::Null);
+    let usual = [DataType::BigInt, DataType::Text, DataType::Double, typing::TIMESTAMP, DataType::Interval];
+    let stand_ins = stand_ins.chain(usual);
+    let fitted = stand_ins.map(|stand_in| {
+        let given = arguments.iter().map(|&given| if given == DataType::Null { stand_in } else { given });
+        (function.typing)(&given.collect::<Vec<_>>(), &literals)
+    });
+    match fitted.flatten().next() {
+        Some((arguments, returns)) => Ok(Resolved { function: FunctionId(index as u16), arguments, returns }),
+        None => {
+            let given: Vec<_> = arguments.iter().map(DataType::to_string).collect();
+            let message = format!("`{}` does not take ({})", function.name, given.join(", "));
+            Err(Error::new(Code::Type, message).help(format!("it takes {}", function.signature)))
+        }
+    }
+}
+
+/// The known name nearest to `name`, if it is near at all.
+fn closest(name: &str) -> Option<&'static str> {
     let lower = name.to_ascii_lowercase();
-    let position = NAMES.iter().position(|&known| known == lower);
-    let Some(position) = position else {
-        return Err(Error::new(Code::UnknownFunction, format!("function `{name}` not found")));
-    };
-    let function = FunctionId(position as u16);
-    let types: Vec<String> = arguments.iter().map(DataType::to_string).collect();
-    let misfit = || Error::new(Code::Type, format!("`{lower}` does not take ({})", types.join(", ")));
-    let digits = |data_type| match data_type {
-        Int => Some((10, 0)),
-        BigInt => Some((19, 0)),
-        Decimal { precision, scale } => Some((precision, scale)),
-        _ => None,
-    };
-    let (arguments, returns) = match (lower.as_str(), arguments) {
-        ("+" | "-", &[time @ Timestamp { .. }, Interval]) => (vec![time, Interval], time),
-        ("-", &[Timestamp { .. }, Timestamp { .. }]) => (arguments.to_vec(), Interval),
-        ("+" | "-" | "*" | "/" | "%", &[Double, other] | &[other, Double]) if other.is_numeric() => {
-            (vec![Double, Double], Double)
+    let words = names().filter(|known| known.len() > 1);
+    let (distance, known) = words.map(|known| (distance(&lower, known), known)).min()?;
+    (distance <= 1 + name.len() / 4).then_some(known)
+}
+
+/// Edits (insert, delete, replace) between two words.
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (index, from) in left.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], index + 1);
+        for (column, &to) in right.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != to);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
         }
-        ("+" | "-" | "*" | "/" | "%" | "mod", &[left, right]) if left.is_integer() && right.is_integer() => {
-            (vec![BigInt, BigInt], BigInt)
-        }
-        ("*", &[left, right]) => {
-            let ((p, s), (q, t)) = digits(left).zip(digits(right)).ok_or_else(misfit)?;
-            (vec![left, right], Decimal { precision: (p + q + 1).min(38), scale: s + t })
-        }
-        ("+" | "-" | "/" | "%" | "mod", &[left, right]) => {
-            let ((p, s), (q, t)) = digits(left).zip(digits(right)).ok_or_else(misfit)?;
-            let scale = s.max(t);
-            let wide = Decimal { precision: ((p - s).max(q - t) + scale + 1).min(38), scale };
-            (vec![wide, wide], wide)
-        }
-        ("negate" | "abs" | "ceil" | "floor" | "round", &[number]) if number.is_numeric() => (vec![number], number),
-        ("upper" | "lower" | "trim" | "ltrim" | "rtrim", &[Text | Null]) => (vec![Text], Text),
-        ("length", &[Text]) => (vec![Text], BigInt),
-        ("substring", &[Text, from]) if from.is_integer() => (vec![Text, BigInt], Text),
-        ("substring", &[Text, from, to]) if from.is_integer() && to.is_integer() => (vec![Text, BigInt, BigInt], Text),
-        ("||", &[Text, Text]) => (vec![Text, Text], Text),
-        ("position", &[Text, Text]) => (vec![Text, Text], BigInt),
-        ("date_part", &[Text, time]) if time.is_timestamp() || time == Date => (vec![Text, time], BigInt),
-        ("date_trunc", &[Text, time]) if time.is_timestamp() => (vec![Text, time], time),
-        ("unix_timestamp", &[time]) if time.is_timestamp() => (vec![time], BigInt),
-        ("to_timestamp_ltz", &[number]) if number.is_integer() => {
-            (vec![BigInt], Timestamp { precision: 3, zoned: true })
-        }
-        ("to_timestamp_ltz", &[number, Int]) if number.is_integer() => {
-            (vec![BigInt, Int], Timestamp { precision: 3, zoned: true })
-        }
-        _ => return Err(misfit()),
-    };
-    Ok(Resolved { function, arguments, returns })
+    }
+    row[right.len()]
 }

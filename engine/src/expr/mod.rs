@@ -4,7 +4,22 @@
 //! coercion is an explicit [`ExprKind::Cast`]. Evaluation walks the tree once per chunk, never per
 //! row, and takes its intermediate columns from a scratch arena.
 
+mod calendar;
+mod cast;
+mod compare;
+mod evaluate;
+mod fold;
 pub mod functions;
+mod kernels;
+mod pattern;
+mod show;
+#[cfg(test)]
+mod tests;
+
+pub use cast::{castable, write_value};
+pub use evaluate::{evaluate, evaluate_predicate};
+pub use fold::fold;
+pub use show::to_sql;
 
 use crate::error::Span;
 use crate::types::{DataType, Value};

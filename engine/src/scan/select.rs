@@ -1,18 +1,119 @@
 //! The selection itself.
+//!
+//! Row `i` is judged against the highest time among the good rows before it in its split, in this
+//! batch or an earlier one. Every good row counts, late ones and filtered ones too (a late row
+//! cannot raise the highest), so where the batches are cut makes no difference.
 
-use super::{Selected, SplitTime};
-use crate::batch::Chunk;
+use super::{Selected, SplitTime, is_late};
+use crate::batch::{Chunk, Vector, is_null};
 use crate::error::Result;
-use crate::operator::Context;
-use crate::plan::Scan;
+use crate::expr;
+use crate::operator::{Context, TIME_MIN, Time};
+use crate::plan::{Late, Scan};
+use bumpalo::collections::Vec as Rows;
 
 pub(super) fn select<'a>(
-    _scan: &Scan,
+    scan: &Scan,
     eager: &Chunk<'a>,
-    _split: &mut SplitTime,
+    split: &mut SplitTime,
     context: &Context<'a>,
 ) -> Result<Selected<'a>> {
-    let none = context.scratch.alloc_slice_fill_copy(0, 0u16);
-    let _ = eager;
-    Ok(Selected { rows: None, times: None, late: none, filtered: 0, timeless: none })
+    let scratch = context.scratch;
+    let mut selected = Selected { rows: None, times: None, late: &[], filtered: 0, timeless: &[] };
+    if let Some(event_time) = &scan.event_time {
+        let times = expr::evaluate(&event_time.expression, eager, context)?;
+        selected.times = Some(times);
+        if times.nulls.is_some() {
+            let rows = (0..eager.rows as u16).filter(|&row| times.is_null(usize::from(row)));
+            selected.timeless = Rows::from_iter_in(rows, scratch).into_bump_slice();
+        }
+        selected.late = judge(scan.late, event_time.delay_us, &times, split, context);
+    }
+    let dropped = selected.late.len() + selected.timeless.len();
+    let good = match dropped {
+        0 => None,
+        _ => Some(without(eager.rows, selected.late, selected.timeless, context)),
+    };
+    selected.rows = match (&scan.filter, good) {
+        (None, good) => good,
+        (Some(filter), None) => expr::evaluate_predicate(filter, eager, context)?,
+        (Some(filter), Some(good)) if good.is_empty() => {
+            let _ = filter;
+            Some(good)
+        }
+        // The filter never sees a row that is dropped anyway, so it cannot fail on one.
+        (Some(filter), Some(good)) => {
+            let kept = expr::evaluate_predicate(filter, &eager.gather(good, scratch), context)?;
+            Some(match kept {
+                None => good,
+                Some(kept) => scratch.alloc_slice_fill_iter(kept.iter().map(|&row| good[usize::from(row)])),
+            })
+        }
+    };
+    let passed = selected.rows.map_or(eager.rows, <[u16]>::len);
+    selected.filtered = eager.rows - dropped - passed;
+    Ok(selected)
 }
+
+/// The late rows; moves the split's time past all of them.
+fn judge<'a>(
+    late: Option<Late>,
+    delay_us: i64,
+    times: &Vector<'a>,
+    split: &mut SplitTime,
+    context: &Context<'a>,
+) -> &'a [u16] {
+    let values = times.i64s();
+    let (lowest, highest) = bounds(times);
+    let after = split.highest.max(highest);
+    let Some(late) = late else {
+        split.highest = after;
+        return &[];
+    };
+    // Lateness only falls with the time and rises with the watermark: when not even the earliest
+    // row is late at the batch's last watermark, none is.
+    let last = SplitTime { highest: after }.watermark(delay_us);
+    if highest == TIME_MIN || last == TIME_MIN || !is_late(late, lowest, last) {
+        split.highest = after;
+        return &[];
+    }
+    let mut rows = Rows::new_in(context.scratch);
+    for (row, &time) in values.iter().enumerate() {
+        if is_null(times.nulls, row) {
+            continue;
+        }
+        let watermark = split.watermark(delay_us);
+        if watermark != TIME_MIN && is_late(late, time, watermark) {
+            rows.push(row as u16);
+        }
+        split.highest = split.highest.max(time);
+    }
+    rows.into_bump_slice()
+}
+
+/// Lowest and highest time that is not NULL; `(MAX, MIN)` when all are.
+fn bounds(times: &Vector<'_>) -> (Time, Time) {
+    let widen = |(low, high): (Time, Time), time: Time| (low.min(time), high.max(time));
+    let none = (Time::MAX, TIME_MIN);
+    match times.nulls {
+        None => times.i64s().iter().fold(none, |bounds, &time| widen(bounds, time)),
+        nulls => {
+            let good = times.i64s().iter().enumerate().filter(|(row, _)| !is_null(nulls, *row));
+            good.fold(none, |bounds, (_, &time)| widen(bounds, time))
+        }
+    }
+}
+
+/// All rows but those in two ascending lists.
+fn without<'a>(rows: usize, late: &[u16], timeless: &[u16], context: &Context<'a>) -> &'a [u16] {
+    let (mut late, mut timeless) = (late.iter().peekable(), timeless.iter().peekable());
+    let good = (0..rows as u16).filter(|row| {
+        let is_late = late.next_if(|next| *next == row).is_some();
+        let is_timeless = timeless.next_if(|next| *next == row).is_some();
+        !is_late && !is_timeless
+    });
+    Rows::from_iter_in(good, context.scratch).into_bump_slice()
+}
+
+#[cfg(test)]
+mod tests;

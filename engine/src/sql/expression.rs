@@ -561,7 +561,8 @@ fn data_type(tree: &ast::DataType, span: Span) -> Result<DataType> {
 /// A scalar function or operator with arguments cast to what it takes.
 pub(super) fn call(name: &str, arguments: Vec<Expr>, span: Span) -> Result<Expr> {
     let given: Vec<DataType> = arguments.iter().map(|argument| argument.data_type).collect();
-    let resolved = functions::resolve(name, &given).map_err(|error| {
+    let literals: Vec<Option<&Value>> = arguments.iter().map(|argument| literal(argument)).collect();
+    let resolved = functions::resolve(name, &given, &literals).map_err(|error| {
         let missing = error.code() == Code::UnknownFunction && error.report().help.is_none();
         let error = error.at(span);
         let names = || functions::names().filter(|name| name.starts_with(|c: char| c.is_ascii_alphabetic()));
@@ -576,6 +577,14 @@ pub(super) fn call(name: &str, arguments: Vec<Expr>, span: Span) -> Result<Expr>
     let bound = Expr { kind, data_type: resolved.returns, span: whole };
     check_size(&bound)?;
     Ok(bound)
+}
+
+/// The value of a constant argument, which some functions' types depend on.
+fn literal(argument: &Expr) -> Option<&Value> {
+    match &argument.kind {
+        ExprKind::Literal(value) => Some(value),
+        _ => None,
+    }
 }
 
 /// Views and aliases are written into their users: without a limit `x + x` over itself explodes.

@@ -222,7 +222,7 @@ impl Prepared {
             // Time for all shards to start before the first row is due.
             Pace { start: sys::ticks() + (2_000_000.0 / sys::ns_per_tick()) as u64, interval }
         });
-        let (sinks, merged) = self.outputs.connect(&self.plan, shards, &writer_bell, pace)?;
+        let (sinks, merged) = self.outputs.connect(&self.plan, shards, &writer_bell, &bells, pace)?;
         let mut starts: Vec<Start<ShardTask>> = Vec::with_capacity(shards);
         for (shard, parts) in self.parts(&bells, &stop, sinks, pace)?.into_iter().enumerate() {
             let (gauge, shared) = (Arc::clone(&gauges.0[shard]), shared.clone());

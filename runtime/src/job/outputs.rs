@@ -141,6 +141,7 @@ impl Outputs {
         plan: &Plan,
         shards: usize,
         bell: &Arc<[Doorbell]>,
+        bells: &Arc<[Doorbell]>,
         pace: Option<Pace>,
     ) -> Result<(Vec<Vec<ShardSink>>, Vec<Merged>)> {
         let mut by_shard: Vec<Vec<ShardSink>> = (0..shards).map(|_| Vec::new()).collect();
@@ -170,7 +171,7 @@ impl Outputs {
                 _ => continue,
             };
             let assembler = Assembler::new(*format, schema, sink.visible);
-            merged.push(Merged { target, assembler, lanes, arrival, pace });
+            merged.push(Merged { target, assembler, lanes, bells: Arc::clone(bells), arrival, pace });
         }
         Ok((by_shard, merged))
     }
