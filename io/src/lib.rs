@@ -17,7 +17,8 @@
 //! | [`csv`] | the index of fields and its kernels; text to columns |
 //! | [`infer`] | schemas from the first rows |
 //! | [`format`] | rows to text |
-//! | [`merge`] | text of several shards into one order |
+//! | [`merge`], [`order`] | text of several shards into one order |
+//! | [`generate`] | data to measure and test with |
 //!
 //! Invariants: splits, and so lateness, depend on the input alone, never on the number of shards or
 //! the size of a block. A reader does no I/O of its own accord. Every row read is delivered, late,
@@ -25,8 +26,9 @@
 
 pub mod bad;
 pub mod csv;
-pub mod fs;
 pub mod format;
+pub mod fs;
+pub mod generate;
 pub mod infer;
 pub mod merge;
 pub mod options;

@@ -287,7 +287,8 @@ fn factors(expression: &Expr) -> Option<(Expr, Expr)> {
     let ExprKind::Call { function, arguments } = &expression.kind else { return None };
     let [left, right] = &arguments[..] else { return None };
     let exact = |factor: &Expr| factor.data_type.is_integer() || matches!(factor.data_type, DataType::Decimal { .. });
-    let whole = exact(left) && exact(right) && expression.data_type.scale() == left.data_type.scale() + right.data_type.scale();
+    let whole =
+        exact(left) && exact(right) && expression.data_type.scale() == left.data_type.scale() + right.data_type.scale();
     if functions::name(*function) != "*" || !whole || expression.data_type.physical() != Physical::I128 {
         return None;
     }

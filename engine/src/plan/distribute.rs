@@ -173,4 +173,3 @@ impl Spread<'_> {
         Ok(self.plan.add(Operator::Aggregate(merge), vec![exchange], schema.clone(), span))
     }
 }
-

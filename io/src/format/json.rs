@@ -69,7 +69,8 @@ impl Json {
                         out.push(b'"');
                     }
                     other => {
-                        let quoted = data_type.is_timestamp() || matches!(data_type, DataType::Date | DataType::Interval);
+                        let quoted =
+                            data_type.is_timestamp() || matches!(data_type, DataType::Date | DataType::Interval);
                         if quoted {
                             out.push(b'"');
                         }

@@ -138,7 +138,8 @@ impl Dates {
     #[cold]
     fn look_up(&mut self, day: i64) {
         let epoch = jiff::civil::date(1970, 1, 1);
-        let date = i32::try_from(day).ok().and_then(|day| epoch.checked_add(jiff::Span::new().try_days(day).ok()?).ok());
+        let date =
+            i32::try_from(day).ok().and_then(|day| epoch.checked_add(jiff::Span::new().try_days(day).ok()?).ok());
         // Years beyond the calendar's are shown as days, so that nothing is hidden.
         let text = date.map_or_else(|| format!("day {day}"), |date| date.to_string());
         self.text = [0; 16];
