@@ -68,8 +68,22 @@ pub fn lay(layout: &[Physical], bells: &Arc<[Doorbell]>, ordered: bool) -> Vec<L
         for into in &mut ways_in {
             let (sender, receiver) = ring(RING_MESSAGES);
             let (give_back, home) = ring(lent);
-            out.push(WayOut { ring: sender, home, partial: None, waiting: VecDeque::new(), told: TIME_MIN, closed: false });
-            into.push(WayIn { ring: receiver, give_back, watermark: TIME_MIN, progress: 0, finished: false, head: None });
+            out.push(WayOut {
+                ring: sender,
+                home,
+                partial: None,
+                waiting: VecDeque::new(),
+                told: TIME_MIN,
+                closed: false,
+            });
+            into.push(WayIn {
+                ring: receiver,
+                give_back,
+                watermark: TIME_MIN,
+                progress: 0,
+                finished: false,
+                head: None,
+            });
         }
     }
     let boxes = ways_out.into_iter().zip(ways_in);
@@ -87,7 +101,13 @@ pub fn lay(layout: &[Physical], bells: &Arc<[Doorbell]>, ordered: bool) -> Vec<L
             selections: vec![[0; BATCH_ROWS]; shards],
             traffic: Traffic::default(),
         },
-        inbox: Inbox { merged: ordered.then(|| Box::new(Batch::new(layout))), ways: ways_in, next: 0, told: TIME_MIN, ended: false },
+        inbox: Inbox {
+            merged: ordered.then(|| Box::new(Batch::new(layout))),
+            ways: ways_in,
+            next: 0,
+            told: TIME_MIN,
+            ended: false,
+        },
     });
     lanes.collect()
 }

@@ -21,10 +21,10 @@ use corelane_engine::stage::{Ledger, Stage};
 use corelane_engine::{Error, Result};
 
 use crate::executor::{Io, Progress};
-use crate::sys;
 use crate::lane::{Arrival, Inbox, Outbox};
 use crate::sink::{ShardSink, Since};
 use crate::source::{Pulled, Source};
+use crate::sys;
 
 /// Chunks one stage handles in a step before the others get their turn.
 const CHUNKS_PER_STEP: usize = 16;
@@ -103,11 +103,16 @@ impl Shard {
     pub fn new(parts: Parts) -> Self {
         let plan = &parts.plan;
         let entry_of = |number: usize| {
-            let is_it = |node: &NodeId| matches!(&plan.nodes[*node].operator, Operator::Exchange(e) if e.number == number);
+            let is_it =
+                |node: &NodeId| matches!(&plan.nodes[*node].operator, Operator::Exchange(e) if e.number == number);
             (0..plan.nodes.len()).find(is_it).expect("every exchange is a node of the plan")
         };
-        let sources = parts.sources.into_iter().map(|(entry, source)| {
-            Feed { source, entry, feeds: Feeds::behind(plan, entry), told: TIME_MIN, finished: false }
+        let sources = parts.sources.into_iter().map(|(entry, source)| Feed {
+            source,
+            entry,
+            feeds: Feeds::behind(plan, entry),
+            told: TIME_MIN,
+            finished: false,
         });
         let receivers = parts.inboxes.into_iter().enumerate().map(|(number, inbox)| {
             let entry = entry_of(number);

@@ -321,9 +321,7 @@ impl ShardSink {
 }
 
 fn write_own(path: &std::path::Path, file: &mut Option<File>, text: &Buffer) -> Result<()> {
-    let failed = |cause: std::io::Error| {
-        Error::new(Code::Io, format!("cannot write `{}`: {cause}", path.display()))
-    };
+    let failed = |cause: std::io::Error| Error::new(Code::Io, format!("cannot write `{}`: {cause}", path.display()));
     let open = match file {
         Some(open) => open,
         none => none.insert(File::create(path).map_err(failed)?),

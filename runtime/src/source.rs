@@ -93,7 +93,8 @@ impl Source {
         scanner: Scanner,
         options: SourceOptions,
     ) -> Self {
-        let split = |&number: &usize| OpenSplit { number, time: times[number], reader: None, reading: false, ended: false };
+        let split =
+            |&number: &usize| OpenSplit { number, time: times[number], reader: None, reading: false, ended: false };
         Source {
             table: scanner.scan().table.clone(),
             splits: mine.iter().map(split).collect(),

@@ -67,7 +67,13 @@ pub struct Written {
 }
 
 /// Writes every output to its end. `bell[0]` is rung when there is something to do.
-pub fn run(outputs: Vec<Merged>, bell: &[Doorbell], stop: &Stop, merge_buffer: usize, shards_done: &dyn Fn() -> bool) -> Result<Written> {
+pub fn run(
+    outputs: Vec<Merged>,
+    bell: &[Doorbell],
+    stop: &Stop,
+    merge_buffer: usize,
+    shards_done: &dyn Fn() -> bool,
+) -> Result<Written> {
     let mut written = Written::default();
     let mut writers: Vec<Writer> = outputs.into_iter().map(|output| Writer::new(output, merge_buffer)).collect();
     loop {

@@ -39,7 +39,8 @@ impl<'d> Inputs<'d> {
 
     fn globs(&self, name: &str) -> Option<&str> {
         let exact = self.given.get(name);
-        let found = exact.or_else(|| self.given.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, globs)| globs));
+        let found = exact
+            .or_else(|| self.given.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, globs)| globs));
         found.map(String::as_str)
     }
 
@@ -56,7 +57,8 @@ impl<'d> Inputs<'d> {
             return Ok(&table.name);
         }
         let error = Error::new(Code::UnknownTable, format!("table `{}` has no files", table.name)).at(table.span);
-        Err(error.help(format!("give them with --input {}=FILES, or in the statement with 'path' = 'FILES'", table.name)))
+        Err(error
+            .help(format!("give them with --input {}=FILES, or in the statement with 'path' = 'FILES'", table.name)))
     }
 
     /// Opens the files of a table that a plan scans.

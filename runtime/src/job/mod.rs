@@ -38,7 +38,7 @@ use crate::sys;
 use crate::writer::{self, Written};
 use catalog::Inputs;
 use outputs::{Output, Outputs};
-use task::{Gauge, Shared, ShardOutcome, ShardTask};
+use task::{Gauge, ShardOutcome, ShardTask, Shared};
 
 /// Bytes of merged output held for its order unless `--merge-buffer` says otherwise.
 const MERGE_BUFFER_BYTES: usize = 256 << 20;
@@ -133,11 +133,8 @@ pub fn prepare(program: Program, disk: &dyn Disk, options: &Options) -> Result<P
     let notes = note.into_iter().chain(preflight::quota_note(shards, quota)).collect();
     let runnable = quota.unwrap_or(f64::INFINITY).min(cpus.len() as f64);
 
-    let distribution = plan::distribute::Distribution {
-        shards,
-        force_exchange: options.force_exchange,
-        ordered: options.ordered,
-    };
+    let distribution =
+        plan::distribute::Distribution { shards, force_exchange: options.force_exchange, ordered: options.ordered };
     let plan = plan::distribute::distribute(program.plan.clone(), &distribution)?;
     let catalog = Inputs::new(disk, &options.inputs);
     let mut inputs = Vec::new();
@@ -214,8 +211,12 @@ impl Prepared {
         let stop = Arc::new(Stop::default());
         let ended = Arc::new(AtomicU64::new(0));
         let gauges = Gauges((0..shards).map(|_| Arc::default()).collect());
-        let shared =
-            Shared { stop: Arc::clone(&stop), bells: Arc::clone(&bells), writer: Arc::clone(&writer_bell), ended: Arc::clone(&ended) };
+        let shared = Shared {
+            stop: Arc::clone(&stop),
+            bells: Arc::clone(&bells),
+            writer: Arc::clone(&writer_bell),
+            ended: Arc::clone(&ended),
+        };
 
         let pace = self.rate.map(|rate| {
             let interval = shards as f64 / rate * 1e9 / sys::ns_per_tick();
@@ -288,7 +289,8 @@ impl Prepared {
         for (node, input) in &self.inputs {
             let Operator::Scan(scan) = &self.plan.nodes[*node].operator else { continue };
             let scanner = Scanner::new(scan.clone());
-            let times: Result<Vec<SplitTime>> = (0..input.splits.len()).map(|split| input.peek(split, &scanner)).collect();
+            let times: Result<Vec<SplitTime>> =
+                (0..input.splits.len()).map(|split| input.peek(split, &scanner)).collect();
             scans.push((*node, Arc::clone(input), scanner, Arc::new(times?), input.deal(shards)));
         }
         let delay = (self.delay.as_nanos() as f64 / sys::ns_per_tick()) as u64;
@@ -296,11 +298,14 @@ impl Prepared {
         for (shard, (lanes, sinks)) in lanes.into_iter().zip(sinks).enumerate() {
             let pipeline = Pipeline::new(&self.plan, shard, shards, self.hash_seed)?;
             let (plan, stop) = (Arc::clone(&self.plan), Arc::clone(stop));
-            let sources: Vec<(NodeId, Source)> = scans.iter().map(|(node, input, scanner, times, deal)| {
-                let options =
-                    SourceOptions { on_error: self.on_error, bad_limit: self.bad_limit.clone(), pace, shard };
-                (*node, Source::new(Arc::clone(input), &deal[shard], times, scanner.clone(), options))
-            }).collect();
+            let sources: Vec<(NodeId, Source)> = scans
+                .iter()
+                .map(|(node, input, scanner, times, deal)| {
+                    let options =
+                        SourceOptions { on_error: self.on_error, bad_limit: self.bad_limit.clone(), pace, shard };
+                    (*node, Source::new(Arc::clone(input), &deal[shard], times, scanner.clone(), options))
+                })
+                .collect();
             all.push(Box::new(move || {
                 let (outboxes, inboxes) = lanes.into_iter().map(|lanes| (lanes.outbox, lanes.inbox)).unzip();
                 let ledger = Ledger::new(sys::ticks);

@@ -86,7 +86,8 @@ impl Outputs {
                 None => (options.output.clone(), options.format.clone()),
                 Some(name) => {
                     let table = program.table(name);
-                    let option = |key: &str| table.and_then(|table| table.option(key)).map(|option| option.value.clone());
+                    let option =
+                        |key: &str| table.and_then(|table| table.option(key)).map(|option| option.value.clone());
                     let Some(path) = option("path") else {
                         let error = Error::new(Code::BadOption, format!("table `{name}` says no 'path' to write to"));
                         let span = table.map_or(corelane_engine::Span::NONE, |table| table.span);
@@ -100,7 +101,8 @@ impl Outputs {
                 None => default_format(&output),
                 Some(name) => Format::parse(&name).ok_or_else(|| {
                     let known: Vec<&str> = Format::ALL.iter().map(|(name, _)| *name).collect();
-                    Error::new(Code::BadOption, format!("there is no format `{name}`")).help(format!("formats: {}", known.join(", ")))
+                    Error::new(Code::BadOption, format!("there is no format `{name}`"))
+                        .help(format!("formats: {}", known.join(", ")))
                 })?,
             };
             output.check()?;
@@ -183,10 +185,14 @@ fn part(directory: &Path, shard: usize, format: Format) -> PathBuf {
 
 /// The sinks of a plan by number, each with its node.
 fn sinks(plan: &Plan) -> impl Iterator<Item = (&Node, &Sink)> {
-    let mut list: Vec<(&Node, &Sink)> = plan.nodes.iter().filter_map(|node| match &node.operator {
-        Operator::Sink(sink) => Some((node, sink)),
-        _ => None,
-    }).collect();
+    let mut list: Vec<(&Node, &Sink)> = plan
+        .nodes
+        .iter()
+        .filter_map(|node| match &node.operator {
+            Operator::Sink(sink) => Some((node, sink)),
+            _ => None,
+        })
+        .collect();
     list.sort_by_key(|(_, sink)| sink.number);
     list.into_iter()
 }

@@ -60,6 +60,7 @@ impl Clock {
             count: histogram.len(),
             min: histogram.min(),
             mean: histogram.mean(),
+            stdev: histogram.stdev(),
             p50: histogram.value_at_quantile(0.5),
             p90: histogram.value_at_quantile(0.9),
             p99: histogram.value_at_quantile(0.99),
@@ -95,18 +96,21 @@ impl Clocks {
 }
 
 /// Figures of one clock, in nanoseconds.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 #[allow(missing_docs, reason = "the usual names of percentiles")]
 pub struct Summary {
     pub count: u64,
     pub min: u64,
     pub mean: f64,
+    #[serde(skip)]
+    pub stdev: f64,
     pub p50: u64,
     pub p90: u64,
     pub p99: u64,
     pub p99_9: u64,
     pub p99_99: u64,
     pub max: u64,
+    #[serde(skip)]
     pub clipped: u64,
 }
 
@@ -118,9 +122,13 @@ impl Summary {
         }
         let [p50, p90, p99, p99_9, p99_99, max] =
             [self.p50, self.p90, self.p99, self.p99_9, self.p99_99, self.max].map(|ns| human(ns as f64));
-        let mean = human(self.mean);
+        let (mean, deviation) = (human(self.mean), human(self.stdev));
+        let clipped = match self.clipped {
+            0 => String::new(),
+            rows => format!("  ({rows} above an hour)"),
+        };
         format!(
-            "latency  {title}  p50 {p50}  p90 {p90}  p99 {p99}  p99.9 {p99_9}  p99.99 {p99_99}  max {max}  mean {mean}"
+            "latency  {title}  p50 {p50}  p90 {p90}  p99 {p99}  p99.9 {p99_9}  p99.99 {p99_99}  max {max}  mean {mean} ± {deviation}{clipped}"
         )
     }
 }
