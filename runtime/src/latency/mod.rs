@@ -3,9 +3,11 @@
 //! A histogram belongs to one shard and is never shared, so recording takes no lock. Values are
 //! nanoseconds; those above an hour are recorded as an hour and counted as clipped.
 
+mod read;
 mod write;
 
-pub use write::{human, write_hgrm, write_hlog};
+pub use read::read_hlog;
+pub use write::{human, write_hgrm, write_hlog, write_json};
 
 use hdrhistogram::Histogram;
 use std::time::Duration;
