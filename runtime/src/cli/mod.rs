@@ -2,7 +2,9 @@
 //!
 //! A flag wins over its variable `CORELANE_...`, and that over the default.
 
+pub mod errors;
 pub mod exit;
+pub mod schema;
 
 use crate::options::*;
 use clap::Parser;
