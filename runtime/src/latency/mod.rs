@@ -57,20 +57,7 @@ impl Clock {
 
     /// The figures of `--stats-json`, in nanoseconds.
     pub fn summary(&self) -> Summary {
-        let histogram = &self.histogram;
-        Summary {
-            count: histogram.len(),
-            min: histogram.min(),
-            mean: histogram.mean(),
-            stdev: histogram.stdev(),
-            p50: histogram.value_at_quantile(0.5),
-            p90: histogram.value_at_quantile(0.9),
-            p99: histogram.value_at_quantile(0.99),
-            p99_9: histogram.value_at_quantile(0.999),
-            p99_99: histogram.value_at_quantile(0.9999),
-            max: histogram.max(),
-            clipped: self.clipped,
-        }
+        Summary::of(&self.histogram, self.clipped)
     }
 }
 
@@ -117,6 +104,23 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// The figures of `histogram`, of whose rows `clipped` were above [`LIMIT_NS`].
+    pub fn of(histogram: &Histogram<u64>, clipped: u64) -> Summary {
+        Summary {
+            count: histogram.len(),
+            min: histogram.min(),
+            mean: histogram.mean(),
+            stdev: histogram.stdev(),
+            p50: histogram.value_at_quantile(0.5),
+            p90: histogram.value_at_quantile(0.9),
+            p99: histogram.value_at_quantile(0.99),
+            p99_9: histogram.value_at_quantile(0.999),
+            p99_99: histogram.value_at_quantile(0.9999),
+            max: histogram.max(),
+            clipped: clipped,
+        }
+    }
+
     /// One line for people; `title` says which clock.
     pub fn line(&self, title: &str) -> String {
         if self.count == 0 {
