@@ -21,6 +21,10 @@ pub mod options;
 pub mod pace;
 #[cfg(not(loom))]
 pub mod preflight;
+#[cfg(not(loom))]
+pub mod progress;
+#[cfg(not(loom))]
+pub mod report;
 pub mod ring;
 #[cfg(not(loom))]
 pub mod shard;

@@ -2,7 +2,10 @@
 //!
 //! A flag wins over its variable `CORELANE_...`, and that over the default.
 
+pub mod command;
+pub mod errors;
 pub mod exit;
+pub mod schema;
 
 use crate::options::*;
 use clap::Parser;
@@ -30,7 +33,7 @@ pub struct RunFlags {
     #[arg(long, env = "CORELANE_EXECUTOR", value_enum, default_value_t)]
     pub executor: Executor,
     /// Never sleep
-    #[arg(long, env = "CORELANE_BUSY_POLL")]
+    #[arg(long, env = "CORELANE_BUSY_POLL", value_parser = clap::builder::BoolishValueParser::new())]
     pub busy_poll: bool,
     /// Files of a table, NAME=GLOB[,GLOB]; repeatable
     #[arg(long = "input", env = "CORELANE_INPUT", value_parser = parse_input)]
@@ -48,7 +51,7 @@ pub struct RunFlags {
     #[arg(long, env = "CORELANE_MAX_BATCH_DELAY", value_parser = parse_duration)]
     pub max_batch_delay: Option<Duration>,
     /// Results in order
-    #[arg(long, env = "CORELANE_ORDERED")]
+    #[arg(long, env = "CORELANE_ORDERED", value_parser = clap::builder::BoolishValueParser::new())]
     pub ordered: bool,
     /// Memory for putting results in order
     #[arg(long, env = "CORELANE_MERGE_BUFFER", value_parser = parse_size)]
@@ -69,7 +72,7 @@ pub struct RunFlags {
     #[arg(long, env = "CORELANE_STATS_JSON")]
     pub stats_json: Option<PathBuf>,
     /// Show where the time went, in full
-    #[arg(long, env = "CORELANE_LEDGER")]
+    #[arg(long, env = "CORELANE_LEDGER", value_parser = clap::builder::BoolishValueParser::new())]
     pub ledger: bool,
     /// Write latencies as an HdrHistogram log
     #[arg(long, env = "CORELANE_LATENCY_HLOG")]
@@ -87,13 +90,13 @@ pub struct RunFlags {
     #[arg(long, env = "CORELANE_PROGRESS", value_enum, default_value_t)]
     pub progress: When,
     /// Say nothing but errors
-    #[arg(long, env = "CORELANE_QUIET")]
+    #[arg(long, env = "CORELANE_QUIET", value_parser = clap::builder::BoolishValueParser::new())]
     pub quiet: bool,
     /// Seed of the hash that deals rows to shards
     #[arg(long, env = "CORELANE_HASH_SEED")]
     pub hash_seed: Option<u64>,
     /// Exchange rows even where it is not needed
-    #[arg(long, env = "CORELANE_FORCE_EXCHANGE")]
+    #[arg(long, env = "CORELANE_FORCE_EXCHANGE", value_parser = clap::builder::BoolishValueParser::new())]
     pub force_exchange: bool,
     /// How errors are printed
     #[arg(long, env = "CORELANE_ERROR_FORMAT", value_enum, default_value_t)]

@@ -3,9 +3,11 @@
 //! A histogram belongs to one shard and is never shared, so recording takes no lock. Values are
 //! nanoseconds; those above an hour are recorded as an hour and counted as clipped.
 
+mod read;
 mod write;
 
-pub use write::{human, write_hgrm, write_hlog};
+pub use read::read_hlog;
+pub use write::{human, write_hgrm, write_hlog, write_json};
 
 use hdrhistogram::Histogram;
 use std::time::Duration;
@@ -55,19 +57,7 @@ impl Clock {
 
     /// The figures of `--stats-json`, in nanoseconds.
     pub fn summary(&self) -> Summary {
-        let histogram = &self.histogram;
-        Summary {
-            count: histogram.len(),
-            min: histogram.min(),
-            mean: histogram.mean(),
-            p50: histogram.value_at_quantile(0.5),
-            p90: histogram.value_at_quantile(0.9),
-            p99: histogram.value_at_quantile(0.99),
-            p99_9: histogram.value_at_quantile(0.999),
-            p99_99: histogram.value_at_quantile(0.9999),
-            max: histogram.max(),
-            clipped: self.clipped,
-        }
+        Summary::of(&self.histogram, self.clipped)
     }
 }
 
@@ -95,22 +85,42 @@ impl Clocks {
 }
 
 /// Figures of one clock, in nanoseconds.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 #[allow(missing_docs, reason = "the usual names of percentiles")]
 pub struct Summary {
     pub count: u64,
     pub min: u64,
     pub mean: f64,
+    #[serde(skip)]
+    pub stdev: f64,
     pub p50: u64,
     pub p90: u64,
     pub p99: u64,
     pub p99_9: u64,
     pub p99_99: u64,
     pub max: u64,
+    #[serde(skip)]
     pub clipped: u64,
 }
 
 impl Summary {
+    /// The figures of `histogram`, of whose rows `clipped` were above [`LIMIT_NS`].
+    pub fn of(histogram: &Histogram<u64>, clipped: u64) -> Summary {
+        Summary {
+            count: histogram.len(),
+            min: histogram.min(),
+            mean: histogram.mean(),
+            stdev: histogram.stdev(),
+            p50: histogram.value_at_quantile(0.5),
+            p90: histogram.value_at_quantile(0.9),
+            p99: histogram.value_at_quantile(0.99),
+            p99_9: histogram.value_at_quantile(0.999),
+            p99_99: histogram.value_at_quantile(0.9999),
+            max: histogram.max(),
+            clipped: clipped,
+        }
+    }
+
     /// One line for people; `title` says which clock.
     pub fn line(&self, title: &str) -> String {
         if self.count == 0 {
@@ -118,9 +128,13 @@ impl Summary {
         }
         let [p50, p90, p99, p99_9, p99_99, max] =
             [self.p50, self.p90, self.p99, self.p99_9, self.p99_99, self.max].map(|ns| human(ns as f64));
-        let mean = human(self.mean);
+        let (mean, deviation) = (human(self.mean), human(self.stdev));
+        let clipped = match self.clipped {
+            0 => String::new(),
+            rows => format!("  ({rows} above an hour)"),
+        };
         format!(
-            "latency  {title}  p50 {p50}  p90 {p90}  p99 {p99}  p99.9 {p99_9}  p99.99 {p99_99}  max {max}  mean {mean}"
+            "latency  {title}  p50 {p50}  p90 {p90}  p99 {p99}  p99.9 {p99_9}  p99.99 {p99_99}  max {max}  mean {mean} ± {deviation}{clipped}"
         )
     }
 }

@@ -1,6 +1,6 @@
 //! Writers: the HdrHistogram log and the percentile spectrum, laid out as the Java tools do.
 
-use super::Interval;
+use super::{Clock, Interval};
 use base64::Engine as _;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
@@ -63,6 +63,23 @@ pub fn write_hgrm(out: &mut dyn Write, histogram: &Histogram<u64>) -> Result<()>
     writeln!(out, "#[Buckets = {buckets:12}, SubBuckets     = {sub:12}]")
 }
 
+/// Writes each clock by name: its figures, deviation, clipped rows and every bin that counted
+/// something, `[highest value, count]`, all in nanoseconds.
+pub fn write_json(out: &mut dyn Write, clocks: &[(&str, &Clock)]) -> Result<()> {
+    let mut all = serde_json::Map::new();
+    for (name, clock) in clocks {
+        let summary = clock.summary();
+        let bins: Vec<(u64, u64)> =
+            clock.histogram().iter_recorded().map(|bin| (bin.value_iterated_to(), bin.count_at_value())).collect();
+        let entry = serde_json::json!({
+            "summary": summary, "stdev": summary.stdev, "clipped": summary.clipped, "bins": bins,
+        });
+        all.insert((*name).to_owned(), entry);
+    }
+    serde_json::to_writer_pretty(&mut *out, &all)?;
+    writeln!(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,5 +116,17 @@ mod tests {
     #[test]
     fn units_follow_size() {
         assert_eq!([9.0, 1310.0, 41e3, 5.02e6, 2e9].map(human), ["9 ns", "1.31 µs", "41 µs", "5.02 ms", "2.00 s"]);
+    }
+
+    #[test]
+    fn json_has_every_bin() {
+        let mut clock = Clock::default();
+        clock.record(5, 3);
+        clock.record(7, 4);
+        let mut text = Vec::new();
+        write_json(&mut text, &[("engine", &clock)]).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(json["engine"]["bins"], serde_json::json!([[5, 3], [7, 4]]));
+        assert_eq!(json["engine"]["summary"]["count"], 7);
     }
 }

@@ -1,0 +1,242 @@
+//! What a run says on standard error when it has ended, written from its [`Stats`] and nothing
+//! else.
+
+use crate::ledger;
+use crate::stats::{Source, Stats};
+use std::fmt::Write;
+
+/// Bad rows shown per source; the number of the others is said.
+const SHOWN: usize = 5;
+
+/// Cells of the longest bar.
+const BAR: usize = 40;
+
+/// The report. `full` adds nanoseconds per row and a bar per shard to the ledger.
+pub fn report(stats: &Stats, full: bool) -> String {
+    let mut out = String::new();
+    let totals = &stats.totals;
+    line(
+        &mut out,
+        format_args!(
+            "rows     {} in, {} out in {:.3} s: {} rows/s, {:.1} MB/s, {} shards ({})",
+            grouped(totals.rows_in),
+            grouped(totals.rows_out),
+            stats.seconds,
+            grouped(totals.rows_per_second.round() as u64),
+            totals.bytes_per_second / 1e6,
+            stats.shards.len(),
+            stats.executor,
+        ),
+    );
+    for source in &stats.sources {
+        write_source(&mut out, source);
+    }
+    write_latency(&mut out, stats);
+    write_ledger(&mut out, stats, full);
+    line(
+        &mut out,
+        format_args!(
+            "machine  {} involuntary switches, {} voluntary, {:.2} s stolen, {:.1} MB at most",
+            grouped(stats.involuntary_switches),
+            grouped(stats.voluntary_switches),
+            stats.steal_seconds,
+            stats.max_rss_bytes as f64 / 1e6,
+        ),
+    );
+    out
+}
+
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    writeln!(out, "{text}").expect("a string takes everything");
+}
+
+fn write_source(out: &mut String, source: &Source) {
+    let Source { name, rows, bad, filtered, late, delivered, .. } = source;
+    let counts = [rows, bad, filtered, late, delivered].map(|&count| grouped(count));
+    let [rows, bad_rows, filtered, late_rows, delivered] = counts;
+    match source.mismatch() {
+        None => line(
+            out,
+            format_args!(
+                "source   {name}: {rows} read = {bad_rows} bad + {filtered} filtered + {late_rows} late + {delivered} delivered"
+            ),
+        ),
+        Some(mismatch) => line(out, format_args!("source   {mismatch}")),
+    }
+    if let Some(watermark) = source.watermark {
+        line(out, format_args!("         watermark {}", moment(watermark)));
+    }
+    if *late > 0
+        && let Some(first) = &source.first_late
+    {
+        line(out, format_args!("         first late row: {first}"));
+    }
+    for bad in source.first_bad.iter().take(SHOWN) {
+        line(out, format_args!("         bad row: {bad}"));
+    }
+    let shown = source.first_bad.len().min(SHOWN) as u64;
+    if shown > 0 && *bad > shown {
+        line(out, format_args!("         and {} more bad rows", grouped(bad - shown)));
+    }
+}
+
+fn write_latency(out: &mut String, stats: &Stats) {
+    let latency = &stats.latency;
+    let lines = match stats.rate {
+        Some(_) => {
+            vec![latency.scheduled.line("scheduled, corrected"), latency.uncorrected.line("scheduled, uncorrected")]
+        }
+        None if latency.engine.count == 0 => Vec::new(),
+        None => vec![latency.engine.line("engine (closed loop, throughput-bound)")],
+    };
+    for text in lines {
+        line(out, format_args!("{text}"));
+    }
+    if latency.window_close.count > 0 {
+        line(out, format_args!("{}", latency.window_close.line("window close")));
+    }
+}
+
+fn write_ledger(out: &mut String, stats: &Stats, full: bool) {
+    let books: Vec<_> = stats.shards.iter().map(|shard| shard.books.clone()).collect();
+    if books.is_empty() {
+        return;
+    }
+    out.push_str(&ledger::table(&books));
+    if !full {
+        return;
+    }
+    for (number, shard) in stats.shards.iter().enumerate() {
+        line(out, format_args!("shard {number}: {} rows", grouped(shard.rows_in)));
+        let wall = shard.books.wall.max(1.0);
+        for (name, ns) in shard.books.entries().filter(|&(_, ns)| ns != 0.0) {
+            let bar = "#".repeat((ns.max(0.0) / wall * BAR as f64).round() as usize);
+            let each = match shard.rows_in {
+                0 => "-".to_owned(),
+                rows => format!("{:.2}", ns / rows as f64),
+            };
+            line(out, format_args!("  {}", format!("{name:<14}{each:>9} ns/row  {bar}").trim_end()));
+        }
+    }
+}
+
+/// `1234567` as `1,234,567`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Milliseconds since the epoch as a date and time in UTC; the end of time by its name.
+fn moment(millis: i64) -> String {
+    let (days, rest) = (millis.div_euclid(86_400_000), millis.rem_euclid(86_400_000));
+    if days.abs() > 3_650_000 {
+        return if days > 0 { "at the end of time".into() } else { "none yet".into() };
+    }
+    // Days to a civil date: eras of 400 years that begin in March, so leap days come last.
+    let shifted = days + 719_468;
+    let (era, day) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let of_year = day - (365 * year + year / 4 - year / 100);
+    let part = (5 * of_year + 2) / 153;
+    let month = if part < 10 { part + 3 } else { part - 9 };
+    let year = year + era * 400 + i64::from(month <= 2);
+    let seconds = rest / 1000;
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let day = of_year - (153 * part + 2) / 5 + 1;
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{:03}", rest % 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::latency::Clocks;
+    use crate::ledger::Books;
+    use crate::stats::{Latency, Shard, Totals};
+    use corelane_engine::stage::Stage;
+
+    fn stats() -> Stats {
+        let mut books = Books { wall: 1000.0, unexplained: 250.0, ..Books::default() };
+        books.stages[Stage::Read as usize] = 750.0;
+        let shard = Shard { rows_in: 1500, bytes_in: 3_000_000, rows_out: 7, books, ..Shard::default() };
+        let source = Source {
+            name: "bid".into(),
+            rows: 1500,
+            bad: 6,
+            filtered: 90,
+            late: 4,
+            delivered: 1400,
+            watermark: Some(951_827_696_789),
+            first_late: Some("bid.csv:9".into()),
+            first_bad: (1..=6).map(|line| format!("bid.csv:{line}: no number")).collect(),
+            ..Source::default()
+        };
+        let mut clocks = Clocks::default();
+        clocks.engine.record(100, 10);
+        clocks.scheduled.record(2000, 10);
+        clocks.uncorrected.record(50, 10);
+        Stats {
+            executor: "threads".into(),
+            seconds: 2.0,
+            totals: Totals::of(std::slice::from_ref(&shard), 2.0),
+            shards: vec![shard],
+            sources: vec![source],
+            latency: Latency::from(&clocks),
+            involuntary_switches: 1234,
+            steal_seconds: 0.5,
+            max_rss_bytes: 5_000_000,
+            ..Stats::default()
+        }
+    }
+
+    #[test]
+    fn the_report_is_golden() {
+        let golden = "\
+rows     1,500 in, 7 out in 2.000 s: 750 rows/s, 1.5 MB/s, 1 shards (threads)
+source   bid: 1,500 read = 6 bad + 90 filtered + 4 late + 1,400 delivered
+         watermark 2000-02-29 12:34:56.789
+         first late row: bid.csv:9
+         bad row: bid.csv:1: no number
+         bad row: bid.csv:2: no number
+         bad row: bid.csv:3: no number
+         bad row: bid.csv:4: no number
+         bad row: bid.csv:5: no number
+         and 1 more bad rows
+latency  engine (closed loop, throughput-bound)  p50 100 ns  p90 100 ns  p99 100 ns  p99.9 100 ns  p99.99 100 ns  max 100 ns  mean 100 ns ± 0 ns
+ledger          shard 0
+read              75.0%
+unexplained       25.0%
+machine  1,234 involuntary switches, 0 voluntary, 0.50 s stolen, 5.0 MB at most
+";
+        assert_eq!(report(&stats(), false), golden);
+    }
+
+    #[test]
+    fn a_rate_shows_both_clocks_and_the_full_ledger_time_per_row() {
+        let mut stats = stats();
+        stats.rate = Some(1e3);
+        stats.sources[0].delivered = 1399;
+        let text = report(&stats, true);
+        for part in ["corrected  p50 2.0", "uncorrected  p50 50 ns", "ROWS DO NOT ADD UP in `bid`", "0.50 ns/row  ####"]
+        {
+            assert!(text.contains(part), "{part} in\n{text}");
+        }
+        assert!(!text.contains("closed loop"));
+    }
+
+    #[test]
+    fn moments_are_civil() {
+        for (millis, text) in
+            [(0, "1970-01-01 00:00:00.000"), (-1, "1969-12-31 23:59:59.999"), (i64::MAX, "at the end of time")]
+        {
+            assert_eq!(moment(millis), text);
+        }
+        assert_eq!([0, 999, 1000, u64::MAX].map(grouped), ["0", "999", "1,000", "18,446,744,073,709,551,615"]);
+    }
+}
