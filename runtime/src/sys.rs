@@ -149,6 +149,7 @@ pub fn read_cached(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<us
 }
 
 static STOP_SIGNALS: AtomicU8 = AtomicU8::new(0);
+static STOP_SIGNAL: AtomicU32 = AtomicU32::new(0);
 static REPORT_SIGNALS: AtomicU32 = AtomicU32::new(0);
 
 extern "C" fn on_signal(signal: libc::c_int) {
@@ -157,6 +158,8 @@ extern "C" fn on_signal(signal: libc::c_int) {
     } else if STOP_SIGNALS.fetch_add(1, Ordering::Relaxed) > 0 {
         // SAFETY: _exit is async-signal-safe.
         unsafe { libc::_exit(128 + signal) };
+    } else {
+        STOP_SIGNAL.store(signal as u32, Ordering::Relaxed);
     }
 }
 
@@ -187,6 +190,11 @@ pub fn watch_signals() -> io::Result<()> {
 /// SIGINT or SIGTERM has come.
 pub fn stop_asked() -> bool {
     STOP_SIGNALS.load(Ordering::Relaxed) > 0
+}
+
+/// The signal that asked for the stop, if one has.
+pub fn stop_signal() -> Option<i32> {
+    Some(STOP_SIGNAL.load(Ordering::Relaxed)).filter(|&signal| signal > 0).map(|signal| signal as i32)
 }
 
 /// SIGUSR1 has come since the last call.

@@ -4,6 +4,7 @@
 
 pub mod command;
 pub mod errors;
+pub mod execute;
 pub mod exit;
 pub mod schema;
 
@@ -56,9 +57,6 @@ pub struct RunFlags {
     /// Memory for putting results in order
     #[arg(long, env = "CORELANE_MERGE_BUFFER", value_parser = parse_size)]
     pub merge_buffer: Option<u64>,
-    /// How far one shard may run ahead in event time
-    #[arg(long, env = "CORELANE_MAX_SKEW", value_parser = parse_duration)]
-    pub max_skew: Option<Duration>,
     /// What a bad row does
     #[arg(long, env = "CORELANE_ON_ERROR", value_enum, default_value_t)]
     pub on_error: OnError,
@@ -83,9 +81,6 @@ pub struct RunFlags {
     /// Write latencies as JSON with every bin
     #[arg(long, env = "CORELANE_LATENCY_JSON")]
     pub latency_json: Option<PathBuf>,
-    /// Leave the latencies of this first time out
-    #[arg(long, env = "CORELANE_WARMUP", value_parser = parse_duration, default_value = "0")]
-    pub warmup: Duration,
     /// The progress line
     #[arg(long, env = "CORELANE_PROGRESS", value_enum, default_value_t)]
     pub progress: When,
@@ -140,7 +135,6 @@ impl RunFlags {
             max_batch_delay: self.max_batch_delay,
             ordered: self.ordered,
             merge_buffer: self.merge_buffer,
-            max_skew: self.max_skew,
             on_error: self.on_error,
             max_errors: self.max_errors,
             stats_json: self.stats_json,
@@ -148,7 +142,6 @@ impl RunFlags {
             latency_hlog: self.latency_hlog,
             latency_hgrm: self.latency_hgrm,
             latency_json: self.latency_json,
-            warmup: self.warmup,
             progress: self.progress,
             quiet: self.quiet,
             hash_seed: self.hash_seed,

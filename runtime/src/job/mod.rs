@@ -7,6 +7,7 @@
 pub mod catalog;
 pub mod outputs;
 pub mod task;
+pub mod tell;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -95,8 +96,8 @@ pub struct Finished {
     pub steal_seconds: f64,
     /// The reader of standard output went away.
     pub reader_gone: bool,
-    /// A signal stopped the run.
-    pub signalled: bool,
+    /// The signal that stopped the run, if one did.
+    pub signal: Option<i32>,
     /// Why it failed, if it did.
     pub error: Option<Error>,
     /// More bad rows than allowed.
@@ -114,15 +115,23 @@ impl Gauges {
     }
 }
 
-/// Opens and checks everything that `program` needs under `options`.
-pub fn prepare(program: Program, disk: &dyn Disk, options: &Options) -> Result<Prepared> {
-    let refused = |message: String| Error::new(Code::BadOption, message);
-    let allowed = CpuSet::allowed();
-    let cpus = cores::select(options.cores.as_deref(), &allowed).map_err(refused)?;
+fn refused(message: String) -> Error {
+    Error::new(Code::BadOption, message)
+}
+
+/// How many shards `options` ask for, and the CPUs they may use.
+pub fn shards(options: &Options) -> Result<(usize, CpuSet)> {
+    let cpus = cores::select(options.cores.as_deref(), &CpuSet::allowed()).map_err(refused)?;
     let shards = options.shards.unwrap_or(cpus.len());
     if shards > lane::MAX_SHARDS {
         return Err(refused(format!("{shards} shards; the most is {}", lane::MAX_SHARDS)));
     }
+    Ok((shards, cpus))
+}
+
+/// Opens and checks everything that `program` needs under `options`.
+pub fn prepare(program: Program, disk: &dyn Disk, options: &Options) -> Result<Prepared> {
+    let (shards, cpus) = shards(options)?;
     let choice = match options.executor {
         Executor::Auto => preflight::Choice::Auto,
         Executor::Glommio => preflight::Choice::Glommio,
@@ -345,7 +354,7 @@ impl Prepared {
             elapsed,
             steal_seconds: steal as f64 / 100.0,
             reader_gone: written.reader_gone,
-            signalled: sys::stop_asked(),
+            signal: sys::stop_signal(),
             error,
             too_many_bad,
         })

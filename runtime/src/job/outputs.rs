@@ -118,6 +118,17 @@ impl Outputs {
         &self.list
     }
 
+    /// Name and place of every output, by number of sink.
+    pub fn names(&self, plan: &Plan) -> Vec<(String, String)> {
+        let name = |sink: &Sink| sink.table.clone().unwrap_or_else(|| "SELECT".to_owned());
+        let place = |output: &Output| match output {
+            Output::Stdout => "standard output".to_owned(),
+            Output::File(path) | Output::Directory(path) => path.display().to_string(),
+            Output::Nowhere => "/dev/null".to_owned(),
+        };
+        sinks(plan).zip(&self.list).map(|((_, sink), (output, _))| (name(sink), place(output))).collect()
+    }
+
     /// Removes the parts of an earlier run from directories, so that what is there is one result.
     fn remove_stale_parts(&self, shards: usize) -> Result<()> {
         for (output, format) in &self.list {

@@ -46,10 +46,8 @@ pub struct ShardOutcome {
     pub times: ThreadTimes,
     /// Per source: table, what became of the rows, bytes, first bad rows, first late row.
     pub sources: Vec<SourceOutcome>,
-    /// Rows and bytes out, all sinks.
-    pub rows_out: u64,
-    /// Bytes of text, all sinks.
-    pub bytes_out: u64,
+    /// Rows and bytes out, by number of sink.
+    pub sinks: Vec<(u64, u64)>,
     /// Latencies of what it wrote itself.
     pub clocks: Clocks,
     /// What it sent to other shards (and itself).
@@ -148,8 +146,7 @@ impl Task for ShardTask {
             books,
             times,
             sources: sources.collect(),
-            rows_out: 0,
-            bytes_out: 0,
+            sinks: Vec::new(),
             clocks: Clocks::default(),
             traffic: Traffic::default(),
             state: self.shard.state_bytes().collect(),
@@ -162,8 +159,7 @@ impl Task for ShardTask {
             outcome.traffic.bytes += outbox.traffic.bytes;
         }
         for sink in self.shard.sinks_mut() {
-            outcome.rows_out += sink.rows;
-            outcome.bytes_out += sink.bytes;
+            outcome.sinks.push((sink.rows, sink.bytes));
             outcome.clocks.merge(&sink.clocks);
         }
         // The rings' ends go before the writer is told, so that it sees everything sent.

@@ -1,0 +1,243 @@
+//! A parsed command carried out: the one place that knows what ends with which status.
+
+use std::fs::{self, File};
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use corelane_engine::{Code, Error, Result, plan};
+use corelane_io::fs::RealDisk;
+use corelane_io::generate::{Generator, Request, write_files};
+
+use super::command::{self, Command, GenFlags};
+use super::errors;
+use super::exit::Exit;
+use super::schema::schema;
+use crate::job::{self, Finished, tell};
+use crate::latency::{Interval, write_hgrm, write_hlog, write_json};
+use crate::options::{Options, Script};
+use crate::progress::Progress;
+use crate::report::report;
+use crate::stats::Stats;
+use crate::{cores, sys};
+
+/// Carries out `command` and returns the status the process ends with.
+pub fn execute(command: Command) -> u8 {
+    match command {
+        Command::Run(options) => run(&options),
+        Command::Explain(options) => explain(&options),
+        Command::Check(options) => check(&options),
+        Command::Gen(flags) => plain(generate(&flags)),
+        Command::Schema(flags) => plain(schema(&flags.files, &RealDisk)),
+        Command::Cores => plain(Ok(cores::cores_report())),
+        Command::Latency(flags) => plain(latency(&flags.file)),
+        Command::Completions(flags) => plain(Ok(String::from_utf8_lossy(&command::completions(&flags)).into_owned())),
+    }
+}
+
+/// Prints what a subcommand without rows says. The reader of standard output may go away.
+fn plain(result: Result<String>) -> u8 {
+    match result {
+        Ok(text) => {
+            let text = if text.ends_with('\n') || text.is_empty() { text } else { text + "\n" };
+            let _ = io::stdout().write_all(text.as_bytes());
+            Exit::Done.status()
+        }
+        Err(error) => {
+            let color = errors::colored(crate::options::When::Auto, io::stderr().is_terminal());
+            eprint!("{}", errors::render(&error, "", "", crate::options::ErrorFormat::Text, color));
+            Exit::Refused.status()
+        }
+    }
+}
+
+/// A script and the name errors call it by.
+struct Text {
+    sql: String,
+    name: String,
+}
+
+fn read_script(script: &Script) -> Result<Text> {
+    let cannot = |name: &str, cause: io::Error| Error::new(Code::Io, format!("cannot read {name}: {cause}"));
+    match script {
+        Script::Text(sql) => Ok(Text { sql: sql.clone(), name: "SQL".to_owned() }),
+        Script::Stdin => {
+            let sql = io::read_to_string(io::stdin()).map_err(|cause| cannot("standard input", cause))?;
+            Ok(Text { sql, name: "standard input".to_owned() })
+        }
+        Script::File(path) => {
+            let name = path.display().to_string();
+            let sql = fs::read_to_string(path).map_err(|cause| cannot(&format!("`{name}`"), cause))?;
+            Ok(Text { sql, name })
+        }
+    }
+}
+
+fn print_error(error: &Error, text: &Text, options: &Options) {
+    let color = errors::colored(options.color, io::stderr().is_terminal());
+    eprint!("{}", errors::render(error, &text.sql, &text.name, options.error_format, color));
+}
+
+/// Reads the script and does `act` with it; what it refuses is printed.
+fn with_script(options: &Options, act: impl FnOnce(&Text) -> Result<u8>) -> u8 {
+    let text = match read_script(&options.script) {
+        Ok(text) => text,
+        Err(error) => {
+            print_error(&error, &Text { sql: String::new(), name: String::new() }, options);
+            return Exit::Refused.status();
+        }
+    };
+    act(&text).unwrap_or_else(|error| {
+        print_error(&error, &text, options);
+        Exit::Refused.status()
+    })
+}
+
+fn explain(options: &Options) -> u8 {
+    with_script(options, |text| {
+        let program = job::compile(&text.sql, &RealDisk, options)?;
+        Ok(plain(Ok(explained(&program, options)?)))
+    })
+}
+
+/// The plan as it would run on as many shards as `options` ask for; no file is opened for it.
+fn explained(program: &corelane_engine::sql::Program, options: &Options) -> Result<String> {
+    let shards = job::shards(options)?.0;
+    let distribution = plan::Distribution { shards, force_exchange: options.force_exchange, ordered: options.ordered };
+    let plan = plan::distribute(program.plan.clone(), &distribution)?;
+    Ok(format!("{}shards: {shards}\n", plan::explain(&plan)))
+}
+
+fn check(options: &Options) -> u8 {
+    with_script(options, |text| job::compile(&text.sql, &RealDisk, options).map(|_| Exit::Done.status()))
+}
+
+fn run(options: &Options) -> u8 {
+    with_script(options, |text| {
+        if let Err(cause) = sys::watch_signals() {
+            return Err(Error::new(Code::Io, format!("cannot watch signals: {cause}")));
+        }
+        let program = job::compile(&text.sql, &RealDisk, options)?;
+        if program.explain {
+            return Ok(plain(Ok(explained(&program, options)?)));
+        }
+        if program.plan.nodes.is_empty() {
+            let error = Error::new(Code::Syntax, "the script runs nothing");
+            return Err(error.help("end it with a SELECT, or INSERT INTO a table"));
+        }
+        let prepared = job::prepare(program, &RealDisk, options)?;
+        if !options.quiet {
+            prepared.notes.iter().for_each(|note| eprintln!("note: {note}"));
+        }
+        let described = tell::Described::new(&prepared);
+        let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let progress = Progress::new(options.progress, options.quiet);
+        let finished = prepared.run(|gauges, elapsed| {
+            let (rows, bytes) = gauges.read();
+            progress.show(rows, bytes, elapsed);
+            if sys::report_asked() {
+                let rate = rows as f64 / elapsed.as_secs_f64().max(1e-9);
+                eprintln!("so far: {rows} rows, {bytes} bytes in {:.1} s, {rate:.0} rows/s", elapsed.as_secs_f64());
+            }
+        });
+        progress.clear();
+        let finished = finished?;
+        let stats = tell::stats(&described, &finished, &text.sql);
+        if !options.quiet {
+            eprint!("{}", report(&stats, options.ledger));
+        }
+        write_files_asked(options, &stats, &finished, began)?;
+        if let Some(error) = &finished.error {
+            print_error(error, text, options);
+        }
+        Ok(exit(&finished, &stats).status())
+    })
+}
+
+/// With which status a run ends.
+fn exit(finished: &Finished, stats: &Stats) -> Exit {
+    match &finished.error {
+        _ if finished.too_many_bad => Exit::TooManyErrors,
+        Some(_) if stats.totals.rows_in == 0 => Exit::Refused,
+        Some(_) => Exit::Failed,
+        None if finished.reader_gone => Exit::Done,
+        None => finished.signal.map_or(Exit::Done, |signal| Exit::Signal(signal as u8)),
+    }
+}
+
+/// Writes the statistics and latencies to the files asked for.
+fn write_files_asked(options: &Options, stats: &Stats, finished: &Finished, began: f64) -> Result<()> {
+    let clocks = &finished.clocks;
+    let all = [
+        ("engine", &clocks.engine),
+        ("window_close", &clocks.window_close),
+        ("scheduled", &clocks.scheduled),
+        ("uncorrected", &clocks.uncorrected),
+    ];
+    let write = |path: &Path, write: &dyn Fn(&mut dyn Write) -> io::Result<()>| {
+        let result = File::create(path).map(io::BufWriter::new).and_then(|mut file| {
+            write(&mut file)?;
+            file.flush()
+        });
+        result.map_err(|cause| Error::new(Code::Io, format!("cannot write `{}`: {cause}", path.display())))
+    };
+    if let Some(path) = &options.stats_json {
+        write(path, &|out| {
+            serde_json::to_writer_pretty(&mut *out, stats)?;
+            writeln!(out)
+        })?;
+    }
+    if let Some(path) = &options.latency_json {
+        write(path, &|out| write_json(out, &all))?;
+    }
+    if let Some(path) = &options.latency_hgrm {
+        // The clock that says most: the schedule where there is one, then rows, then windows.
+        let order = [&clocks.scheduled, &clocks.engine, &clocks.window_close];
+        let told = order.into_iter().find(|clock| !clock.histogram().is_empty()).unwrap_or(&clocks.engine);
+        write(path, &|out| write_hgrm(out, told.histogram()))?;
+    }
+    if let Some(path) = &options.latency_hlog {
+        let interval = |tag: String, clock: &crate::latency::Clock| Interval {
+            tag,
+            start: std::time::Duration::ZERO,
+            length: finished.elapsed,
+            histogram: clock.histogram().clone(),
+        };
+        let mut intervals: Vec<Interval> = all
+            .iter()
+            .filter(|(_, clock)| !clock.histogram().is_empty())
+            .map(|(name, clock)| interval((*name).to_owned(), clock))
+            .collect();
+        for (number, shard) in finished.shards.iter().enumerate() {
+            let own = [("engine", &shard.clocks.engine), ("window_close", &shard.clocks.window_close)];
+            let recorded = own.into_iter().filter(|(_, clock)| !clock.histogram().is_empty());
+            intervals.extend(recorded.map(|(name, clock)| interval(format!("{name}-shard{number}"), clock)));
+        }
+        write(path, &|out| write_hlog(out, began, &intervals))?;
+    }
+    Ok(())
+}
+
+fn generate(flags: &GenFlags) -> Result<String> {
+    let (name, within) =
+        flags.name.split_once(':').map_or((&*flags.name, None), |(name, flavour)| (name, Some(flavour)));
+    let generator = Generator::parse(name, flags.flavour.as_deref().or(within))?;
+    let request = Request {
+        generator,
+        rows: flags.rows,
+        shards: flags.shards as u64,
+        seed: flags.seed,
+        directory: flags.output.clone(),
+    };
+    let files = write_files(&request)?;
+    let lines = files
+        .iter()
+        .map(|file| format!("{}  {} rows, {} bytes\n", flags.output.join(&file.name).display(), file.rows, file.bytes));
+    Ok(lines.collect())
+}
+
+fn latency(path: &Path) -> Result<String> {
+    let named = |cause: String| Error::new(Code::Input, format!("`{}`: {cause}", path.display()));
+    let text = fs::read_to_string(path).map_err(|cause| named(cause.to_string()))?;
+    command::latency(&text).map_err(named)
+}

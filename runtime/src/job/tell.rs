@@ -1,0 +1,139 @@
+//! What is known at the end of a job, as statistics.
+
+use std::collections::BTreeMap;
+
+use corelane_engine::plan::Operator;
+
+use super::task::ShardOutcome;
+use super::{Finished, Prepared};
+use crate::executor::Kind;
+use crate::stats::{self, Job, Latency, Machine, Ring, Shard, Source, Stats, Totals};
+use crate::sys;
+
+/// The statistics of a finished job. `prepared` is what was run, `sql` its script.
+pub fn stats(prepared: &Described, finished: &Finished, sql: &str) -> Stats {
+    let seconds = finished.elapsed.as_secs_f64();
+    let shards: Vec<Shard> =
+        finished.shards.iter().zip(&prepared.cpus).map(|(outcome, cpu)| shard(prepared, outcome, *cpu)).collect();
+    Stats {
+        format: stats::FORMAT,
+        version: env!("CARGO_PKG_VERSION"),
+        sql: sql.to_owned(),
+        executor: prepared.executor.to_owned(),
+        cores: prepared.cpus.iter().flatten().map(|&cpu| cpu as u32).collect(),
+        machine: Machine::this(),
+        seconds,
+        sources: prepared.sources.iter().map(|source| self::source(source, finished)).collect(),
+        jobs: prepared.jobs(finished),
+        totals: Totals::of(&shards, seconds),
+        voluntary_switches: finished.shards.iter().map(|shard| shard.times.voluntary_switches).sum(),
+        involuntary_switches: finished.shards.iter().map(|shard| shard.times.involuntary_switches).sum(),
+        shards,
+        latency: Latency::from(&finished.clocks),
+        steal_seconds: finished.steal_seconds,
+        max_rss_bytes: sys::peak_rss_bytes(),
+        rate: prepared.rate,
+    }
+}
+
+/// What of a prepared job is told about after it has run.
+pub struct Described {
+    cpus: Vec<Option<usize>>,
+    executor: &'static str,
+    rate: Option<f64>,
+    /// Name, files and splits.
+    sources: Vec<(String, u64, u64)>,
+    /// Name and output of every sink, by number.
+    sinks: Vec<(String, String)>,
+    /// Name of each node's operator.
+    operators: Vec<String>,
+}
+
+impl Described {
+    /// What `prepared` is.
+    pub fn new(prepared: &Prepared) -> Self {
+        let operators = prepared.plan().nodes.iter().enumerate().map(|(number, node)| {
+            let name = match &node.operator {
+                Operator::Scan(_) => "scan",
+                Operator::Filter(_) => "filter",
+                Operator::Project(_) => "project",
+                Operator::Aggregate(_) => "aggregate",
+                Operator::Over(_) => "over",
+                Operator::Exchange(_) => "exchange",
+                Operator::Limit { .. } => "limit",
+                Operator::Sort { .. } => "sort",
+                Operator::Sink(_) => "sink",
+            };
+            format!("{name} {number}")
+        });
+        let sources = prepared
+            .inputs()
+            .map(|(name, input)| (name.to_owned(), input.files.len() as u64, input.splits.len() as u64));
+        Described {
+            cpus: prepared.cpus.clone(),
+            executor: match prepared.kind {
+                Kind::Glommio => "glommio",
+                Kind::Threads => "threads",
+            },
+            rate: prepared.rate,
+            sources: sources.collect(),
+            sinks: prepared.outputs.names(prepared.plan()),
+            operators: operators.collect(),
+        }
+    }
+
+    fn jobs(&self, finished: &Finished) -> Vec<Job> {
+        let sums = |number: usize, pick: fn(&(u64, u64)) -> u64| {
+            finished.shards.iter().filter_map(|shard| shard.sinks.get(number)).map(pick).sum()
+        };
+        let jobs = self.sinks.iter().enumerate().map(|(number, (name, output))| Job {
+            name: name.clone(),
+            output: output.clone(),
+            rows_out: sums(number, |sink| sink.0),
+            bytes_out: sums(number, |sink| sink.1),
+        });
+        jobs.collect()
+    }
+}
+
+fn source((name, files, splits): &(String, u64, u64), finished: &Finished) -> Source {
+    let parts = || finished.shards.iter().flat_map(|shard| &shard.sources).filter(|part| part.table == *name);
+    let sum = |pick: fn(&super::task::SourceOutcome) -> u64| parts().map(pick).sum();
+    Source {
+        name: name.clone(),
+        files: *files,
+        splits: *splits,
+        rows: sum(|part| part.counts.read),
+        bytes: sum(|part| part.bytes),
+        bad: sum(|part| part.counts.bad),
+        filtered: sum(|part| part.counts.filtered),
+        late: sum(|part| part.counts.late),
+        delivered: sum(|part| part.counts.delivered),
+        watermark: parts().filter_map(|part| part.watermark).max(),
+        first_late: parts().find_map(|part| part.first_late.clone()),
+        first_bad: parts().flat_map(|part| &part.first_bad).map(ToString::to_string).collect(),
+    }
+}
+
+fn shard(described: &Described, outcome: &ShardOutcome, cpu: Option<usize>) -> Shard {
+    let sum = |pick: fn(&super::task::SourceOutcome) -> u64| outcome.sources.iter().map(pick).sum();
+    let mut memory = BTreeMap::new();
+    for (node, bytes) in outcome.state.iter().filter(|(_, bytes)| *bytes > 0) {
+        memory.insert(described.operators[*node].clone(), *bytes as u64);
+    }
+    memory.insert("batches".to_owned(), outcome.batches as u64);
+    memory.insert("input blocks".to_owned(), outcome.blocks as u64);
+    Shard {
+        cpu: cpu.map(|cpu| cpu as u32),
+        rows_in: sum(|part| part.counts.read),
+        bytes_in: sum(|part| part.bytes),
+        rows_out: outcome.sinks.iter().map(|sink| sink.0).sum(),
+        bad: sum(|part| part.counts.bad),
+        late: sum(|part| part.counts.late),
+        filtered: sum(|part| part.counts.filtered),
+        ledger: stats::ledger(&outcome.books),
+        ring: Ring { messages: outcome.traffic.messages, rows: outcome.traffic.rows, bytes: outcome.traffic.bytes },
+        memory,
+        books: outcome.books.clone(),
+    }
+}
