@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_log_line_decodes_to_what_was_recorded() {
-        let mut histogram = super::super::Clock::default().histogram;
+        let mut histogram = Clock::default().histogram;
         histogram.record_n(1000, 7).unwrap();
         let second = Duration::from_secs(1);
         let interval = Interval { tag: "engine-shard0".into(), start: second, length: second, histogram };
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn the_spectrum_ends_in_ascii_inf_and_the_whole_count() {
-        let mut histogram = super::super::Clock::default().histogram;
+        let mut histogram = Clock::default().histogram;
         histogram.record_n(100, 3).unwrap();
         let mut text = Vec::new();
         write_hgrm(&mut text, &histogram).unwrap();
