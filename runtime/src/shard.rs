@@ -213,8 +213,9 @@ impl Shard {
     }
 
     fn is_finished(&self) -> bool {
-        self.sources.iter().all(|feed| feed.finished)
-            && self.receivers.iter().all(|receiver| receiver.finished)
+        let done = |finished: bool, entry: NodeId| finished && !self.pipeline.pending(entry);
+        self.sources.iter().all(|feed| done(feed.finished, feed.entry))
+            && self.receivers.iter().all(|receiver| done(receiver.finished, receiver.entry))
             && !self.outs.has_waiting()
     }
 
