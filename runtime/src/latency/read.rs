@@ -2,8 +2,10 @@
 
 use super::Interval;
 use base64::Engine as _;
+use flate2::read::ZlibDecoder;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
+use std::io::Read as _;
 use std::time::Duration;
 
 /// Reads the intervals of a log; a line that cannot be read is an error with its number.
@@ -39,9 +41,38 @@ fn interval(line: &str, decoder: &mut Deserializer) -> Result<Interval, String> 
     let bytes = base64::engine::general_purpose::STANDARD
         .decode(histogram)
         .map_err(|error| format!("the histogram is not base64: {error}"))?;
-    let histogram: Histogram<u64> =
-        decoder.deserialize(&mut &bytes[..]).map_err(|_| "the histogram is damaged or of an unknown version")?;
+    let histogram = decode(&bytes, decoder).ok_or("the histogram is damaged or of an unknown version")?;
     Ok(Interval { tag, start: seconds(start)?, length: seconds(length)?, histogram })
+}
+
+/// The first word of a deflated histogram of version 2, and of what it holds.
+const DEFLATED: [u8; 4] = 0x1c84_9314u32.to_be_bytes();
+const PLAIN: [u8; 4] = 0x1c84_9313u32.to_be_bytes();
+
+/// No histogram is larger once inflated: three digits up to the largest u64 take half of it.
+const MAX_INFLATED: u64 = 4 << 20;
+
+/// Decodes version 2, with or without deflate. JavaScript writers put 1 for an index offset of none, and an
+/// integer for the ratio 1.0, which no reader uses; both are set to what the format says.
+fn decode(bytes: &[u8], decoder: &mut Deserializer) -> Option<Histogram<u64>> {
+    let mut plain = Vec::new();
+    match bytes.split_at_checked(8)? {
+        (head, deflated) if head[..4] == DEFLATED => {
+            ZlibDecoder::new(deflated).take(MAX_INFLATED).read_to_end(&mut plain).ok()?;
+        }
+        _ => plain.extend_from_slice(bytes),
+    }
+    if plain.get(..4)? != PLAIN {
+        return None;
+    }
+    let (offset, ratio) = (8..12, 32..40);
+    if plain.get(offset.clone())? == 1u32.to_be_bytes() {
+        plain[offset].fill(0);
+    }
+    if plain.get(ratio.clone())? == 1u64.to_be_bytes() {
+        plain[ratio].copy_from_slice(&1f64.to_be_bytes());
+    }
+    decoder.deserialize(&mut &plain[..]).ok()
 }
 
 #[cfg(test)]
