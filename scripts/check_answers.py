@@ -40,7 +40,7 @@ S3_OUT = "{'trader_id':'VARCHAR','symbol':'VARCHAR','window_start':'VARCHAR','wi
 S1_OUT = "{'symbol':'VARCHAR','trade_time':'BIGINT','price':'DECIMAL(10,2)','avg_price':'DECIMAL(38,6)','min_price':'DECIMAL(10,2)','max_price':'DECIMAL(10,2)'}"
 BRC_OUT = "{'station':'VARCHAR','min_temp':'DECIMAL(4,1)','avg_temp':'DECIMAL(38,6)','max_temp':'DECIMAL(4,1)'}"
 
-STAMP = "strftime(make_timestamp({0} * 1000), '%Y-%m-%d %H:%M:%S.000Z')"
+STAMP = "strftime(make_timestamp(({0}) * 1000), '%Y-%m-%d %H:%M:%S.000Z')"
 MINUTE = "(trade_time // 60000) * 60000"
 TOTALS = f"count(*), (({average('price', 10_000)})::DECIMAL(38,0) / 1000000)::DECIMAL(38,6), sum(quantity)::HUGEINT, sum(price * quantity)::DECIMAL(38,2)"
 

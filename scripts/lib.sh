@@ -3,6 +3,7 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root" || exit 2
 export PATH="$HOME/.cargo/bin:$PATH"
+target=${CARGO_TARGET_DIR:-target} # where cargo builds
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -32,7 +33,7 @@ need_nextest() {
 # need_python: a throw-away environment with the PyPI packages named, its interpreter in $python.
 need_python() {
   need_package python3 python3 python3-venv
-  local home="$root/target/python"
+  local home="$target/python"
   [ -x "$home/bin/python" ] || { need_package_venv; python3 -m venv "$home"; }
   python="$home/bin/python"
   local package
