@@ -29,6 +29,8 @@ pub mod ring;
 #[cfg(not(loom))]
 pub mod shard;
 #[cfg(not(loom))]
+pub mod simulate;
+#[cfg(not(loom))]
 pub mod sink;
 #[cfg(not(loom))]
 pub mod source;

@@ -20,7 +20,7 @@ use corelane_engine::plan::{NodeId, Operator, Plan};
 use corelane_engine::stage::{Ledger, Stage};
 use corelane_engine::{Error, Result};
 
-use crate::executor::{Io, Progress};
+use crate::executor::{Completion, Io, Progress};
 use crate::lane::{Arrival, Inbox, Outbox};
 use crate::sink::{ShardSink, Since};
 use crate::source::{Pulled, Source};
@@ -36,6 +36,7 @@ pub struct Shard {
     receivers: Vec<Receiver>,
     outs: Outs,
     scratch: Bump,
+    completions: Vec<Completion>,
     /// Where this shard's time goes.
     pub ledger: Ledger,
     /// Longest time, in ticks, that rows stay in a partial batch or block.
@@ -124,6 +125,7 @@ impl Shard {
             pipeline: parts.pipeline,
             outs: Outs { outboxes: parts.outboxes, sinks: parts.sinks },
             scratch: Bump::new(),
+            completions: Vec::new(),
             ledger: parts.ledger,
             delay: parts.delay,
             oldest_partial: None,
@@ -141,7 +143,8 @@ impl Shard {
             return self.abandon();
         }
         self.ledger.enter(Stage::Control);
-        let mut busy = self.outs.push_waiting()?;
+        let mut busy = self.take_completions(io)?;
+        busy |= self.outs.push_waiting()?;
         let mut wait = Stage::WaitPeer;
         for receiver in (0..self.receivers.len()).rev() {
             busy |= self.receive(receiver, &mut wait)?;
@@ -171,6 +174,20 @@ impl Shard {
         self.ledger.enter(wait);
         let due = self.sources.iter().filter_map(|feed| feed.source.due()).min();
         Ok(Progress::Idle(due.map(|due| Duration::from_nanos(sys::ticks_to_ns(due.saturating_sub(now))))))
+    }
+
+    /// Hands the reads that are done to the sources that began them.
+    fn take_completions(&mut self, io: &mut dyn Io) -> Result<bool> {
+        if io.in_flight() == 0 {
+            return Ok(false);
+        }
+        io.poll(&mut self.completions);
+        let any = !self.completions.is_empty();
+        for completion in self.completions.drain(..) {
+            let feed = &mut self.sources[Source::number_of(completion.token)];
+            feed.source.complete(completion, self.ledger.now())?;
+        }
+        Ok(any)
     }
 
     /// Tells what is downstream how far this shard has come, so that nobody waits for rows that

@@ -20,9 +20,8 @@ use corelane_io::fs::read_failed;
 use corelane_io::options::OnError;
 use corelane_io::reader::{Counts, SplitReader, Step};
 
-use crate::executor::{Completion, Io, ReadRequest};
+use crate::executor::{Completion, Io};
 use crate::pace::Pace;
-use crate::sys;
 
 /// Bad rows of a source that are kept with their reasons; the others are only counted.
 const BAD_ROWS_KEPT: usize = 5;
@@ -40,7 +39,8 @@ pub struct Source {
     highest: Time,
     next_ordinal: u64,
     shard: usize,
-    completions: Vec<Completion>,
+    /// The tokens of its reads begin with its number.
+    tokens: u64,
     /// What became of the rows.
     pub counts: Counts,
     /// Bytes read.
@@ -81,6 +81,8 @@ pub struct SourceOptions {
     pub pace: Option<Pace>,
     /// Which shard this is.
     pub shard: usize,
+    /// Which of the shard's sources this is.
+    pub number: usize,
 }
 
 impl Source {
@@ -106,7 +108,7 @@ impl Source {
             pace: options.pace,
             next_ordinal: 0,
             shard: options.shard,
-            completions: Vec::new(),
+            tokens: (options.number as u64) << 32,
             counts: Counts::default(),
             bytes: 0,
             first_bad: Vec::new(),
@@ -164,6 +166,11 @@ impl Source {
         self.splits.iter().filter_map(|split| Some(split.reader.as_ref()?.bytes())).sum()
     }
 
+    /// Which of the shard's sources began the read with `token`.
+    pub fn number_of(token: u64) -> usize {
+        (token >> 32) as usize
+    }
+
     /// Takes the next rows.
     pub fn pull<'a>(&'a mut self, io: &mut dyn Io, context: &Context<'a>) -> Result<Pulled<'a>> {
         let most = match self.pace {
@@ -173,7 +180,6 @@ impl Source {
                 most => most,
             },
         };
-        self.take_completions(io)?;
         for split in self.splits.iter_mut().filter(|split| split.ended) {
             split.reader = None;
         }
@@ -188,7 +194,7 @@ impl Source {
         };
         reader.limit_rows(usize::try_from(most).unwrap_or(usize::MAX));
         let before = context.ledger.enter(Stage::Read);
-        let read = read_block(reader, chosen, io, context.ledger.now());
+        let read = read_block(reader, self.tokens | chosen as u64, io, context.ledger.now());
         context.ledger.enter(before);
         match read? {
             Read::NotWanted => {}
@@ -244,23 +250,18 @@ impl Source {
         }
     }
 
-    fn take_completions(&mut self, io: &mut dyn Io) -> Result<()> {
-        if io.in_flight() == 0 {
-            return Ok(());
-        }
-        io.poll(&mut self.completions);
-        for completion in self.completions.drain(..) {
-            let split = &mut self.splits[completion.token as usize];
-            split.reading = false;
-            let Some(reader) = &mut split.reader else { continue };
-            let file = Arc::clone(reader.file());
-            let Some(want) = reader.want()? else { continue };
-            let bytes = completion.result.map_err(|cause| read_failed(file.name(), want.offset, &cause))?;
-            let count = bytes.len().min(want.into.len());
-            want.into[..count].copy_from_slice(&bytes[..count]);
-            reader.filled(count, sys::ticks())?;
-            self.bytes += count as u64;
-        }
+    /// Takes a read that this source began, at the tick `now`.
+    pub fn complete(&mut self, completion: Completion, now: u64) -> Result<()> {
+        let split = &mut self.splits[completion.token as u32 as usize];
+        split.reading = false;
+        let Some(reader) = &mut split.reader else { return Ok(()) };
+        let file = Arc::clone(reader.file());
+        let Some(want) = reader.want()? else { return Ok(()) };
+        let bytes = completion.result.map_err(|cause| read_failed(file.name(), want.offset, &cause))?;
+        let count = bytes.len().min(want.into.len());
+        want.into[..count].copy_from_slice(&bytes[..count]);
+        reader.filled(count, now)?;
+        self.bytes += count as u64;
         Ok(())
     }
 }
@@ -274,25 +275,21 @@ enum Read {
 
 /// Reads the next block of a split if it wants one: now, if the page cache has it, else by the
 /// executor.
-fn read_block(reader: &mut SplitReader, token: usize, io: &mut dyn Io, now: u64) -> Result<Read> {
+fn read_block(reader: &mut SplitReader, token: u64, io: &mut dyn Io, now: u64) -> Result<Read> {
     let file = Arc::clone(reader.file());
     let Some(want) = reader.want()? else { return Ok(Read::NotWanted) };
     let (offset, len) = (want.offset, want.into.len());
-    let read = match file.open_file() {
-        Some(open) => sys::read_cached(open, want.into, offset),
-        // A file in memory, or a pipe, which has to be waited for.
-        None => file.read_at(want.into, offset),
-    };
-    match (read, file.open_file()) {
-        (Ok(count), _) => {
+    let failed = |cause| read_failed(file.name(), offset, &cause);
+    match io.read_now(&*file, want.into, offset) {
+        Ok(count) => {
             reader.filled(count, now)?;
             Ok(Read::Done(count))
         }
-        (Err(cause), Some(open)) if cause.kind() == ErrorKind::WouldBlock => {
-            io.submit(ReadRequest { token: token as u64, file: Arc::clone(open), offset, len });
+        Err(cause) if cause.kind() == ErrorKind::WouldBlock => {
+            io.begin(token, &*file, offset, len).map_err(failed)?;
             Ok(Read::Submitted)
         }
-        (Err(cause), _) => Err(read_failed(file.name(), offset, &cause)),
+        Err(cause) => Err(failed(cause)),
     }
 }
 

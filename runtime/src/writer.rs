@@ -8,7 +8,7 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::Ordering;
 
 use corelane_engine::{Code, Error, Result};
@@ -55,6 +55,8 @@ pub enum Target {
     Stdout,
     /// A file, replaced when the first row (or the end) is there.
     File(PathBuf),
+    /// Memory, for simulations.
+    Memory(Arc<Mutex<Vec<u8>>>),
 }
 
 /// What the writer has done.
@@ -69,48 +71,74 @@ pub struct Written {
 }
 
 /// Writes every output to its end. `bell[0]` is rung when there is something to do.
-pub fn run(
-    outputs: Vec<Merged>,
-    bell: &[Doorbell],
-    stop: &Stop,
-    merge_buffer: usize,
-    shards_done: &dyn Fn() -> bool,
-) -> Result<Written> {
-    let mut written = Written::default();
-    let mut writers: Vec<Writer> = outputs.into_iter().map(|output| Writer::new(output, merge_buffer)).collect();
+pub fn run(outputs: Vec<Merged>, bell: &[Doorbell], stop: &Stop, merge_buffer: usize, shards_done: &dyn Fn() -> bool) -> Result<Written> {
+    let mut writers = Writers::new(outputs, merge_buffer);
     loop {
+        match writers.step(&bell[0], stop, shards_done)? {
+            Turn::Busy => {}
+            Turn::Wait => {
+                let _ = bell[0].signal().wait(Some(std::time::Duration::from_millis(100)));
+                bell[0].disarm();
+            }
+            Turn::Done => return Ok(writers.written),
+        }
+    }
+}
+
+/// All outputs of a job, moved on by one synchronous step.
+pub struct Writers {
+    writers: Vec<Writer>,
+    /// What was done so far.
+    pub written: Written,
+}
+
+/// What a step of [`Writers`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Something was done.
+    Busy,
+    /// Nothing to do until the bell rings, which is armed.
+    Wait,
+    /// Everything is written.
+    Done,
+}
+
+impl Writers {
+    /// Writers of `outputs` that hold back `merge_buffer` bytes of each.
+    pub fn new(outputs: Vec<Merged>, merge_buffer: usize) -> Self {
+        let writers = outputs.into_iter().map(|output| Writer::new(output, merge_buffer)).collect();
+        Writers { writers, written: Written::default() }
+    }
+
+    /// Does what can be done now.
+    pub fn step(&mut self, bell: &Doorbell, stop: &Stop, shards_done: &dyn Fn() -> bool) -> Result<Turn> {
+        // Looked at before the rings are: what a shard sent before it was done is seen.
+        let last = shards_done();
+        if self.round(stop)? {
+            return Ok(Turn::Busy);
+        }
+        if self.writers.iter().all(|writer| writer.ended) {
+            return Ok(Turn::Done);
+        }
+        if last {
+            // Shards stopped without finishing: what is in order is out, the rest is dropped.
+            self.writers.iter_mut().try_for_each(|writer| writer.flush(&mut self.written, stop))?;
+            return Ok(Turn::Done);
+        }
+        bell.arm();
+        if self.round(stop)? || shards_done() {
+            bell.disarm();
+            return Ok(Turn::Busy);
+        }
+        Ok(Turn::Wait)
+    }
+
+    fn round(&mut self, stop: &Stop) -> Result<bool> {
         let mut busy = false;
-        for writer in &mut writers {
-            busy |= writer.round(&mut written, stop)?;
+        for writer in &mut self.writers {
+            busy |= writer.round(&mut self.written, stop)?;
         }
-        if writers.iter().all(|writer| writer.ended) {
-            return Ok(written);
-        }
-        if busy {
-            continue;
-        }
-        // Looked at before the last look at the rings: what a shard sent before it was done is seen.
-        if shards_done() {
-            let mut last = false;
-            for writer in &mut writers {
-                last |= writer.round(&mut written, stop)?;
-            }
-            if !last {
-                // Shards stopped without finishing: what is in order is out, the rest is dropped.
-                writers.iter_mut().try_for_each(|writer| writer.flush(&mut written, stop))?;
-                return Ok(written);
-            }
-            continue;
-        }
-        bell[0].arm();
-        let mut found = false;
-        for writer in &mut writers {
-            found |= writer.round(&mut written, stop)?;
-        }
-        if !found && !writers.iter().all(|writer| writer.ended) && !shards_done() {
-            let _ = bell[0].signal().wait(Some(std::time::Duration::from_millis(100)));
-        }
-        bell[0].disarm();
+        Ok(busy)
     }
 }
 
@@ -201,6 +229,7 @@ impl Writer {
                     let name = match &self.output.target {
                         Target::Stdout => "standard output".to_owned(),
                         Target::File(path) => format!("`{}`", path.display()),
+                        Target::Memory(_) => "memory".to_owned(),
                     };
                     return Err(Error::new(Code::Io, format!("cannot write {name}: {cause}")));
                 }
@@ -223,9 +252,23 @@ fn open<'o>(out: &'o mut Option<Box<dyn Write>>, target: &Target) -> io::Result<
         *out = Some(match target {
             Target::Stdout => Box::new(io::stdout().lock()),
             Target::File(path) => Box::new(File::create(path)?),
+            Target::Memory(bytes) => Box::new(Memory(Arc::clone(bytes))),
         });
     }
     Ok(out.as_mut().expect("it was just opened"))
+}
+
+struct Memory(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Memory {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// One bell, for the writer.

@@ -56,6 +56,20 @@ pub struct Completion {
 pub trait Io {
     /// Begins a read. It never blocks and never fails: errors are completions.
     fn submit(&mut self, read: ReadRequest);
+    /// Reads what can be had without waiting; `WouldBlock` if it has to be waited for.
+    fn read_now(&mut self, file: &dyn corelane_io::fs::File, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        match file.open_file() {
+            Some(open) => sys::read_cached(open, into, offset),
+            // A file in memory, or a pipe, which has to be waited for.
+            None => file.read_at(into, offset),
+        }
+    }
+    /// Begins the read that [`Io::read_now`] could not do at once.
+    fn begin(&mut self, token: u64, file: &dyn corelane_io::fs::File, offset: u64, len: usize) -> io::Result<()> {
+        let Some(open) = file.open_file() else { return Err(io::ErrorKind::WouldBlock.into()) };
+        self.submit(ReadRequest { token, file: Arc::clone(open), offset, len });
+        Ok(())
+    }
     /// Appends the reads done since the last call, in any order.
     fn poll(&mut self, completions: &mut Vec<Completion>);
     /// Reads submitted and not yet taken by `poll`.

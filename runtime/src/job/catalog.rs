@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use corelane_engine::sql::{Catalog, Table, TableOption, TableReference};
 use corelane_engine::{Code, Error, Result, Span};
+use corelane_io::csv::Kernel;
 use corelane_io::fs::{Disk, expand};
 use corelane_io::infer::infer;
 use corelane_io::options::ReadOptions;
@@ -61,12 +62,12 @@ impl<'d> Inputs<'d> {
             .help(format!("give them with --input {}=FILES, or in the statement with 'path' = 'FILES'", table.name)))
     }
 
-    /// Opens the files of a table that a plan scans.
-    pub fn open(&self, table: &Table) -> Result<Source> {
+    /// Opens the files of a table that a plan scans, cut into splits of `piece` bytes.
+    pub fn open(&self, table: &Table, piece: u64) -> Result<Source> {
         let names = expand(self.disk, self.patterns(table)?).map_err(|error| error.at(table.span))?;
         let options = read_options(&table.options)?;
         let declared: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
-        Source::open(self.disk, &names, &options, &declared)
+        Source::open_with(self.disk, &names, &options, &declared, piece, Kernel::detect()?)
     }
 
     fn inferred(&self, name: &str, patterns: &str, options: &[TableOption]) -> Result<Table> {

@@ -36,7 +36,7 @@ use crate::preflight;
 use crate::shard::{Parts, Shard, Stop};
 use crate::source::{BadLimit, Source, SourceOptions};
 use crate::sys;
-use crate::writer::{self, Written};
+use crate::writer::{self, Merged, Written};
 use catalog::Inputs;
 use outputs::{Output, Outputs};
 use task::{Gauge, ShardOutcome, ShardTask, Shared};
@@ -82,6 +82,17 @@ pub struct Prepared {
     max_errors: Option<MaxErrors>,
 }
 
+/// Makes the parts of one shard, on the thread that will run it.
+pub type MakeParts = Box<dyn FnOnce() -> Parts + Send>;
+
+/// A job taken apart into what runs on each shard, and what the writer merges.
+pub struct Assembled {
+    /// By shard.
+    pub parts: Vec<MakeParts>,
+    /// The outputs that all shards share.
+    pub merged: Vec<Merged>,
+}
+
 /// What is known when a job has ended.
 pub struct Finished {
     /// By shard.
@@ -115,6 +126,21 @@ impl Gauges {
     }
 }
 
+/// How inputs are read: sizes that change no result.
+#[derive(Clone, Copy, Debug)]
+pub struct Grain {
+    /// Files larger than this many bytes are cut into splits; lateness belongs to the split.
+    pub piece: u64,
+    /// Bytes read at a time.
+    pub block: usize,
+}
+
+impl Default for Grain {
+    fn default() -> Self {
+        Grain { piece: corelane_io::split::PIECE_BYTES, block: corelane_io::reader::BLOCK_BYTES }
+    }
+}
+
 fn refused(message: String) -> Error {
     Error::new(Code::BadOption, message)
 }
@@ -131,6 +157,11 @@ pub fn shards(options: &Options) -> Result<(usize, CpuSet)> {
 
 /// Opens and checks everything that `program` needs under `options`.
 pub fn prepare(program: Program, disk: &dyn Disk, options: &Options) -> Result<Prepared> {
+    prepare_with(program, disk, options, Grain::default())
+}
+
+/// The same with inputs read in pieces and blocks of the given size.
+pub fn prepare_with(program: Program, disk: &dyn Disk, options: &Options, grain: Grain) -> Result<Prepared> {
     let (shards, cpus) = shards(options)?;
     let choice = match options.executor {
         Executor::Auto => preflight::Choice::Auto,
@@ -151,7 +182,7 @@ pub fn prepare(program: Program, disk: &dyn Disk, options: &Options) -> Result<P
         let table = program.table(&scan.table).ok_or_else(|| {
             Error::new(Code::Internal, format!("the plan scans `{}`, which nobody declared", scan.table))
         })?;
-        let input = Arc::new(catalog.open(table)?);
+        let input = Arc::new(catalog.open(table, grain.piece)?.with_block(grain.block));
         // Binds the columns of every file now, so that what is missing is said before rows are read.
         for split in 0..input.splits.len() {
             input.reader(split, scan)?;
@@ -227,14 +258,9 @@ impl Prepared {
             ended: Arc::clone(&ended),
         };
 
-        let pace = self.rate.map(|rate| {
-            let interval = shards as f64 / rate * 1e9 / sys::ns_per_tick();
-            // Time for all shards to start before the first row is due.
-            Pace { start: sys::ticks() + (2_000_000.0 / sys::ns_per_tick()) as u64, interval }
-        });
-        let (sinks, merged) = self.outputs.connect(&self.plan, shards, &writer_bell, &bells, pace)?;
+        let Assembled { parts, merged } = self.assemble(&bells, &writer_bell, &stop, sys::ticks)?;
         let mut starts: Vec<Start<ShardTask>> = Vec::with_capacity(shards);
-        for (shard, parts) in self.parts(&bells, &stop, sinks, pace)?.into_iter().enumerate() {
+        for (shard, parts) in parts.into_iter().enumerate() {
             let (gauge, shared) = (Arc::clone(&gauges.0[shard]), shared.clone());
             starts.push(Box::new(move |_: &Seat| ShardTask::new(Shard::new(parts()), gauge, shared)));
         }
@@ -275,15 +301,39 @@ impl Prepared {
         self.conclude(outcomes, written, elapsed, steal)
     }
 
+    /// Makes everything the shards and the writer run, for whoever drives them; time is read from
+    /// `clock`.
+    pub fn assemble(
+        &self,
+        bells: &Arc<[Doorbell]>,
+        writer_bell: &Arc<[Doorbell]>,
+        stop: &Arc<Stop>,
+        clock: fn() -> u64,
+    ) -> Result<Assembled> {
+        let shards = self.cpus.len();
+        let pace = self.rate.map(|rate| {
+            let interval = shards as f64 / rate * 1e9 / sys::ns_per_tick();
+            // Time for all shards to start before the first row is due.
+            Pace { start: clock() + (2_000_000.0 / sys::ns_per_tick()) as u64, interval }
+        });
+        let (sinks, merged) = self.outputs.connect(&self.plan, shards, writer_bell, bells, pace)?;
+        Ok(Assembled { parts: self.parts(bells, stop, sinks, pace, clock)?, merged })
+    }
+
+    /// Bytes of merged output held for its order.
+    pub fn merge_buffer(&self) -> usize {
+        self.merge_buffer
+    }
+
     /// One closure per shard that makes its parts on its own thread.
-    #[expect(clippy::type_complexity, reason = "a list of constructors, used once")]
     fn parts(
         &self,
         bells: &Arc<[Doorbell]>,
         stop: &Arc<Stop>,
         sinks: Vec<Vec<crate::sink::ShardSink>>,
         pace: Option<Pace>,
-    ) -> Result<Vec<Box<dyn FnOnce() -> Parts + Send>>> {
+        clock: fn() -> u64,
+    ) -> Result<Vec<MakeParts>> {
         let shards = self.cpus.len();
         let mut lanes: Vec<Vec<Lanes>> = (0..shards).map(|_| Vec::new()).collect();
         for node in &self.plan.nodes {
@@ -303,21 +353,18 @@ impl Prepared {
             scans.push((*node, Arc::clone(input), scanner, Arc::new(times?), input.deal(shards)));
         }
         let delay = (self.delay.as_nanos() as f64 / sys::ns_per_tick()) as u64;
-        let mut all: Vec<Box<dyn FnOnce() -> Parts + Send>> = Vec::with_capacity(shards);
+        let mut all: Vec<MakeParts> = Vec::with_capacity(shards);
         for (shard, (lanes, sinks)) in lanes.into_iter().zip(sinks).enumerate() {
             let pipeline = Pipeline::new(&self.plan, shard, shards, self.hash_seed)?;
             let (plan, stop) = (Arc::clone(&self.plan), Arc::clone(stop));
-            let sources: Vec<(NodeId, Source)> = scans
-                .iter()
-                .map(|(node, input, scanner, times, deal)| {
-                    let options =
-                        SourceOptions { on_error: self.on_error, bad_limit: self.bad_limit.clone(), pace, shard };
-                    (*node, Source::new(Arc::clone(input), &deal[shard], times, scanner.clone(), options))
-                })
-                .collect();
+            let sources: Vec<(NodeId, Source)> = scans.iter().enumerate().map(|(number, (node, input, scanner, times, deal))| {
+                let options =
+                    SourceOptions { on_error: self.on_error, bad_limit: self.bad_limit.clone(), pace, shard, number };
+                (*node, Source::new(Arc::clone(input), &deal[shard], times, scanner.clone(), options))
+            }).collect();
             all.push(Box::new(move || {
                 let (outboxes, inboxes) = lanes.into_iter().map(|lanes| (lanes.outbox, lanes.inbox)).unzip();
-                let ledger = Ledger::new(sys::ticks);
+                let ledger = Ledger::new(clock);
                 Parts { plan, pipeline, sources, outboxes, inboxes, sinks, ledger, delay, stop }
             }));
         }

@@ -1,0 +1,129 @@
+//! Data and queries that the simulated and the real runs share.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use corelane::options::Options;
+use corelane::simulate::Random;
+
+/// One row of `trades`, as the model sees it.
+#[derive(Clone, Debug)]
+pub struct Trade {
+    /// Milliseconds since the base of all times.
+    pub ms: i64,
+    pub symbol: Option<String>,
+    pub trader: i64,
+    /// In quarters, so that sums of doubles are exact.
+    pub quarters: Option<i64>,
+    pub quantity: Option<i64>,
+}
+
+/// Options as on the command line.
+pub fn options(words: &[&str]) -> Options {
+    let words = ["corelane", "SELECT 1", "--format", "csv"].iter().chain(words).map(|word| (*word).to_owned());
+    corelane::cli::parse_run(words).expect("the flags of a test are right")
+}
+
+/// 2026-01-01 plus `ms`, as in a file and in output.
+pub fn timestamp(ms: i64) -> String {
+    let (s, ms) = (ms.div_euclid(1000), ms.rem_euclid(1000));
+    format!("2026-01-01 {:02}:{:02}:{:02}.{ms:03}", 1 + s / 3600, s / 60 % 60, s % 60)
+}
+
+const SYMBOLS: [&str; 7] =
+    ["A", "BB", "a symbol of more than twelve bytes", "with, comma", "a symbol of more than twelve bytes!", "Ä", ""];
+
+/// `rows` trades: mostly in order, some early, some late, with NULLs.
+pub fn trades(rows: usize, seed: u64) -> Vec<Trade> {
+    let mut random = Random::new(seed);
+    let mut at = random.below(3000) as i64;
+    let row = |_| {
+        at += random.below(600) as i64;
+        let back = match random.below(20) {
+            0 => random.below(90_000) as i64,
+            1..5 => random.below(2500) as i64,
+            _ => 0,
+        };
+        Trade {
+            ms: (at - back).max(0),
+            symbol: SYMBOLS.get(random.below(8) as usize).map(|&symbol| symbol.to_owned()),
+            trader: random.below(5) as i64,
+            quarters: (random.below(10) > 0).then_some(random.below(4000) as i64 - 1000),
+            quantity: (random.below(10) > 0).then_some(random.below(1000) as i64),
+        }
+    };
+    (0..rows).map(row).collect()
+}
+
+/// A field of CSV: NULL is empty, the empty text is quoted.
+pub fn field(text: Option<&str>) -> String {
+    match text {
+        None => String::new(),
+        Some(text) if text.is_empty() || text.contains(',') => format!("\"{text}\""),
+        Some(text) => text.to_owned(),
+    }
+}
+
+pub const HEADER: &str = "ts,symbol,trader,price,quantity\n";
+
+/// The rows as a file.
+pub fn csv(trades: &[Trade]) -> String {
+    let mut text = HEADER.to_owned();
+    for trade in trades {
+        let price = trade.quarters.map_or(String::new(), |quarters| (quarters as f64 / 4.0).to_string());
+        let quantity = trade.quantity.map_or(String::new(), |quantity| quantity.to_string());
+        text += &format!(
+            "{},{},{},{price},{quantity}\n",
+            timestamp(trade.ms),
+            field(trade.symbol.as_deref()),
+            trade.trader
+        );
+    }
+    text
+}
+
+/// The files of the usual test: three with rows, one with a header only, one empty.
+pub fn files() -> Vec<(String, Vec<Trade>)> {
+    let file = |number: u64, rows| (format!("t{number}.csv"), trades(rows, 1000 + number));
+    vec![file(1, 350), file(2, 500), file(3, 90), ("t4.csv".into(), Vec::new())]
+}
+
+/// The table over files that match `path`.
+pub fn table(path: &str) -> String {
+    format!(
+        "CREATE TABLE trades (ts TIMESTAMP(3), symbol STRING, trader BIGINT, price DOUBLE, quantity BIGINT, \
+         WATERMARK FOR ts AS ts - INTERVAL '2' SECOND) WITH ('path' = '{path}', 'format' = 'csv', 'header' = 'true');\n"
+    )
+}
+
+pub const S1: &str = "SELECT symbol, ts, price, AVG(price) OVER w, MIN(price) OVER w, MAX(price) OVER w FROM trades \
+    WINDOW w AS (PARTITION BY symbol ORDER BY ts ROWS BETWEEN 9 PRECEDING AND CURRENT ROW)";
+pub const S2: &str = "SELECT trader, symbol, COUNT(*), AVG(price), SUM(quantity), MIN(price), MAX(price) FROM trades \
+    GROUP BY trader, symbol";
+pub const S3A: &str = "SELECT window_start, trader, symbol, COUNT(*), SUM(quantity), AVG(price) \
+    FROM TUMBLE(trades, ts, INTERVAL '10' SECOND) GROUP BY window_start, window_end, trader, symbol";
+pub const S3B: &str = "SELECT window_start, trader, symbol, COUNT(*), SUM(quantity), AVG(price) \
+    FROM TUMBLE(trades, ts, INTERVAL '10' SECOND) GROUP BY window_start, window_end, trader, symbol EMIT CHANGES";
+
+/// Every query, by name, with its flags.
+pub const QUERIES: &[(&str, &str, &[&str])] = &[
+    ("stateless", "SELECT ts, symbol, quantity FROM trades WHERE trader > 1", &[]),
+    ("projection", "SELECT trader + 1 AS t, price * 2 AS p FROM trades WHERE quantity > 10 OR symbol = 'A'", &[]),
+    ("S2", S2, &[]),
+    ("one group", "SELECT COUNT(*), SUM(quantity) FROM trades", &[]),
+    ("no rows", "SELECT COUNT(*) FROM trades WHERE trader > 100", &[]),
+    ("nothing", "SELECT symbol, COUNT(*) FROM trades WHERE trader > 100 GROUP BY symbol", &[]),
+    ("S3a", S3A, &[]),
+    (
+        "hopping",
+        "SELECT window_start, symbol, COUNT(*), MAX(price) FROM HOP(trades, ts, INTERVAL '2' SECOND, INTERVAL '10' SECOND) \
+         GROUP BY window_start, window_end, symbol",
+        &[],
+    ),
+    ("S3b", S3B, &[]),
+    ("S3b ordered", S3B, &["--ordered"]),
+    ("S1", S1, &[]),
+    ("top", "SELECT ts, symbol, quantity FROM trades ORDER BY quantity DESC, ts LIMIT 17", &[]),
+    ("sort", "SELECT trader, ts, quantity FROM trades ORDER BY trader, quantity", &[]),
+    ("distinct", "SELECT DISTINCT symbol, trader FROM trades", &[]),
+    ("stateless ordered", "SELECT ts, symbol FROM trades WHERE trader > 1", &["--ordered"]),
+];
