@@ -28,7 +28,7 @@ pub enum Message {
     Batch(Box<Batch>),
     /// Every later row of this sender has a greater event time.
     Watermark(Time),
-    /// Every later row of this sender has a greater ordinal (`--ordered`).
+    /// No later row of this sender has a lesser ordinal (`--ordered`).
     Progress(u64),
     /// This sender has no more rows.
     Finished,
@@ -167,7 +167,7 @@ impl Outbox {
         self.watermark = self.watermark.max(watermark);
     }
 
-    /// Notes that later rows have an ordinal greater than `progress`.
+    /// Notes that no later row has an ordinal less than `progress`.
     pub fn progress(&mut self, progress: u64) {
         if self.ordered {
             self.progress = self.progress.max(progress);
@@ -354,7 +354,7 @@ impl Inbox {
         let least = |way: &WayIn| match &way.head {
             Some((batch, row)) => batch.ordinals().map_or(0, |ordinals| ordinals[*row]),
             None if way.finished => u64::MAX,
-            None => way.progress.saturating_add(1),
+            None => way.progress,
         };
         self.ways.iter().map(least).min().unwrap_or(u64::MAX)
     }
@@ -475,7 +475,7 @@ impl Inbox {
                 Some((batch, row)) => batch.ordinals().expect("ordered rows carry ordinals")[*row],
                 None if way.finished => continue,
                 None => {
-                    bound = bound.min(way.progress.saturating_add(1));
+                    bound = bound.min(way.progress);
                     continue;
                 }
             };

@@ -9,8 +9,8 @@
 
 use std::cell::Cell;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use corelane_engine::{Error, Result};
@@ -225,7 +225,8 @@ struct Simulation {
 
 impl Simulation {
     fn new(prepared: &job::Prepared, shards: usize, seed: u64) -> Result<Self> {
-        let bells = executor::doorbells(shards).map_err(|cause| Error::new(corelane_engine::Code::Io, cause.to_string()))?;
+        let bells =
+            executor::doorbells(shards).map_err(|cause| Error::new(corelane_engine::Code::Io, cause.to_string()))?;
         let writer_bell = writer::bell()?;
         let stop = Arc::new(Stop::default());
         let job::Assembled { parts, mut merged } = prepared.assemble(&bells, &writer_bell, &stop, now)?;
@@ -306,10 +307,22 @@ impl Simulation {
 
     fn describe(&self) -> String {
         let seats = self.seats.iter().enumerate().map(|(number, seat)| {
-            let state = if seat.done { "done" } else if seat.parked.is_some() { "asleep" } else { "awake" };
+            let state = if seat.done {
+                "done"
+            } else if seat.parked.is_some() {
+                "asleep"
+            } else {
+                "awake"
+            };
             format!("shard {number} {state} ({} reads under way)", seat.io.in_flight())
         });
-        let writer = if self.writer_done { "done" } else if self.writer_parked { "asleep" } else { "awake" };
+        let writer = if self.writer_done {
+            "done"
+        } else if self.writer_parked {
+            "asleep"
+        } else {
+            "awake"
+        };
         format!("{}, writer {writer}", seats.collect::<Vec<_>>().join(", "))
     }
 
@@ -412,9 +425,11 @@ impl Simulation {
             }
             outcome.rows_out += seat.shard.sinks_mut().iter().map(|sink| sink.rows).sum::<u64>();
         }
-        outcome.outputs = self.memories.into_iter().map(|(name, memory)| {
-            (name, std::mem::take(&mut *memory.lock().unwrap_or_else(PoisonError::into_inner)))
-        }).collect();
+        outcome.outputs = self
+            .memories
+            .into_iter()
+            .map(|(name, memory)| (name, std::mem::take(&mut *memory.lock().unwrap_or_else(PoisonError::into_inner))))
+            .collect();
         outcome
     }
 }

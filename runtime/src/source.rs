@@ -156,9 +156,9 @@ impl Source {
         open.map(place).min().unwrap_or(u64::MAX)
     }
 
-    /// Every later row has a greater ordinal.
+    /// No later row has a lesser ordinal.
     pub fn progress(&self) -> u64 {
-        (self.next_ordinal << 12 | self.shard as u64).saturating_sub(1)
+        self.next_ordinal << 12 | self.shard as u64
     }
 
     /// Bytes of memory held by readers.

@@ -8,8 +8,8 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use corelane_engine::{Code, Error, Result};
 use corelane_io::format::{Assembler, Buffer};
@@ -71,7 +71,13 @@ pub struct Written {
 }
 
 /// Writes every output to its end. `bell[0]` is rung when there is something to do.
-pub fn run(outputs: Vec<Merged>, bell: &[Doorbell], stop: &Stop, merge_buffer: usize, shards_done: &dyn Fn() -> bool) -> Result<Written> {
+pub fn run(
+    outputs: Vec<Merged>,
+    bell: &[Doorbell],
+    stop: &Stop,
+    merge_buffer: usize,
+    shards_done: &dyn Fn() -> bool,
+) -> Result<Written> {
     let mut writers = Writers::new(outputs, merge_buffer);
     loop {
         match writers.step(&bell[0], stop, shards_done)? {

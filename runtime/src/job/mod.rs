@@ -357,11 +357,20 @@ impl Prepared {
         for (shard, (lanes, sinks)) in lanes.into_iter().zip(sinks).enumerate() {
             let pipeline = Pipeline::new(&self.plan, shard, shards, self.hash_seed)?;
             let (plan, stop) = (Arc::clone(&self.plan), Arc::clone(stop));
-            let sources: Vec<(NodeId, Source)> = scans.iter().enumerate().map(|(number, (node, input, scanner, times, deal))| {
-                let options =
-                    SourceOptions { on_error: self.on_error, bad_limit: self.bad_limit.clone(), pace, shard, number };
-                (*node, Source::new(Arc::clone(input), &deal[shard], times, scanner.clone(), options))
-            }).collect();
+            let sources: Vec<(NodeId, Source)> = scans
+                .iter()
+                .enumerate()
+                .map(|(number, (node, input, scanner, times, deal))| {
+                    let options = SourceOptions {
+                        on_error: self.on_error,
+                        bad_limit: self.bad_limit.clone(),
+                        pace,
+                        shard,
+                        number,
+                    };
+                    (*node, Source::new(Arc::clone(input), &deal[shard], times, scanner.clone(), options))
+                })
+                .collect();
             all.push(Box::new(move || {
                 let (outboxes, inboxes) = lanes.into_iter().map(|lanes| (lanes.outbox, lanes.inbox)).unzip();
                 let ledger = Ledger::new(clock);
