@@ -3,7 +3,7 @@
 //! Synchronous, one thread, no files, no clock, no async. As a library in one thread it *is* the
 //! direct engine that the coordinated one is measured against.
 //!
-//! The way of a query: [`sql::compile`] turns text into a [`plan::Plan`]; [`plan::distribute`] puts
+//! The way of a query: [`sql::compile`] turns text into a [`plan::Plan`]; [`plan::distribute()`] puts
 //! exchanges into it; every shard makes a [`pipeline::Pipeline`] of it and pushes chunks in.
 //!
 //! | module | what lives there |

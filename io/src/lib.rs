@@ -16,7 +16,7 @@
 //! | [`reader`], [`bad`] | rows of one split, fed with bytes; rows that do not go on |
 //! | [`csv`] | the index of fields and its kernels; text to columns |
 //! | [`infer`] | schemas from the first rows |
-//! | [`format`] | rows to text |
+//! | [`mod@format`] | rows to text |
 //! | [`merge`], [`order`] | text of several shards into one order |
 //! | [`generate`] | data to measure and test with |
 //!

@@ -118,6 +118,7 @@ pub struct Outbox {
     ways: Vec<WayOut>,
     bells: Arc<[Doorbell]>,
     layout: Box<[Physical]>,
+    #[allow(clippy::vec_box, reason = "batches cross rings as boxes and are never moved out of them")]
     free: Vec<Box<Batch>>,
     made: usize,
     watermark: Time,
@@ -148,11 +149,11 @@ impl Outbox {
             self.selections[owner][counts[owner]] = row as u16;
             counts[owner] += 1;
         }
-        for owner in 0..shards {
+        for (owner, &count) in counts[..shards].iter().enumerate() {
             let mut taken = 0;
-            while taken < counts[owner] {
+            while taken < count {
                 let mut batch = self.ways[owner].partial.take().unwrap_or_else(|| self.take());
-                taken += batch.append(chunk, &self.selections[owner][taken..counts[owner]]);
+                taken += batch.append(chunk, &self.selections[owner][taken..count]);
                 if batch.rows() == BATCH_ROWS {
                     self.send(owner, batch);
                 } else {

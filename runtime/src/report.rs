@@ -3,6 +3,7 @@
 
 use crate::ledger;
 use crate::stats::{Source, Stats};
+use jiff::Timestamp;
 use std::fmt::Write;
 
 /// Bad rows shown per source; the number of the others is said.
@@ -18,13 +19,14 @@ pub fn report(stats: &Stats, full: bool) -> String {
     line(
         &mut out,
         format_args!(
-            "rows     {} in, {} out in {:.3} s: {} rows/s, {:.1} MB/s, {} shards ({})",
+            "rows     {} in, {} out in {:.3} s: {} rows/s, {:.1} MB/s, {} {} ({})",
             grouped(totals.rows_in),
             grouped(totals.rows_out),
             stats.seconds,
             grouped(totals.rows_per_second.round() as u64),
             totals.bytes_per_second / 1e6,
             stats.shards.len(),
+            if stats.shards.len() == 1 { "shard" } else { "shards" },
             stats.executor,
         ),
     );
@@ -125,7 +127,7 @@ pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -133,24 +135,13 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
-/// Milliseconds since the epoch as a date and time in UTC; the end of time by its name.
+/// Milliseconds since the epoch as a date and time in UTC; one outside the calendar by its side.
 fn moment(millis: i64) -> String {
-    let (days, rest) = (millis.div_euclid(86_400_000), millis.rem_euclid(86_400_000));
-    if days.abs() > 3_650_000 {
-        return if days > 0 { "at the end of time".into() } else { "none yet".into() };
+    match Timestamp::from_millisecond(millis) {
+        Ok(moment) => moment.strftime("%Y-%m-%d %H:%M:%S.%3f").to_string(),
+        Err(_) if millis > 0 => "at the end of time".into(),
+        Err(_) => "none yet".into(),
     }
-    // Days to a civil date: eras of 400 years that begin in March, so leap days come last.
-    let shifted = days + 719_468;
-    let (era, day) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let of_year = day - (365 * year + year / 4 - year / 100);
-    let part = (5 * of_year + 2) / 153;
-    let month = if part < 10 { part + 3 } else { part - 9 };
-    let year = year + era * 400 + i64::from(month <= 2);
-    let seconds = rest / 1000;
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    let day = of_year - (153 * part + 2) / 5 + 1;
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{:03}", rest % 1000)
 }
 
 #[cfg(test)]
@@ -198,7 +189,7 @@ mod tests {
     #[test]
     fn the_report_is_golden() {
         let golden = "\
-rows     1,500 in, 7 out in 2.000 s: 750 rows/s, 1.5 MB/s, 1 shards (threads)
+rows     1,500 in, 7 out in 2.000 s: 750 rows/s, 1.5 MB/s, 1 shard (threads)
 source   bid: 1,500 read = 6 bad + 90 filtered + 4 late + 1,400 delivered
          watermark 2000-02-29 12:34:56.789
          first late row: bid.csv:9

@@ -129,6 +129,7 @@ pub struct ShardSink {
     formatter: Formatter,
     keys: Option<OrderKeys>,
     block: Box<TextBlock>,
+    #[allow(clippy::vec_box, reason = "blocks cross rings as boxes and are never moved out of them")]
     free: Vec<Box<TextBlock>>,
     waiting: VecDeque<Parcel>,
     to: Destination,

@@ -211,7 +211,7 @@ impl Batch {
                 Values::F64(values) => Data::F64(&values.as_ref()[..rows]),
                 Values::Text(values) => Data::Text(&values.as_ref()[..rows]),
             };
-            Vector { data, nulls: column.has_nulls.then(|| column.nulls.as_ref()) }
+            Vector { data, nulls: column.has_nulls.then_some(column.nulls.as_ref()) }
         }
     }
 

@@ -23,7 +23,7 @@ pub fn is_null(nulls: Nulls<'_>, row: usize) -> bool {
 pub fn count_nulls(nulls: Nulls<'_>, rows: usize) -> usize {
     let Some(words) = nulls else { return 0 };
     let full: u32 = words[..rows / 64].iter().map(|word| word.count_ones()).sum();
-    let rest = if rows % 64 == 0 { 0 } else { (words[rows / 64] & !(u64::MAX << (rows % 64))).count_ones() };
+    let rest = if rows.is_multiple_of(64) { 0 } else { (words[rows / 64] & !(u64::MAX << (rows % 64))).count_ones() };
     (full + rest) as usize
 }
 

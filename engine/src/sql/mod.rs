@@ -223,7 +223,7 @@ impl Table {
 #[derive(Clone, Debug, Default)]
 pub struct Program {
     /// Everything that runs, as one plan with a sink per INSERT and SELECT. No exchanges yet: see
-    /// [`crate::plan::distribute`].
+    /// [`crate::plan::distribute()`].
     pub plan: Plan,
     /// The tables that the plan's scans and sinks name, each once.
     pub tables: Vec<Table>,

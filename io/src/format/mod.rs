@@ -154,10 +154,10 @@ impl Assembler {
     pub fn rows(&mut self, mut text: &[u8], out: &mut Buffer) {
         if !std::mem::replace(&mut self.begun, true) {
             self.formatter.header(out);
-            if let (Kind::Json(json), Some(rest)) = (&self.formatter.kind, text.strip_prefix(b",")) {
-                if json.is_array() {
-                    text = rest;
-                }
+            if let (Kind::Json(json), Some(rest)) = (&self.formatter.kind, text.strip_prefix(b","))
+                && json.is_array()
+            {
+                text = rest;
             }
         }
         self.rows += 1;

@@ -36,8 +36,7 @@ pub struct RunFlags {
     /// Never sleep
     #[arg(long, env = "CORELANE_BUSY_POLL", value_parser = clap::builder::BoolishValueParser::new())]
     pub busy_poll: bool,
-    /// Files of a table, NAME=GLOB[,GLOB]; repeatable
-    #[arg(long = "input", env = "CORELANE_INPUT", value_parser = parse_input)]
+    #[arg(long = "input", help = "Files of a table, NAME=GLOB[,GLOB]; repeatable", env = "CORELANE_INPUT", value_parser = parse_input)]
     pub inputs: Vec<Input>,
     /// A file, or a directory ending in `/` for one file per shard
     #[arg(short, long, env = "CORELANE_OUTPUT")]

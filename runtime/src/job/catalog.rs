@@ -88,7 +88,7 @@ impl Catalog for Inputs<'_> {
     fn table(&mut self, reference: &TableReference<'_>) -> Result<Table> {
         match *reference {
             TableReference::Name(name) => match self.globs(name) {
-                Some(globs) => self.inferred(name, &globs.to_owned(), &[]),
+                Some(globs) => self.inferred(name, globs, &[]),
                 None => Err(Error::new(Code::UnknownTable, format!("table `{name}` not found"))
                     .help(format!("declare it with CREATE TABLE, or give its files with --input {name}=FILES"))),
             },
@@ -112,12 +112,12 @@ impl Catalog for Inputs<'_> {
 
 /// What a table's options say about reading it.
 pub fn read_options(options: &[TableOption]) -> Result<ReadOptions> {
-    if let Some(connector) = options.iter().rev().find(|option| option.key.eq_ignore_ascii_case("connector")) {
-        if !CONNECTORS.contains(&connector.value.to_ascii_lowercase().as_str()) {
-            let message = format!("connector `{}` is not built in", connector.value);
-            let error = Error::new(Code::BadOption, message).at(connector.span);
-            return Err(error.help("'filesystem' reads and writes files"));
-        }
+    if let Some(connector) = options.iter().rev().find(|option| option.key.eq_ignore_ascii_case("connector"))
+        && !CONNECTORS.contains(&connector.value.to_ascii_lowercase().as_str())
+    {
+        let message = format!("connector `{}` is not built in", connector.value);
+        let error = Error::new(Code::BadOption, message).at(connector.span);
+        return Err(error.help("'filesystem' reads and writes files"));
     }
     ReadOptions::parse(options.iter().map(|option| (option.key.as_str(), option.value.as_str())), OTHER_OPTIONS)
 }

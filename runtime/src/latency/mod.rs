@@ -117,7 +117,7 @@ impl Summary {
             p99_9: histogram.value_at_quantile(0.999),
             p99_99: histogram.value_at_quantile(0.9999),
             max: histogram.max(),
-            clipped: clipped,
+            clipped,
         }
     }
 
