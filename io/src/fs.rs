@@ -107,9 +107,12 @@ fn reason(cause: &io::Error) -> String {
     text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }
 
-/// The machine's own files.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RealDisk;
+/// The machine's own files. A stream is opened once and kept, so that the schema inferred from its
+/// head and its rows come from the same bytes.
+#[derive(Debug, Default)]
+pub struct RealDisk {
+    streams: Mutex<BTreeMap<String, Arc<Stream>>>,
+}
 
 impl Disk for RealDisk {
     fn open(&self, path: &str) -> Result<Arc<dyn File>> {
@@ -122,6 +125,11 @@ impl Disk for RealDisk {
             }
         };
         let standard_input = path == "-" || path == "/dev/stdin";
+        let name = if standard_input { "standard input" } else { path };
+        let mut streams = self.streams.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(stream) = streams.get(name) {
+            return Ok(stream.clone());
+        }
         let file = if standard_input {
             std::fs::File::from(io::stdin().as_fd().try_clone_to_owned().map_err(cannot)?)
         } else {
@@ -132,11 +140,12 @@ impl Disk for RealDisk {
             let error = Error::new(Code::Io, format!("`{path}` is a directory"));
             return Err(error.help(format!("name its files: '{}/*.csv'", path.trim_end_matches('/'))));
         }
-        let name = if standard_input { "standard input".to_owned() } else { path.to_owned() };
         if kind.is_file() {
-            return Ok(Arc::new(RealFile { name, len: kind.len(), file: Arc::new(file) }));
+            return Ok(Arc::new(RealFile { name: name.to_owned(), len: kind.len(), file: Arc::new(file) }));
         }
-        Ok(Arc::new(Stream::new(name, file)))
+        let stream = Arc::new(Stream::new(name, file));
+        streams.insert(name.to_owned(), Arc::clone(&stream));
+        Ok(stream)
     }
 
     fn list(&self, pattern: &str) -> Result<Vec<String>> {
@@ -334,15 +343,15 @@ mod tests {
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         std::fs::write(path("2.csv"), "two").unwrap();
         std::fs::write(path("1.csv"), "one").unwrap();
-        assert_eq!(expand(&RealDisk, &path("*.csv")).unwrap(), [path("1.csv"), path("2.csv")]);
+        assert_eq!(expand(&RealDisk::default(), &path("*.csv")).unwrap(), [path("1.csv"), path("2.csv")]);
         let mut bytes = [0; 8];
-        let file = RealDisk.open(&path("2.csv")).unwrap();
+        let file = RealDisk::default().open(&path("2.csv")).unwrap();
         assert_eq!((read_full(&*file, &mut bytes, 1).unwrap(), &bytes[..2]), (2, &b"wo"[..]));
-        assert!(RealDisk.open(&path("3.csv")).unwrap_err().report().message.contains("no such file"));
+        assert!(RealDisk::default().open(&path("3.csv")).unwrap_err().report().message.contains("no such file"));
         assert!(
-            RealDisk.open(folder.path().to_str().unwrap()).unwrap_err().report().message.contains("is a directory")
+            RealDisk::default().open(folder.path().to_str().unwrap()).unwrap_err().report().message.contains("is a directory")
         );
-        assert!(expand(&RealDisk, &path("3.csv")).is_err());
+        assert!(expand(&RealDisk::default(), &path("3.csv")).is_err());
     }
 
     #[test]

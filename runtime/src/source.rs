@@ -321,9 +321,9 @@ impl BadLimit {
         if seen <= self.most {
             return Ok(());
         }
-        let error = Error::new(Code::Limit, format!("{seen} bad rows, more than the {} of --max-errors", self.most));
+        let error = Error::new(Code::Limit, format!("bad rows: {seen}, more than --max-errors {}", self.most));
         Err(match first {
-            Some(first) => error.note(format!("the first: {first}")),
+            Some(first) => error.note(format!("the first: {}", first.report().message)),
             None => error,
         })
     }

@@ -28,7 +28,7 @@ pub fn execute(command: Command) -> u8 {
         Command::Explain(options) => explain(&options),
         Command::Check(options) => check(&options),
         Command::Gen(flags) => plain(generate(&flags)),
-        Command::Schema(flags) => plain(schema(&flags.files, &RealDisk)),
+        Command::Schema(flags) => plain(schema(&flags.files, &RealDisk::default())),
         Command::Cores => plain(Ok(cores::cores_report())),
         Command::Latency(flags) => plain(latency(&flags.file)),
         Command::Completions(flags) => plain(Ok(String::from_utf8_lossy(&command::completions(&flags)).into_owned())),
@@ -95,7 +95,7 @@ fn with_script(options: &Options, act: impl FnOnce(&Text) -> Result<u8>) -> u8 {
 
 fn explain(options: &Options) -> u8 {
     with_script(options, |text| {
-        let program = job::compile(&text.sql, &RealDisk, options)?;
+        let program = job::compile(&text.sql, &RealDisk::default(), options)?;
         Ok(plain(Ok(explained(&program, options)?)))
     })
 }
@@ -109,7 +109,7 @@ fn explained(program: &corelane_engine::sql::Program, options: &Options) -> Resu
 }
 
 fn check(options: &Options) -> u8 {
-    with_script(options, |text| job::compile(&text.sql, &RealDisk, options).map(|_| Exit::Done.status()))
+    with_script(options, |text| job::compile(&text.sql, &RealDisk::default(), options).map(|_| Exit::Done.status()))
 }
 
 fn run(options: &Options) -> u8 {
@@ -117,7 +117,8 @@ fn run(options: &Options) -> u8 {
         if let Err(cause) = sys::watch_signals() {
             return Err(Error::new(Code::Io, format!("cannot watch signals: {cause}")));
         }
-        let program = job::compile(&text.sql, &RealDisk, options)?;
+        let disk = RealDisk::default();
+        let program = job::compile(&text.sql, &disk, options)?;
         if program.explain {
             return Ok(plain(Ok(explained(&program, options)?)));
         }
@@ -125,7 +126,7 @@ fn run(options: &Options) -> u8 {
             let error = Error::new(Code::Syntax, "the script runs nothing");
             return Err(error.help("end it with a SELECT, or INSERT INTO a table"));
         }
-        let prepared = job::prepare(program, &RealDisk, options)?;
+        let prepared = job::prepare(program, &disk, options)?;
         if !options.quiet {
             prepared.notes.iter().for_each(|note| eprintln!("note: {note}"));
         }
@@ -158,7 +159,7 @@ fn run(options: &Options) -> u8 {
 fn exit(finished: &Finished, stats: &Stats) -> Exit {
     match &finished.error {
         _ if finished.too_many_bad => Exit::TooManyErrors,
-        Some(_) if stats.totals.rows_in == 0 => Exit::Refused,
+        Some(error) if stats.totals.rows_in == 0 && error.code() != Code::Input => Exit::Refused,
         Some(_) => Exit::Failed,
         None if finished.reader_gone => Exit::Done,
         None => finished.signal.map_or(Exit::Done, |signal| Exit::Signal(signal as u8)),

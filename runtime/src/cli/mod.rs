@@ -15,7 +15,20 @@ use std::time::Duration;
 
 /// The flags of `run`.
 #[derive(Debug, Parser)]
-#[command(name = "corelane", version, about = "Streaming SQL, thread per core and shared nothing")]
+#[command(
+    name = "corelane",
+    version,
+    about = "Streaming SQL, thread per core and shared nothing",
+    after_help = "\
+Other commands, each with --help:
+  explain      the plan of a script, with its exchanges, state and emit mode
+  check        whether a script is right; reads no rows
+  schema       the CREATE TABLE of files, to copy
+  gen          files of orders, market_data or measurements
+  cores        the CPUs, which are allowed, siblings and NUMA nodes
+  latency      the percentiles in an .hlog
+  completions  a completion script for a shell"
+)]
 #[allow(missing_docs, reason = "a doc comment becomes the help text; the names say the rest")]
 pub struct RunFlags {
     /// The script; `-` is standard input

@@ -111,7 +111,7 @@ fn source((name, files, splits): &(String, u64, u64), finished: &Finished) -> So
         delivered: sum(|part| part.counts.delivered),
         watermark: parts().filter_map(|part| part.watermark).max().map(|micros| micros.div_euclid(1000)),
         first_late: parts().find_map(|part| part.first_late.clone()),
-        first_bad: parts().flat_map(|part| &part.first_bad).map(ToString::to_string).collect(),
+        first_bad: parts().flat_map(|part| &part.first_bad).map(|error| error.report().message.clone()).collect(),
     }
 }
 
