@@ -1,0 +1,239 @@
+"""Runs a corelane binary on good and broken inputs, and compares rows, messages and exit statuses.
+
+Every run must end within a minute, and may never show a panic or a backtrace.
+"""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+
+corelane = str(pathlib.Path(sys.argv[1]).resolve())
+failed = []
+count = 0
+
+FILES = {
+    "plain.csv": "a,b\n1,x\n2,y\n3,z\n",
+    "empty.csv": "",
+    "header.csv": "a,b\n",
+    "no_last_newline.csv": "a,b\n1,x\n2,y",
+    "crlf.csv": "a,b\r\n1,x\r\n2,y\r\n",
+    "bom.csv": "\ufeffa,b\n1,x\n",
+    "quoted.csv": 'a,b\n1,"two\nlines"\n2,"with ""quotes"", and comma"\n',
+    "ragged.csv": "a,b\n1,2\n3\n4,5\n",
+    "bad_number.csv": "a,b\n1,2\nx,4\n5,6\n",
+    "semicolon.csv": "a;b\n1;x\n",
+    "null.csv": 'a,b\n1,\n2,""\n',
+    "q.sql": "SELECT a, b FROM 'plain.csv' WHERE a > 1",
+}
+NUMBERS = "CREATE TABLE t (a INT, b INT) WITH ('path' = '{}', 'format' = 'csv'); "
+PACED = (
+    "CREATE TABLE t (a BIGINT, ts AS TO_TIMESTAMP_LTZ(a, 3), WATERMARK FOR ts AS ts - INTERVAL '1' SECOND) "
+    "WITH ('path' = 'long.csv'); SELECT COUNT(*) FROM TUMBLE(t, ts, INTERVAL '1' SECOND) GROUP BY window_start, window_end"
+)
+
+
+def run(arguments, status=0, out=None, err=None, name=None, stdin="", env=None, before=(), runs=((),)):
+    """One case. `out` is all of standard output, `err` a part of standard error."""
+    global count
+    for more in runs:
+        command = [*before, corelane, *more, *arguments]
+        count += 1
+        try:
+            done = subprocess.run(
+                command, input=stdin.encode(), capture_output=True, timeout=60, env={**os.environ, **(env or {})}
+            )
+        except subprocess.TimeoutExpired:
+            failed.append(f"{name or command}: still running after a minute")
+            continue
+        said, talk = done.stdout.decode(), done.stderr.decode()
+        problems = []
+        if done.returncode != status:
+            problems.append(f"status {done.returncode} instead of {status}")
+        if out is not None and said != out:
+            problems.append(f"printed {said!r} instead of {out!r}")
+        if err is not None and err not in talk:
+            problems.append(f"no {err!r} on standard error")
+        if status == 0 and err is None and "error" in talk:
+            problems.append("an error on standard error")
+        problems += [f"{word} on standard error" for word in ("panicked", "backtrace", "RUST_") if word in talk]
+        for problem in problems:
+            failed.append(f"{name or ' '.join(command[len(before):])}: {problem}\n    {talk.strip()}")
+
+
+EVERYWHERE = [
+    ("--shards", "1"),
+    ("--shards", "2", "--executor", "threads"),
+    ("--shards", "7", "--executor", "threads"),
+    ("--executor", "auto"),
+]
+
+
+def rows():
+    csv = ("--quiet", "--format", "csv")
+    for file, text in [
+        ("plain.csv", "a,b\n1,x\n2,y\n3,z\n"),
+        ("header.csv", "a,b\n"),
+        ("no_last_newline.csv", "a,b\n1,x\n2,y\n"),
+        ("crlf.csv", "a,b\n1,x\n2,y\n"),
+        ("bom.csv", "a,b\n1,x\n"),
+        ("quoted.csv", FILES["quoted.csv"]),
+        ("semicolon.csv", "a,b\n1,x\n"),
+        ("null.csv", 'a,b\n1,\n2,""\n'),
+    ]:
+        run([*csv, f"SELECT * FROM '{file}'"], out=text, runs=EVERYWHERE)
+        for kernel in ("avx2", "scalar"):
+            run([*csv, f"SELECT * FROM '{file}'"], out=text, env={"CORELANE_SIMD": kernel})
+        run([*csv, "SELECT * FROM '-'"], out=text, stdin=FILES[file])
+    run([*csv, "SELECT COUNT(*) AS n FROM 'header.csv'"], out="n\n0\n", runs=EVERYWHERE)
+    run([*csv, NUMBERS.format("empty.csv") + "SELECT COUNT(*) AS n, SUM(a) AS s FROM t"], out="n,s\n0,\n", runs=EVERYWHERE)
+    run([*csv, "--on-error", "skip", "SELECT * FROM 'ragged.csv'"], out="a,b\n1,2\n4,5\n", runs=EVERYWHERE)
+    run(["--quiet", "SELECT a, b FROM 'plain.csv' LIMIT 1"], out='{"a":1,"b":"x"}\n', runs=EVERYWHERE)
+    run(["--quiet", "-f", "q.sql"], out='{"a":2,"b":"y"}\n{"a":3,"b":"z"}\n', runs=EVERYWHERE)
+    run(["--quiet", "-f", "-"], out='{"a":2,"b":"y"}\n{"a":3,"b":"z"}\n', stdin=FILES["q.sql"])
+    run(["run", *csv, "--input", "m=plain.csv", "SELECT COUNT(*) AS n FROM m"], out="n\n3\n")
+    run([*csv, "--max-errors", "1", NUMBERS.format("bad_number.csv") + "SELECT SUM(a) AS s FROM t"], out="s\n6\n")
+    run([*csv, "SELECT SUM(a) AS s FROM 'long.csv'"], out="s\n2000001000000\n", runs=EVERYWHERE)
+    run([*csv, "SELECT SUM(a) AS s FROM '-'"], out="s\n2000001000000\n", stdin=LONG)
+
+
+def refusals():
+    for arguments, err in [
+        (["SELECT * FROM 'empty.csv'"], "the files are empty"),
+        (["SELECT * FROM 'missing.csv'"], "there is no file `missing.csv`"),
+        (["SELECT * FROM 'no*.txt'"], "no file matches"),
+        (["SELECT * FROM '.'"], "is a directory"),
+        (["SELECT nope FROM 'plain.csv'"], "1 | SELECT nope FROM 'plain.csv'\n  |        ^^^^"),
+        (["SELEC a FROM 'plain.csv'"], "did you mean `SELECT`?"),
+        (["SELECT SUM(b) FROM 'plain.csv'"], "does not take STRING"),
+        (["SELECT * FROM nowhere"], "--input nowhere=FILES"),
+        (["-f", "missing.sql"], "cannot read `missing.sql`"),
+        (["--nonsense"], "--nonsense"),
+        (["--rate", "fast", "SELECT 1"], "--rate"),
+        (["--cores", "4000-4001", "SELECT * FROM 'plain.csv'"], "not allowed here; allowed are"),
+        (["-o", "nowhere/x.csv", "SELECT * FROM 'plain.csv'"], "there is no directory"),
+        (["--format", "parquet", "SELECT * FROM 'plain.csv'"], "parquet"),
+        (["--input", "m=missing.csv", "SELECT * FROM m"], "there is no file"),
+        ([], ""),
+        (["gen", "nothing", "-o", "x"], "nothing"),
+        (["schema", "missing.csv"], "cannot open `missing.csv`"),
+        (["latency", "plain.csv"], "line 1"),
+    ]:
+        run(arguments, status=2, out="", err=err)
+    if os.geteuid() != 0:
+        pathlib.Path("locked.csv").write_text("a\n1\n")
+        os.chmod("locked.csv", 0)
+        run(["SELECT * FROM 'locked.csv'"], status=2, out="", err="cannot open `locked.csv`")
+
+
+def failures():
+    numbers = NUMBERS.format("bad_number.csv") + "SELECT a FROM t"
+    run([numbers], status=1, err="bad_number.csv:3: column `a` (INT): 'x' is not a whole number", runs=EVERYWHERE)
+    run(["SELECT * FROM 'ragged.csv'"], status=1, err="ragged.csv:3: the row has 1 fields instead of 2", runs=EVERYWHERE)
+    run(["--max-errors", "0", numbers], status=3, err="bad_number.csv:3")
+    run(["SELECT a / (a - 2) FROM 'plain.csv'"], status=1, err="is divided by zero", runs=EVERYWHERE)
+    if os.path.exists("/dev/full"):
+        run(["--quiet", "-o", "/dev/full", "--format", "csv", "SELECT * FROM 'long.csv'"], status=1, err="cannot write")
+
+
+def machines():
+    csv = ("--format", "csv", "SELECT COUNT(*) AS n FROM 'long.csv'")
+    run(csv, out="n\n2000000\n", err="io_uring is blocked", env={"CORELANE_FORCE_NO_IO_URING": "1"})
+    run(["--executor", "glommio", *csv], status=2, err="io_uring is blocked", env={"CORELANE_FORCE_NO_IO_URING": "1"})
+    one = str(min(os.sched_getaffinity(0)))
+    run(csv, out="n\n2000000\n", before=("taskset", "-c", one))
+    run(["cores"], err="")
+    run(["explain", "-f", "q.sql"], err="")
+    run(["check", "-f", "q.sql"], out="")
+
+
+def readers_that_go_away():
+    """A closed pipe ends the run with status 0."""
+    global count
+    count += 1
+    process = subprocess.Popen(
+        [corelane, "--format", "csv", "SELECT a FROM 'long.csv'"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    first = process.stdout.readline()
+    process.stdout.close()
+    talk = process.stderr.read().decode()
+    status = process.wait(60)
+    if (first, status) != (b"a\n", 0) or "panicked" in talk or "rror" in talk:
+        failed.append(f"reader that goes away: {first!r}, status {status}, {talk}")
+
+
+def signals():
+    """A signal stops cleanly: 130 and 143, with the report."""
+    global count
+    for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        for executor in ("threads", "auto"):
+            count += 1
+            process = subprocess.Popen(
+                [corelane, "--executor", executor, "--rate", "10/s", PACED], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "CORELANE_PROGRESS": "always"}
+            )
+            process.stderr.read(1)  # the progress line: it runs
+            process.send_signal(number)
+            try:
+                _, talk = process.communicate(timeout=60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                failed.append(f"{number!r} on {executor}: does not end")
+                continue
+            if process.returncode != status or b"rows " not in talk or b"panicked" in talk:
+                failed.append(f"{number!r} on {executor}: status {process.returncode}, {talk.decode()}")
+
+
+def files():
+    """The files that a run writes."""
+    global count
+    count += 1
+    subprocess.run([corelane, "gen", "market_data", "--rows", "20000", "--shards", "2", "-o", "market"], check=True, capture_output=True)
+    select = (
+        "CREATE TABLE m (trade_time BIGINT, symbol STRING, price DECIMAL(10,2), ts AS TO_TIMESTAMP_LTZ(trade_time, 3), "
+        "WATERMARK FOR ts AS ts - INTERVAL '2' SECOND); SELECT symbol, window_start, COUNT(*) AS n, SUM(price) AS p "
+        "FROM TUMBLE(m, ts, INTERVAL '1' SECOND) GROUP BY symbol, window_start, window_end"
+    )
+    common = ["--quiet", "--input", "m=market/shard*.csv"]
+    run([*common, "-o", "one.csv", select])
+    run([*common, "-o", "many/", "--format", "csv", select])
+    whole = sorted(pathlib.Path("one.csv").read_text().splitlines()[1:])
+    parts = sorted(row for part in pathlib.Path("many").iterdir() for row in part.read_text().splitlines()[1:])
+    if whole != parts or len(whole) < 100:
+        failed.append(f"-o FILE has {len(whole)} rows, -o DIR/ {len(parts)}")
+    run([*common, "-o", "x.ndjson", "--rate", "100k/s", "--stats-json", "s.json", "--latency-json", "l.json",
+         "--latency-hlog", "l.hlog", "--latency-hgrm", "l.hgrm", select])
+    stats = json.loads(pathlib.Path("s.json").read_text())
+    source = stats["sources"][0]
+    if source["rows"] != source["bad"] + source["filtered"] + source["late"] + source["delivered"] or source["rows"] != 20000:
+        failed.append(f"the row equation: {source}")
+    for key in ("format", "version", "sql", "cores", "seconds", "sources", "jobs", "shards", "totals", "latency"):
+        if key not in stats:
+            failed.append(f"--stats-json lacks {key}")
+    for clock in ("engine", "window_close", "scheduled"):
+        for figure in ("count", "min", "mean", "p50", "p90", "p99", "p99_9", "p99_99", "max"):
+            if figure not in stats["latency"][clock]:
+                failed.append(f"--stats-json lacks latency.{clock}.{figure}")
+    run(["latency", "l.hlog"], err="")
+    if "inf" not in pathlib.Path("l.hgrm").read_text() or json.loads(pathlib.Path("l.json").read_text()) == {}:
+        failed.append("no latencies in .hgrm or json")
+    ddl = subprocess.run([corelane, "schema", "market/shard0.csv"], capture_output=True, text=True).stdout
+    run(["--quiet", "--format", "csv", ddl + "SELECT COUNT(*) AS n FROM shard0"], out="n\n10000\n")
+
+
+LONG = "a\n" + "".join(f"{number}\n" for number in range(1, 2_000_001))
+
+with tempfile.TemporaryDirectory() as folder:
+    os.chdir(folder)
+    for file, text in FILES.items():
+        pathlib.Path(file).write_bytes(text.encode())
+    pathlib.Path("long.csv").write_text(LONG)
+    for part in (rows, refusals, failures, machines, readers_that_go_away, signals, files):
+        part()
+    os.chdir("/")
+for failure in failed:
+    print("FAILED", failure)
+print(f"{count} runs, {len(failed)} problems")
+sys.exit(1 if failed else 0)
