@@ -173,12 +173,15 @@ impl Source {
 
     /// Takes the next rows.
     pub fn pull<'a>(&'a mut self, io: &mut dyn Io, context: &Context<'a>) -> Result<Pulled<'a>> {
-        let most = match self.pace {
-            None => u64::MAX,
-            Some(pace) => match pace.allowed(context.ledger.now()).saturating_sub(self.next_ordinal) {
-                0 => return Ok(Pulled::Waiting),
-                most => most,
-            },
+        let (most, taken_at) = match self.pace {
+            None => (u64::MAX, None),
+            Some(pace) => {
+                let now = context.ledger.now();
+                match pace.allowed(now).saturating_sub(self.next_ordinal) {
+                    0 => return Ok(Pulled::Waiting),
+                    most => (most, Some(now)),
+                }
+            }
         };
         for split in self.splits.iter_mut().filter(|split| split.ended) {
             split.reader = None;
@@ -226,6 +229,8 @@ impl Source {
                     self.highest = self.highest.max(split.time.watermark(event_time.delay_us));
                 }
                 let mut chunk = scanned.chunk;
+                // Rows that lay in a block until they were due have not been on their way.
+                chunk.stamp = taken_at.unwrap_or(chunk.stamp);
                 let first = self.next_ordinal;
                 self.next_ordinal += scanned.counts.read;
                 if let Some(within) = chunk.ordinals {
