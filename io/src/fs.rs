@@ -349,7 +349,12 @@ mod tests {
         assert_eq!((read_full(&*file, &mut bytes, 1).unwrap(), &bytes[..2]), (2, &b"wo"[..]));
         assert!(RealDisk::default().open(&path("3.csv")).unwrap_err().report().message.contains("no such file"));
         assert!(
-            RealDisk::default().open(folder.path().to_str().unwrap()).unwrap_err().report().message.contains("is a directory")
+            RealDisk::default()
+                .open(folder.path().to_str().unwrap())
+                .unwrap_err()
+                .report()
+                .message
+                .contains("is a directory")
         );
         assert!(expand(&RealDisk::default(), &path("3.csv")).is_err());
     }

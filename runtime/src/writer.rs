@@ -62,8 +62,8 @@ pub enum Target {
 /// What the writer has done.
 #[derive(Default)]
 pub struct Written {
-    /// How long rows took.
-    pub clocks: Clocks,
+    /// How long the rows of each shard took; shards without rows may be missing at the end.
+    pub clocks: Vec<Clocks>,
     /// Bytes written.
     pub bytes: u64,
     /// The reader of standard output went away.
@@ -243,7 +243,10 @@ impl Writer {
         }
         self.text.clear();
         for (shard, block) in self.done.drain(..) {
-            block.record(&mut written.clocks, self.output.pace);
+            if written.clocks.len() <= shard {
+                written.clocks.resize_with(shard + 1, Clocks::default);
+            }
+            block.record(&mut written.clocks[shard], self.output.pace);
             // A shard that has ended no longer takes its blocks back.
             let _ = self.output.lanes[shard].home.push(block);
             self.output.bells[shard].ring();

@@ -169,12 +169,6 @@ fn exit(finished: &Finished, stats: &Stats) -> Exit {
 /// Writes the statistics and latencies to the files asked for.
 fn write_files_asked(options: &Options, stats: &Stats, finished: &Finished, began: f64) -> Result<()> {
     let clocks = &finished.clocks;
-    let all = [
-        ("engine", &clocks.engine),
-        ("window_close", &clocks.window_close),
-        ("scheduled", &clocks.scheduled),
-        ("uncorrected", &clocks.uncorrected),
-    ];
     let write = |path: &Path, write: &dyn Fn(&mut dyn Write) -> io::Result<()>| {
         let result = File::create(path).map(io::BufWriter::new).and_then(|mut file| {
             write(&mut file)?;
@@ -189,7 +183,7 @@ fn write_files_asked(options: &Options, stats: &Stats, finished: &Finished, bega
         })?;
     }
     if let Some(path) = &options.latency_json {
-        write(path, &|out| write_json(out, &all))?;
+        write(path, &|out| write_json(out, &clocks.named()))?;
     }
     if let Some(path) = &options.latency_hgrm {
         // The clock that says most: the schedule where there is one, then rows, then windows.
@@ -198,21 +192,15 @@ fn write_files_asked(options: &Options, stats: &Stats, finished: &Finished, bega
         write(path, &|out| write_hgrm(out, told.histogram()))?;
     }
     if let Some(path) = &options.latency_hlog {
-        let interval = |tag: String, clock: &crate::latency::Clock| Interval {
-            tag,
-            start: std::time::Duration::ZERO,
-            length: finished.elapsed,
-            histogram: clock.histogram().clone(),
-        };
-        let mut intervals: Vec<Interval> = all
-            .iter()
-            .filter(|(_, clock)| !clock.histogram().is_empty())
-            .map(|(name, clock)| interval((*name).to_owned(), clock))
-            .collect();
+        let mut intervals = Vec::new();
         for (number, shard) in finished.shards.iter().enumerate() {
-            let own = [("engine", &shard.clocks.engine), ("window_close", &shard.clocks.window_close)];
-            let recorded = own.into_iter().filter(|(_, clock)| !clock.histogram().is_empty());
-            intervals.extend(recorded.map(|(name, clock)| interval(format!("{name}-shard{number}"), clock)));
+            let recorded = shard.clocks.named().into_iter().filter(|(_, clock)| !clock.histogram().is_empty());
+            intervals.extend(recorded.map(|(name, clock)| Interval {
+                tag: format!("{name}-shard{number}"),
+                start: std::time::Duration::ZERO,
+                length: finished.elapsed,
+                histogram: clock.histogram().clone(),
+            }));
         }
         write(path, &|out| write_hlog(out, began, &intervals))?;
     }

@@ -97,7 +97,7 @@ pub struct Assembled {
 pub struct Finished {
     /// By shard.
     pub shards: Vec<ShardOutcome>,
-    /// Latencies, of shards and writer together.
+    /// Latencies of all shards together.
     pub clocks: Clocks,
     /// Bytes the writer wrote.
     pub written: u64,
@@ -387,17 +387,19 @@ impl Prepared {
         elapsed: Duration,
         steal: u64,
     ) -> Result<Finished> {
-        let mut clocks = Clocks::default();
         let mut error = None;
         for shard in &mut shards {
-            clocks.merge(&shard.clocks);
             error = error.or(shard.error.take());
         }
         let written = written.unwrap_or_else(|cause| {
             error.get_or_insert(cause);
             Written::default()
         });
-        clocks.merge(&written.clocks);
+        for (shard, merged) in shards.iter_mut().zip(&written.clocks) {
+            shard.clocks.merge(merged);
+        }
+        let mut clocks = Clocks::default();
+        shards.iter().for_each(|shard| clocks.merge(&shard.clocks));
         let counts = || shards.iter().flat_map(|shard| &shard.sources).map(|source| source.counts);
         let bad: u64 = counts().map(|counts| counts.bad).sum();
         let read: u64 = counts().map(|counts| counts.read).sum();

@@ -75,6 +75,16 @@ pub struct Clocks {
 }
 
 impl Clocks {
+    /// Every clock and its name.
+    pub fn named(&self) -> [(&'static str, &Clock); 4] {
+        [
+            ("engine", &self.engine),
+            ("window_close", &self.window_close),
+            ("scheduled", &self.scheduled),
+            ("uncorrected", &self.uncorrected),
+        ]
+    }
+
     /// Adds what another shard recorded.
     pub fn merge(&mut self, other: &Clocks) {
         self.engine.merge(&other.engine);
