@@ -7,6 +7,8 @@
 //! saw it, so that a push or a pop touches the other's cache line only when the ring looks full
 //! or empty. Neither end can be cloned, and `push` never blocks.
 
+#![allow(unsafe_code, reason = "slots are shared by two threads")]
+
 use crate::sync::{Arc, AtomicBool, AtomicUsize, Ordering, Padded, UnsafeCell};
 use std::mem::MaybeUninit;
 

@@ -1,6 +1,8 @@
 //! What the operating system and the processor are asked directly. Besides the ring this is the
 //! only place of the crate with unsafe code; everything it exports is safe.
 
+#![allow(unsafe_code, reason = "system calls")]
+
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};

@@ -5,6 +5,8 @@
 //! through `&mut`, which only the shard that owns it has. Readers see it as a [`Chunk`] of borrowed
 //! [`Vector`]s, which is also what operators hand to each other, so a column is a slice everywhere.
 
+#![allow(unsafe_code, reason = "columns live in one arena")]
+
 mod text;
 mod vector;
 

@@ -1,5 +1,7 @@
 //! A 16-byte view of a piece of text: short text stands in the view, long text is pointed at.
 
+#![allow(unsafe_code, reason = "16-byte views, inline or by pointer")]
+
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};

@@ -4,6 +4,8 @@
 //! anything else to the careful functions of [`super::value`]; only those can fail, and they say
 //! why. Stretches with quotes, or with text that is not UTF-8, go the careful way altogether.
 
+#![allow(unsafe_code, reason = "fields are read within margins that the reader keeps")]
+
 use bumpalo::Bump;
 use corelane_engine::batch::{Data, INLINE_MAX, Text, Vector};
 use corelane_engine::types::{DataType, Physical};

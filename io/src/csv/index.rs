@@ -8,6 +8,8 @@
 //! A quote opens only at the start of a field, as RFC 4180 has it: `5" disk` is text. Words with a
 //! quote in them are settled quote by quote in [`Quotes::inside`], the same for every kernel.
 
+#![allow(unsafe_code, reason = "vector kernels")]
+
 use super::Dialect;
 use super::simd::Choice;
 

@@ -1,5 +1,7 @@
 //! The choice of a kernel, and the kernels for x86-64.
 
+#![allow(unsafe_code, reason = "vector kernels")]
+
 use corelane_engine::{Code, Error, Result};
 
 use super::swar::Group;
