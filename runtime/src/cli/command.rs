@@ -97,13 +97,25 @@ pub fn latency(text: &str) -> Result<String, String> {
 /// Parses the arguments of the process, the program's name first. The error is one line for
 /// standard error and status 2, or help and status 0.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, (String, u8)> {
+    parse_with(arguments, super::config::of_user)
+}
+
+/// The same with arguments that `extend` adds to a run's.
+fn parse_with(
+    arguments: impl IntoIterator<Item = OsString>,
+    extend: impl FnOnce(Vec<String>) -> Result<Vec<String>, String>,
+) -> Result<Command, (String, u8)> {
     let mut words = Vec::new();
     for argument in arguments {
         words.push(argument.into_string().map_err(|word| {
             (format!("error: argument `{}` is not UTF-8; rename the file or use -f -\n", word.to_string_lossy()), 2)
         })?);
     }
-    let Some(name) = words.get(1).cloned() else { return run(words).map_err(shown) };
+    let name = words.get(1).cloned().unwrap_or_default();
+    let reads_config = !["gen", "schema", "latency", "completions", "cores"].contains(&&*name);
+    if reads_config {
+        words = extend(words).map_err(|what| (format!("error: {what}\n"), 2))?;
+    }
     let rest = || words.iter().enumerate().filter(|&(at, _)| at != 1).map(|(_, word)| word.clone());
     match name.as_str() {
         "explain" => RunFlags::try_parse_from(rest()).map(|flags| Command::Explain(Box::new(flags.into_options()))),
@@ -137,7 +149,7 @@ mod tests {
     use std::os::unix::ffi::OsStringExt;
 
     fn words(words: &[&str]) -> Result<Command, (String, u8)> {
-        parse(std::iter::once("corelane").chain(words.iter().copied()).map(OsString::from))
+        parse_with(std::iter::once("corelane").chain(words.iter().copied()).map(OsString::from), Ok)
     }
 
     #[test]
@@ -155,7 +167,7 @@ mod tests {
             assert_eq!((text.lines().count(), status), (1, 2), "{text}");
         }
         assert_eq!(words(&["--help"]).unwrap_err().1, 0);
-        let (text, _) = parse([OsString::from("corelane"), OsString::from_vec(vec![0xff])]).unwrap_err();
+        let (text, _) = parse_with([OsString::from("corelane"), OsString::from_vec(vec![0xff])], Ok).unwrap_err();
         assert!(text.contains("not UTF-8"));
     }
 

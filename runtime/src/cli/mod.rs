@@ -1,8 +1,9 @@
 //! The command line: flags and their environment variables, into [`Options`].
 //!
-//! A flag wins over its variable `CORELANE_...`, and that over the default.
+//! A flag wins over its variable `CORELANE_...`, that over [`config`], and that over the default.
 
 pub mod command;
+pub mod config;
 pub mod errors;
 pub mod execute;
 pub mod exit;
