@@ -393,6 +393,14 @@ impl Window {
         self.size == self.slide
     }
 
+    /// Start of the first window that holds `time`, or that ends after it.
+    pub fn first_start(&self, time: i64) -> i64 {
+        let Some(before) = time.checked_sub(self.size).filter(|&before| before > i64::MIN / 2) else {
+            return i64::MIN;
+        };
+        self.last_start(before) + self.slide
+    }
+
     /// Start of the last window that holds `time`, which is also the one that ends last.
     #[inline]
     pub fn last_start(&self, time: i64) -> i64 {

@@ -38,6 +38,9 @@ pub struct Selected<'a> {
     pub rows: Option<&'a [u16]>,
     /// Event times of *all* rows (not only the selected), where the table has a watermark.
     pub times: Option<Vector<'a>>,
+    /// For all rows their split's watermark, if one of them is late for a part of its windows (see
+    /// [`Chunk::floors`]).
+    pub floors: Option<&'a [Time]>,
     /// Rows that came too late, in order.
     pub late: &'a [u16],
     /// Rows that WHERE dropped.
@@ -67,6 +70,15 @@ impl Scanner {
     /// A row counts once: timeless before late before filtered; filtered rows move time as well.
     pub fn select<'a>(&self, eager: &Chunk<'a>, split: &mut SplitTime, context: &Context<'a>) -> Result<Selected<'a>> {
         select::select(&self.scan, eager, split, context)
+    }
+}
+
+/// Whether a row at `time` has lost a window already when its split's watermark stands at `watermark`.
+#[inline]
+pub(crate) fn is_partly_late(late: Late, time: Time, watermark: Time) -> bool {
+    match late {
+        Late::Row => is_late(late, time, watermark),
+        Late::Window(window) => window.first_start(time).saturating_add(window.size) <= watermark,
     }
 }
 

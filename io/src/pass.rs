@@ -113,7 +113,14 @@ impl<'a> Pass<'a, '_> {
         bad: &mut Vec<BadRow<'a>>,
         decide: &mut Decide<'_, 'a>,
     ) -> Result<Scanned<'a>> {
-        let chunk = Chunk { rows: rows.len(), columns: eager, positions: None, ordinals: None, stamp: self.stamp };
+        let chunk = Chunk {
+            rows: rows.len(),
+            columns: eager,
+            positions: None,
+            ordinals: None,
+            floors: None,
+            stamp: self.stamp,
+        };
         self.context.ledger.enter(Stage::Filter);
         let selected = decide(&chunk)?;
         self.context.ledger.enter(Stage::Convert);
@@ -149,7 +156,13 @@ impl<'a> Pass<'a, '_> {
             None => &*self.context.scratch.alloc_slice_fill_iter((0..count as u16).map(u64::from)),
             Some(chosen) => self.context.scratch.alloc_slice_fill_iter(chosen.iter().map(|&row| u64::from(row))),
         });
-        let mut chunk = Chunk { rows: count, columns: vectors, positions, ordinals, stamp: self.stamp };
+        let floors = selected.floors.map(|floors| match selected.rows {
+            None => floors,
+            Some(chosen) => {
+                self.context.scratch.alloc_slice_fill_iter(chosen.iter().map(|&row| floors[usize::from(row)]))
+            }
+        });
+        let mut chunk = Chunk { rows: count, columns: vectors, positions, ordinals, floors, stamp: self.stamp };
         if !faults.is_empty() {
             chunk = self.without_faults(&chunk, &rows, selected.rows, faults, bad);
         }
@@ -298,7 +311,14 @@ mod tests {
                 };
                 let times = Vector::new(Data::I64(scratch.alloc_slice_fill_iter(numbers.iter().map(|n| n * 1000))));
                 let rows = Some(of(3)).filter(|rows| rows.len() < eager.rows);
-                Ok(Selected { rows, times: Some(times), late: of(1), filtered: of(2).len(), timeless: of(0) })
+                Ok(Selected {
+                    rows,
+                    times: Some(times),
+                    late: of(1),
+                    filtered: of(2).len(),
+                    timeless: of(0),
+                    floors: None,
+                })
             });
             match step.unwrap() {
                 Step::End => return (rows, late, bad, counts),

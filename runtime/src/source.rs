@@ -1,9 +1,9 @@
 //! One scan on one shard: the splits dealt to it, which of them is read next, and how.
 //!
 //! Blocks come from the page cache by a read that never blocks; one that would have to wait for the
-//! disk is handed to the executor, and meanwhile the other splits go on where the order of reading
-//! allows it. The order in which rows are read is a function of the input alone: by position, or
-//! always on from the split whose watermark is furthest behind.
+//! disk is handed to the executor. The order in which rows are read is a function of the input alone:
+//! by position, or always on from the split whose watermark is furthest behind, in *turns* of a fixed
+//! number of rows. A turn is counted in rows since blocks end where the page cache happened to.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -23,6 +23,9 @@ use corelane_io::reader::{Counts, SplitReader, Step};
 use crate::executor::{Completion, Io};
 use crate::pace::Pace;
 
+/// Rows of one split that are read before another can have its turn, unless said otherwise.
+pub const TURN_ROWS: u64 = 4096;
+
 /// Bad rows of a source that are kept with their reasons; the others are only counted.
 const BAD_ROWS_KEPT: usize = 5;
 
@@ -37,6 +40,9 @@ pub struct Source {
     bad_limit: Option<Arc<BadLimit>>,
     pace: Option<Pace>,
     highest: Time,
+    /// The split being read, and how many rows are left of its turn.
+    turn: Option<(usize, u64)>,
+    turn_rows: u64,
     next_ordinal: u64,
     shard: usize,
     /// The tokens of its reads begin with its number.
@@ -79,6 +85,8 @@ pub struct SourceOptions {
     pub bad_limit: Option<Arc<BadLimit>>,
     /// The schedule, under `--rate`.
     pub pace: Option<Pace>,
+    /// Rows of one split that are read before another can have its turn.
+    pub turn_rows: u64,
     /// Which shard this is.
     pub shard: usize,
     /// Which of the shard's sources this is.
@@ -106,6 +114,8 @@ impl Source {
             bad_limit: options.bad_limit,
             highest: TIME_MIN,
             pace: options.pace,
+            turn: None,
+            turn_rows: options.turn_rows,
             next_ordinal: 0,
             shard: options.shard,
             tokens: (options.number as u64) << 32,
@@ -186,7 +196,15 @@ impl Source {
         for split in self.splits.iter_mut().filter(|split| split.ended) {
             split.reader = None;
         }
-        let Some(chosen) = self.choose() else { return Ok(Pulled::Waiting) };
+        let (chosen, turn) = match self.turn {
+            Some((chosen, left)) if left > 0 && !self.splits[chosen].ended => (chosen, left),
+            _ => match self.choose() {
+                Some(chosen) => (chosen, self.turn_rows),
+                None => return Ok(Pulled::Waiting),
+            },
+        };
+        self.turn = Some((chosen, turn));
+        let most = if self.splits.len() == 1 { most } else { most.min(turn) };
         let split = &mut self.splits[chosen];
         if split.reading {
             return Ok(Pulled::Waiting);
@@ -231,6 +249,7 @@ impl Source {
                 let mut chunk = scanned.chunk;
                 // Rows that lay in a block until they were due have not been on their way.
                 chunk.stamp = taken_at.unwrap_or(chunk.stamp);
+                self.turn = Some((chosen, turn.saturating_sub(scanned.counts.read)));
                 let first = self.next_ordinal;
                 self.next_ordinal += scanned.counts.read;
                 if let Some(within) = chunk.ordinals {

@@ -39,8 +39,6 @@ pub(crate) struct Aggregation {
     open: VecDeque<(i64, Groups)>,
     spare: Vec<Groups>,
     due: VecDeque<Due>,
-    /// Every window that ends at or before this has closed.
-    closed: Time,
     /// A watermark that waits for what is due.
     watermark: Option<Time>,
     /// The end waits for what is due.
@@ -92,7 +90,6 @@ impl Aggregation {
             open: VecDeque::new(),
             spare: Vec::new(),
             due: VecDeque::new(),
-            closed: TIME_MIN,
             watermark: None,
             finish: false,
             stamp: 0,
@@ -162,7 +159,7 @@ impl Aggregation {
         let scratch = context.scratch;
         let shares = match self.times(chunk) {
             None => &[(0, None)],
-            Some((window, times)) => windows::deal(times, &window, self.closed, scratch),
+            Some((window, times)) => windows::deal(times, chunk.floors, &window, scratch),
         };
         for &(start, share) in shares {
             let at = self.window_at(start);
@@ -211,14 +208,17 @@ impl Aggregation {
             let mut start = match window {
                 Some((window, times)) => {
                     let least = times[from..from + count].iter().copied().min().unwrap_or(last);
-                    windows::first_start(&window, least).max(windows::first_start(&window, self.closed)).min(last)
+                    window.first_start(least).min(last)
                 }
                 None => last,
             };
             while start <= last {
                 let share: &[u16] = match window {
                     Some((window, times)) if !window.is_tumbling() => {
-                        let held = run.iter().copied().filter(|&row| times[usize::from(row)] - start < window.size);
+                        let ends = start.saturating_add(window.size);
+                        let floor = |row: usize| chunk.floors.map_or(TIME_MIN, |floors| floors[row]);
+                        let is_held = |row: usize| times[row] < ends && floor(row) < ends;
+                        let held = run.iter().copied().filter(|&row| is_held(usize::from(row)));
                         bumpalo::collections::Vec::from_iter_in(held, scratch).into_bump_slice()
                     }
                     _ => run,
@@ -367,7 +367,7 @@ impl<'a> Page<'a> {
         let mut columns = bumpalo::collections::Vec::with_capacity_in(self.columns.len(), scratch);
         columns.extend(self.columns.into_iter().map(|column| column.finish(rows)));
         let columns: &[Vector<'a>] = columns.into_bump_slice();
-        Chunk { rows, columns, positions: None, ordinals: None, stamp }
+        Chunk { rows, columns, positions: None, ordinals: None, floors: None, stamp }
     }
 }
 
@@ -422,7 +422,6 @@ impl Operator for Aggregation {
     }
 
     fn watermark(&mut self, _: usize, watermark: Time, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
-        self.closed = self.closed.max(watermark);
         if self.window.is_some() {
             self.close(watermark);
         }

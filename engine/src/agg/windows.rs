@@ -3,7 +3,7 @@
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
-use crate::operator::Time;
+use crate::operator::{TIME_MIN, Time};
 use crate::plan::Window;
 
 /// Windows up to this many are filled by a pass over the chunk each; more by sorting its rows.
@@ -12,22 +12,20 @@ const PASSES_MAX: i64 = 4;
 /// A window's start, and its rows of the chunk; `None` when all are.
 pub(crate) type Share<'a> = (i64, Option<&'a [u16]>);
 
-/// Deals the rows to the windows that end after `closed`, in order of window; within a window rows
-/// keep their order.
-pub(crate) fn deal<'a>(times: &[i64], window: &Window, closed: Time, scratch: &'a Bump) -> &'a [Share<'a>] {
+/// Deals the rows to their windows, those that end after the row's floor (see [`crate::batch::Chunk`]),
+/// in order of window; within a window rows keep their order.
+pub(crate) fn deal<'a>(times: &[i64], floors: Option<&[Time]>, window: &Window, scratch: &'a Bump) -> &'a [Share<'a>] {
     let (least, greatest) = extremes(times);
-    let first = first_start(window, least).max(first_start(window, closed));
+    let first = window.first_start(least);
     let last = window.last_start(greatest);
     let holds = |start: i64, time: i64| start <= time && time < start.saturating_add(window.size);
     let count = last.saturating_sub(first) / window.slide + 1;
-    if first > last {
-        return &[];
-    }
-    if count > PASSES_MAX {
+    if count > PASSES_MAX || floors.is_some() {
         let mut pairs = BumpVec::new_in(scratch);
         for (row, &time) in (0u16..).zip(times) {
+            let floor = floors.map_or(TIME_MIN, |floors| floors[usize::from(row)]);
             let mut start = window.last_start(time);
-            while start >= first && holds(start, time) {
+            while holds(start, time) && start.saturating_add(window.size) > floor {
                 pairs.push((start, row));
                 start -= window.slide;
             }
@@ -68,12 +66,6 @@ pub(crate) fn runs<'a>(times: &[i64], window: &Window, scratch: &'a Bump) -> &'a
         }
     }
     runs.into_bump_slice()
-}
-
-/// Start of the first window that ends after `time`.
-pub(crate) fn first_start(window: &Window, time: i64) -> i64 {
-    let Some(before) = time.checked_sub(window.size).filter(|&before| before > i64::MIN / 2) else { return i64::MIN };
-    window.last_start(before) + window.slide
 }
 
 fn extremes(times: &[i64]) -> (i64, i64) {

@@ -16,6 +16,7 @@ use std::ptr::NonNull;
 pub use text::{INLINE_MAX, Text};
 pub use vector::{BATCH_ROWS, BITMAP_WORDS, Chunk, Data, Nulls, Vector, count_nulls, gather, is_null};
 
+use crate::operator::TIME_MIN;
 use crate::types::Physical;
 
 /// Up to [`BATCH_ROWS`] rows, columnar, in memory of its own.
@@ -23,8 +24,10 @@ pub struct Batch {
     columns: Vec<Column>,
     positions: NonNull<[u64]>,
     ordinals: NonNull<[u64]>,
+    floors: NonNull<[i64]>,
     has_positions: bool,
     has_ordinals: bool,
+    has_floors: bool,
     rows: usize,
     /// Time-stamp counter when the newest row's bytes had been read; 0 if not measured.
     pub stamp: u64,
@@ -69,12 +72,15 @@ impl Batch {
         let columns = columns.collect();
         let positions = NonNull::from(arena.alloc_slice_fill_copy(BATCH_ROWS, 0u64));
         let ordinals = NonNull::from(arena.alloc_slice_fill_copy(BATCH_ROWS, 0u64));
+        let floors = NonNull::from(arena.alloc_slice_fill_copy(BATCH_ROWS, TIME_MIN));
         Batch {
             columns,
             positions,
             ordinals,
+            floors,
             has_positions: false,
             has_ordinals: false,
+            has_floors: false,
             rows: 0,
             stamp: 0,
             heap: Bump::new(),
@@ -106,7 +112,7 @@ impl Batch {
             Values::I64(_) | Values::F64(_) => 8,
             Values::I128(_) | Values::Text(_) => 16,
         };
-        let side = 8 * (usize::from(self.has_positions) + usize::from(self.has_ordinals));
+        let side = 8 * [self.has_positions, self.has_ordinals, self.has_floors].map(usize::from).iter().sum::<usize>();
         let row: usize = side + self.columns.iter().map(width).sum::<usize>();
         self.rows * row + self.heap.allocated_bytes()
     }
@@ -117,6 +123,10 @@ impl Batch {
         self.stamp = 0;
         self.has_positions = false;
         self.has_ordinals = false;
+        if std::mem::take(&mut self.has_floors) {
+            // SAFETY: as in `i64s_mut`.
+            unsafe { self.floors.as_mut() }.fill(TIME_MIN);
+        }
         let long_text = self.heap.allocated_bytes() > 0;
         for column in &mut self.columns {
             if column.has_nulls {
@@ -226,7 +236,14 @@ impl Batch {
     #[inline]
     pub fn chunk<'a>(&'a self, scratch: &'a Bump) -> Chunk<'a> {
         let columns = scratch.alloc_slice_fill_iter((0..self.width()).map(|column| self.vector(column)));
-        Chunk { rows: self.rows, columns, positions: self.positions(), ordinals: self.ordinals(), stamp: self.stamp }
+        Chunk {
+            rows: self.rows,
+            columns,
+            positions: self.positions(),
+            ordinals: self.ordinals(),
+            floors: self.floors(),
+            stamp: self.stamp,
+        }
     }
 
     /// Where each row came from, if it was filled.
@@ -239,6 +256,12 @@ impl Batch {
     pub fn ordinals(&self) -> Option<&[u64]> {
         // SAFETY: as in `vector`.
         self.has_ordinals.then(|| unsafe { &self.ordinals.as_ref()[..self.rows] })
+    }
+
+    /// By when a row's windows may have ended (see [`Chunk::floors`]), if some row has one.
+    pub fn floors(&self) -> Option<&[i64]> {
+        // SAFETY: as in `vector`.
+        self.has_floors.then(|| unsafe { &self.floors.as_ref()[..self.rows] })
     }
 
     /// Appends the rows of `chunk` named by `selection`, copying long text; returns how many fit.
@@ -271,6 +294,12 @@ impl Batch {
         }
         if let Some(from) = chunk.ordinals {
             copy_rows(&mut self.ordinals_mut()[start..], from, selection);
+        }
+        if let Some(from) = chunk.floors {
+            // Rows without one keep the least of all times, with which the batch began.
+            self.has_floors = true;
+            // SAFETY: as in `i64s_mut`.
+            copy_rows(&mut unsafe { self.floors.as_mut() }[start..], from, selection);
         }
         self.stamp = self.stamp.max(chunk.stamp);
         self.rows = start + count;

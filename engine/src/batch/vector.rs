@@ -139,6 +139,9 @@ pub struct Chunk<'a> {
     /// Which row of its shard's reading order each row is, `ordinal << 12 | source shard`.
     /// Present under `--rate` and `--ordered`.
     pub ordinals: Option<&'a [u64]>,
+    /// For rows that are late for a part of their windows: a window that has ended by then is not
+    /// theirs any more. Absent where every row has all its windows.
+    pub floors: Option<&'a [i64]>,
     /// Time-stamp counter when the newest row's bytes had been read; 0 if not measured.
     pub stamp: u64,
 }
@@ -156,6 +159,9 @@ impl<'a> Chunk<'a> {
             columns,
             positions: pick(self.positions),
             ordinals: pick(self.ordinals),
+            floors: self
+                .floors
+                .map(|floors| &*scratch.alloc_slice_fill_iter(selection.iter().map(|&row| floors[usize::from(row)]))),
             stamp: self.stamp,
         }
     }

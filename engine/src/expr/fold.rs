@@ -28,7 +28,7 @@ fn folded(mut expr: Expr, guarded: bool) -> Result<Expr> {
         return Ok(expr);
     }
     let scratch = Bump::new();
-    let row = Chunk { rows: 1, columns: &[], positions: None, ordinals: None, stamp: 0 };
+    let row = Chunk { rows: 1, columns: &[], positions: None, ordinals: None, floors: None, stamp: 0 };
     match evaluate::walk(&expr, &row, &scratch) {
         Ok(vector) => {
             let kind = ExprKind::Literal(value_at(&vector, 0));

@@ -92,7 +92,7 @@ fn names_are_unique_and_resolve_without_case() {
 fn with_chunk<T>(columns: &[Vector<'_>], work: impl FnOnce(&Chunk<'_>, &Context<'_>) -> T) -> T {
     let (scratch, ledger) = (Bump::new(), Ledger::idle());
     let rows = columns[0].len();
-    let chunk = Chunk { rows, columns, positions: None, ordinals: None, stamp: 0 };
+    let chunk = Chunk { rows, columns, positions: None, ordinals: None, floors: None, stamp: 0 };
     work(&chunk, &Context { scratch: &scratch, ledger: &ledger })
 }
 

@@ -147,7 +147,7 @@ impl Operator for Sort {
             };
             let stamp = part.iter().map(|at| self.batches[at.0 as usize].stamp).max().unwrap_or(0);
             let (positions, ordinals) = (side(Batch::positions), side(Batch::ordinals));
-            next.push(&Chunk { rows: part.len(), columns, positions, ordinals, stamp }, context)?;
+            next.push(&Chunk { rows: part.len(), columns, positions, ordinals, floors: None, stamp }, context)?;
             self.given += part.len();
         }
         if self.given < self.order.len() {

@@ -138,7 +138,7 @@ impl Reorder {
             self.spare.push(batch);
             self.first += 1;
         }
-        Chunk { rows, columns: columns.into_bump_slice(), positions, ordinals, stamp }
+        Chunk { rows, columns: columns.into_bump_slice(), positions, ordinals, floors: None, stamp }
     }
 
     fn gather<'a>(&self, column: usize, places: &[(u32, u16)], scratch: &'a Bump) -> Vector<'a> {

@@ -4,7 +4,7 @@
 //! batch or an earlier one. Every good row counts, late ones and filtered ones too (a late row
 //! cannot raise the highest), so where the batches are cut makes no difference.
 
-use super::{Selected, SplitTime, is_late};
+use super::{Selected, SplitTime, is_late, is_partly_late};
 use crate::batch::{Chunk, Vector, is_null};
 use crate::error::Result;
 use crate::expr;
@@ -19,7 +19,7 @@ pub(super) fn select<'a>(
     context: &Context<'a>,
 ) -> Result<Selected<'a>> {
     let scratch = context.scratch;
-    let mut selected = Selected { rows: None, times: None, late: &[], filtered: 0, timeless: &[] };
+    let mut selected = Selected { rows: None, times: None, late: &[], filtered: 0, timeless: &[], floors: None };
     if let Some(event_time) = &scan.event_time {
         let times = expr::evaluate(&event_time.expression, eager, context)?;
         selected.times = Some(times);
@@ -27,7 +27,7 @@ pub(super) fn select<'a>(
             let rows = (0..eager.rows as u16).filter(|&row| times.is_null(usize::from(row)));
             selected.timeless = Rows::from_iter_in(rows, scratch).into_bump_slice();
         }
-        selected.late = judge(scan.late, event_time.delay_us, &times, split, context);
+        (selected.late, selected.floors) = judge(scan.late, event_time.delay_us, &times, split, context);
     }
     let dropped = selected.late.len() + selected.timeless.len();
     let good = match dropped {
@@ -55,40 +55,45 @@ pub(super) fn select<'a>(
     Ok(selected)
 }
 
-/// The late rows; moves the split's time past all of them.
+/// The late rows, and the floors if some other row is late for a part of its windows; moves the split's time past all of them.
 fn judge<'a>(
     late: Option<Late>,
     delay_us: i64,
     times: &Vector<'a>,
     split: &mut SplitTime,
     context: &Context<'a>,
-) -> &'a [u16] {
+) -> (&'a [u16], Option<&'a [Time]>) {
     let values = times.i64s();
     let (lowest, highest) = bounds(times);
     let after = split.highest.max(highest);
     let Some(late) = late else {
         split.highest = after;
-        return &[];
+        return (&[], None);
     };
     // Lateness only falls with the time and rises with the watermark: when not even the earliest
-    // row is late at the batch's last watermark, none is.
+    // row has lost a window at the batch's last watermark, none has.
     let last = SplitTime { highest: after }.watermark(delay_us);
-    if highest == TIME_MIN || last == TIME_MIN || !is_late(late, lowest, last) {
+    if highest == TIME_MIN || last == TIME_MIN || !is_partly_late(late, lowest, last) {
         split.highest = after;
-        return &[];
+        return (&[], None);
     }
     let mut rows = Rows::new_in(context.scratch);
+    let mut floors = Rows::with_capacity_in(values.len(), context.scratch);
+    let mut is_any_partial = false;
     for (row, &time) in values.iter().enumerate() {
+        let watermark = split.watermark(delay_us);
+        floors.push(watermark);
         if is_null(times.nulls, row) {
             continue;
         }
-        let watermark = split.watermark(delay_us);
         if watermark != TIME_MIN && is_late(late, time, watermark) {
             rows.push(row as u16);
+        } else {
+            is_any_partial |= is_partly_late(late, time, watermark);
         }
         split.highest = split.highest.max(time);
     }
-    rows.into_bump_slice()
+    (rows.into_bump_slice(), is_any_partial.then_some(floors.into_bump_slice()))
 }
 
 /// Lowest and highest time that is not NULL; `(MAX, MIN)` when all are.

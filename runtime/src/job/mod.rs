@@ -73,6 +73,7 @@ pub struct Prepared {
     inputs: Vec<(NodeId, Arc<Input>)>,
     outputs: Outputs,
     policy: IdlePolicy,
+    turn_rows: u64,
     hash_seed: u64,
     rate: Option<f64>,
     delay: Duration,
@@ -126,18 +127,25 @@ impl Gauges {
     }
 }
 
-/// How inputs are read: sizes that change no result.
+/// How inputs are read. Block sizes change nothing; pieces decide what is late, turns the order of
+/// rows where several splits of a shard have the same time.
 #[derive(Clone, Copy, Debug)]
 pub struct Grain {
     /// Files larger than this many bytes are cut into splits; lateness belongs to the split.
     pub piece: u64,
     /// Bytes read at a time.
     pub block: usize,
+    /// Rows of one split that are read before another can have its turn.
+    pub turn_rows: u64,
 }
 
 impl Default for Grain {
     fn default() -> Self {
-        Grain { piece: corelane_io::split::PIECE_BYTES, block: corelane_io::reader::BLOCK_BYTES }
+        Grain {
+            piece: corelane_io::split::PIECE_BYTES,
+            block: corelane_io::reader::BLOCK_BYTES,
+            turn_rows: crate::source::TURN_ROWS,
+        }
     }
 }
 
@@ -208,6 +216,7 @@ pub fn prepare_with(program: Program, disk: &dyn Disk, options: &Options, grain:
         inputs,
         outputs,
         policy: IdlePolicy::new(shards, runnable, options.busy_poll),
+        turn_rows: grain.turn_rows,
         hash_seed: options.hash_seed.unwrap_or(corelane_engine::hash::DEFAULT_SEED),
         rate: options.rate,
         delay: options.max_batch_delay.unwrap_or(fast),
@@ -365,6 +374,7 @@ impl Prepared {
                         on_error: self.on_error,
                         bad_limit: self.bad_limit.clone(),
                         pace,
+                        turn_rows: self.turn_rows,
                         shard,
                         number,
                     };

@@ -25,8 +25,8 @@ pub fn options(words: &[&str]) -> Options {
 
 /// 2026-01-01 plus `ms`, as in a file and in output.
 pub fn timestamp(ms: i64) -> String {
-    let (s, ms) = (ms.div_euclid(1000), ms.rem_euclid(1000));
-    format!("2026-01-01 {:02}:{:02}:{:02}.{ms:03}", 1 + s / 3600, s / 60 % 60, s % 60)
+    let (s, ms) = (3600 + ms.div_euclid(1000), ms.rem_euclid(1000));
+    format!("2026-01-01 {:02}:{:02}:{:02}.{ms:03}", s / 3600, s / 60 % 60, s % 60)
 }
 
 const SYMBOLS: [&str; 7] =

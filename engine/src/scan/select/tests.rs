@@ -44,7 +44,8 @@ fn in_batches(scanner: &Scanner, rows: &[(Option<i64>, i64)], size: usize) -> Ou
             nulls[row / 64] |= 1 << (row % 64);
         }
         let columns = [Vector { data: Data::I64(&times), nulls: Some(&nulls) }, Vector::new(Data::I64(&values))];
-        let chunk = Chunk { rows: rows.len(), columns: &columns, positions: None, ordinals: None, stamp: 0 };
+        let chunk =
+            Chunk { rows: rows.len(), columns: &columns, positions: None, ordinals: None, floors: None, stamp: 0 };
         let context = Context { scratch: &scratch, ledger: &ledger };
         let selected = scanner.select(&chunk, &mut split, &context).unwrap();
         let number = |row: u16| batch * size + usize::from(row);
