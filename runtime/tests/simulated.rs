@@ -281,7 +281,7 @@ fn hopping_windows_are_what_a_loop_says() {
         format!("{},{},{},{most}", timestamp(*start), field(symbol.as_deref()), totals.rows)
     };
     let (script, _) = query("hopping");
-    expect(&script, groups.iter().map(row).collect(), late);
+    expect(script, groups.iter().map(row).collect(), late);
     let changes = format!("{script} EMIT CHANGES");
     for shards in SHARDS {
         let outcome = run_over(&texts(), &changes, &options(&[]), WHOLE, shards, 1);
