@@ -110,3 +110,117 @@ fn encode_value(column: &Vector<'_>, row: usize, key: &SortKey, out: &mut Vec<u8
         out[start..].iter_mut().for_each(|byte| *byte = !*byte);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use corelane_engine::batch::Text;
+    use corelane_engine::types::Schema;
+    use std::cmp::Ordering;
+
+    fn keys(order: &SinkOrder, chunk: &Chunk<'_>) -> Vec<Vec<u8>> {
+        let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+        OrderKeys::new(order, &Schema { fields: Vec::new() }).encode(chunk, &mut bytes, &mut ends);
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        starts.zip(&ends).map(|(start, &end)| bytes[start as usize..end as usize].to_vec()).collect()
+    }
+
+    /// Values given in ascending order, the last one NULL: bytes order them so in every direction.
+    fn orders_as_given(data: Data<'_>) {
+        let rows = Vector { data, nulls: None }.len();
+        let nulls = [1u64 << (rows - 1)];
+        let chunk = Chunk {
+            rows,
+            columns: &[Vector { data, nulls: Some(&nulls) }],
+            positions: None,
+            ordinals: None,
+            floors: None,
+            stamp: 0,
+        };
+        for (descending, nulls_first) in [(false, false), (false, true), (true, false), (true, true)] {
+            let key = SortKey { column: 0, descending, nulls_first };
+            let order = SinkOrder::Columns { keys: vec![key], time_first: false, then_position: false };
+            let keys = keys(&order, &chunk);
+            for (left, right) in (0..rows).flat_map(|left| (0..rows).map(move |right| (left, right))) {
+                let expected = match (left == rows - 1, right == rows - 1) {
+                    (true, true) => Ordering::Equal,
+                    (true, false) => {
+                        if nulls_first {
+                            Ordering::Less
+                        } else {
+                            Ordering::Greater
+                        }
+                    }
+                    (false, true) => {
+                        if nulls_first {
+                            Ordering::Greater
+                        } else {
+                            Ordering::Less
+                        }
+                    }
+                    _ if descending => right.cmp(&left),
+                    _ => left.cmp(&right),
+                };
+                assert_eq!(keys[left].cmp(&keys[right]), expected, "rows {left} and {right} of {data:?}, {descending}");
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_compare_as_values() {
+        orders_as_given(Data::I64(&[i64::MIN, -256, -1, 0, 1, 255, i64::MAX, 0]));
+        orders_as_given(Data::I128(&[i128::MIN, -1, 0, 1 << 64, i128::MAX, 0]));
+        orders_as_given(Data::F64(&[
+            f64::NEG_INFINITY,
+            -1.5,
+            -0.0,
+            f64::MIN_POSITIVE,
+            2.0,
+            f64::INFINITY,
+            f64::NAN,
+            0.0,
+        ]));
+        let texts = ["", "\0", "\0a", "a", "a\0", "a\0b", "a long text of more than twelve", "ab", "é"];
+        let texts: Vec<Text<'_>> = texts.iter().map(|text| Text::new(text.as_bytes())).chain([Text::EMPTY]).collect();
+        orders_as_given(Data::Text(&texts));
+    }
+
+    #[test]
+    fn zeros_are_one_value_and_places_come_last() {
+        let column = Vector { data: Data::F64(&[0.0, -0.0]), nulls: None };
+        let chunk = Chunk {
+            rows: 2,
+            columns: &[column],
+            positions: Some(&[9, 4]),
+            ordinals: Some(&[1, 2]),
+            floors: None,
+            stamp: 0,
+        };
+        let key = SortKey { column: 0, descending: true, nulls_first: false };
+        let order = |then_position| SinkOrder::Columns { keys: vec![key.clone()], time_first: false, then_position };
+        let plain = keys(&order(false), &chunk);
+        assert_eq!(plain[0], plain[1]);
+        let placed = keys(&order(true), &chunk);
+        assert!(placed[1] < placed[0]);
+        let ordinals = keys(&SinkOrder::Ordinal, &chunk);
+        assert_eq!(ordinals, [1u64.to_be_bytes().to_vec(), 2u64.to_be_bytes().to_vec()]);
+    }
+
+    #[test]
+    fn a_frontier_stands_between_what_may_come_and_what_may_go() {
+        let times = [-5, 10, 11, i64::MAX];
+        let chunk = Chunk {
+            rows: 4,
+            columns: &[Vector { data: Data::I64(&times), nulls: None }],
+            positions: None,
+            ordinals: None,
+            floors: None,
+            stamp: 0,
+        };
+        let key = SortKey { column: 0, descending: false, nulls_first: false };
+        let order = SinkOrder::Columns { keys: vec![key], time_first: true, then_position: false };
+        let frontier = OrderKeys::new(&order, &Schema { fields: Vec::new() }).frontier(10).unwrap();
+        let behind: Vec<bool> = keys(&order, &chunk).iter().map(|key| *key < frontier).collect();
+        assert_eq!(behind, [true, true, false, false]);
+    }
+}
