@@ -12,6 +12,7 @@ mod swar;
 pub(crate) mod value;
 
 pub use index::Kernel;
+pub(crate) use simd::Choice;
 pub use value::Reason;
 
 /// Environment variable that chooses the kernel.

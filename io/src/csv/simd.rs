@@ -72,6 +72,12 @@ impl Kernel {
         }
     }
 
+    /// Which it is.
+    #[inline]
+    pub(crate) fn choice(self) -> Choice {
+        self.0
+    }
+
     /// Its name in `CORELANE_SIMD`.
     pub fn name(self) -> &'static str {
         match self.0 {
@@ -86,7 +92,7 @@ impl Kernel {
 
 /// Which kernel; kept inside [`Kernel`], so that only [`Kernel::supported`] makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Choice {
+pub(crate) enum Choice {
     Scalar,
     #[cfg(target_arch = "x86_64")]
     Avx2,

@@ -4,6 +4,8 @@
 //! footers are asked for apart, since the output of several shards has one of each.
 
 mod buffer;
+mod cells;
+mod digits;
 mod json;
 mod separated;
 mod table;
@@ -82,18 +84,15 @@ impl Formatter {
     /// A formatter for the first `visible` columns of `schema`.
     pub fn new(format: Format, schema: &Schema, visible: usize) -> Self {
         let fields = &schema.fields[..visible];
+        let types: Vec<DataType> = fields.iter().map(|field| field.data_type).collect();
         let kind = match format {
-            Format::Csv => Kind::Separated(separated::Separated::new(b',')),
-            Format::Tsv => Kind::Separated(separated::Separated::new(b'\t')),
+            Format::Csv => Kind::Separated(separated::Separated::new(b',', types.clone())),
+            Format::Tsv => Kind::Separated(separated::Separated::new(b'\t', types.clone())),
             Format::Ndjson => Kind::Json(json::Json::new(fields, true)),
             Format::Json => Kind::Json(json::Json::new(fields, false)),
             Format::Table => Kind::Table(table::Table::new(fields)),
         };
-        Formatter {
-            names: fields.iter().map(|field| field.name.clone()).collect(),
-            types: fields.iter().map(|field| field.data_type).collect(),
-            kind,
-        }
+        Formatter { names: fields.iter().map(|field| field.name.clone()).collect(), types, kind }
     }
 
     /// Appends what stands before the first row.
@@ -108,7 +107,7 @@ impl Formatter {
     /// Appends the rows of `chunk`; `ends`, if given, gets where each row ends in `out`.
     pub fn rows(&mut self, chunk: &Chunk<'_>, out: &mut Buffer, ends: Option<&mut Vec<u32>>) {
         match &mut self.kind {
-            Kind::Separated(separated) => separated.rows(&self.types, chunk, out, ends),
+            Kind::Separated(separated) => separated.rows(chunk, out, ends),
             Kind::Json(json) => json.rows(&self.types, chunk, out, ends),
             Kind::Table(table) => table.rows(&self.types, chunk, out, ends),
         }

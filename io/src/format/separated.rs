@@ -1,20 +1,29 @@
 //! CSV and TSV (RFC 4180): NULL is empty, the empty string is `""`, quotes only where needed.
 
-use corelane_engine::batch::{Chunk, Data, Text};
+use corelane_engine::batch::{Chunk, Data, Text, Vector};
 use corelane_engine::types::DataType;
 
+use crate::csv::Kernel;
+
 use super::buffer::Buffer;
+use super::cells::{self, Cells};
 use super::value::Dates;
 
 #[derive(Debug)]
 pub(super) struct Separated {
     delimiter: u8,
-    dates: Dates,
+    kernel: Kernel,
+    /// Of the columns written.
+    types: Vec<DataType>,
+    /// By column.
+    cells: Vec<Cells>,
 }
 
 impl Separated {
-    pub(super) fn new(delimiter: u8) -> Self {
-        Separated { delimiter, dates: Dates::default() }
+    pub(super) fn new(delimiter: u8, types: Vec<DataType>) -> Self {
+        // What `CORELANE_SIMD` says was checked when the input was opened.
+        let kernel = Kernel::detect().unwrap_or_else(|_| Kernel::supported()[0]);
+        Separated { delimiter, kernel, types, cells: Vec::new() }
     }
 
     pub(super) fn header(&self, names: &[String], out: &mut Buffer) {
@@ -27,43 +36,70 @@ impl Separated {
         out.push(b'\n');
     }
 
-    pub(super) fn rows(
-        &mut self,
-        types: &[DataType],
-        chunk: &Chunk<'_>,
-        out: &mut Buffer,
-        mut ends: Option<&mut Vec<u32>>,
-    ) {
-        let columns = &chunk.columns[..types.len()];
-        for row in 0..chunk.rows {
-            for (column, data_type) in columns.iter().zip(types) {
-                if !column.is_null(row) {
-                    match &column.data {
-                        Data::Text(values) => self.text(&values[row], out),
-                        other => super::plain(&mut self.dates, *data_type, other, row, out),
-                    }
+    pub(super) fn rows(&mut self, chunk: &Chunk<'_>, out: &mut Buffer, mut ends: Option<&mut Vec<u32>>) {
+        let width = self.types.len();
+        let columns = &chunk.columns[..width];
+        self.cells.resize_with(width, || Cells::new(self.kernel, self.delimiter));
+        for first in (0..chunk.rows).step_by(cells::ROWS) {
+            let count = (chunk.rows - first).min(cells::ROWS);
+            for (number, column) in columns.iter().enumerate() {
+                let separator = if number + 1 == width { b'\n' } else { self.delimiter };
+                self.cells[number].fill(column, self.types[number], first, count, separator);
+            }
+            for row in 0..count {
+                if width == 0 {
+                    out.push(b'\n');
                 }
-                out.push(self.delimiter);
-            }
-            // The last delimiter becomes the line end.
-            if types.is_empty() {
-                out.push(b'\n');
-            } else {
-                out.replace_last(b'\n');
-            }
-            if let Some(ends) = &mut ends {
-                ends.push(out.len() as u32);
+                self.row(columns, first, row, out);
+                if let Some(ends) = &mut ends {
+                    ends.push(out.len() as u32);
+                }
             }
         }
     }
 
+    /// Puts one row together from its cells.
+    #[inline]
+    fn row(&self, columns: &[Vector<'_>], first: usize, row: usize, out: &mut Buffer) {
+        let room = out.room((self.cells.len() + 1) * cells::WIDTH);
+        let mut at = 0;
+        for (number, cells) in self.cells.iter().enumerate() {
+            let len = cells.len[row];
+            if len == cells::LONG {
+                out.advance(at);
+                return self.long_row(columns, first, row, number, out);
+            }
+            room[at..at + cells::WIDTH].copy_from_slice(&cells.text[row]);
+            at += usize::from(len);
+        }
+        out.advance(at);
+    }
+
+    /// The rest of a row from column `from` on, field by field.
+    #[cold]
+    fn long_row(&self, columns: &[Vector<'_>], first: usize, row: usize, from: usize, out: &mut Buffer) {
+        for (number, cells) in self.cells.iter().enumerate().skip(from) {
+            match (cells.len[row], &columns[number].data) {
+                (cells::LONG, Data::Text(values)) => {
+                    self.text(&values[first + row], out);
+                    out.push(if number + 1 == columns.len() { b'\n' } else { self.delimiter });
+                }
+                (cells::LONG, _) => {
+                    self.wide(&columns[number], number, first + row, out);
+                    out.push(if number + 1 == columns.len() { b'\n' } else { self.delimiter });
+                }
+                (len, _) => out.extend(&cells.text[row][..usize::from(len)]),
+            }
+        }
+    }
+
+    /// A value too long for a cell.
+    fn wide(&self, column: &Vector<'_>, number: usize, row: usize, out: &mut Buffer) {
+        super::plain(&mut Dates::default(), self.types[number], &column.data, row, out);
+    }
+
     #[inline]
     fn text(&self, text: &Text<'_>, out: &mut Buffer) {
-        if text.is_inline() && !text.is_empty() && !self.needs_quotes_short(text) {
-            let [low, high] = text.words();
-            let bits = u128::from(low >> 32) | u128::from(high) << 32;
-            return out.extend_short(bits.to_le_bytes(), text.len());
-        }
         let bytes = text.as_bytes();
         if !bytes.is_empty() && !bytes.iter().any(|byte| self.is_special(*byte)) {
             return out.extend(bytes);
@@ -81,22 +117,4 @@ impl Separated {
     fn is_special(&self, byte: u8) -> bool {
         byte == self.delimiter || matches!(byte, b'"' | b'\r' | b'\n')
     }
-
-    /// Whether one of the up to 12 bytes is special, all looked at in one word at a time.
-    #[inline]
-    fn needs_quotes_short(&self, text: &Text<'_>) -> bool {
-        let [low, high] = text.words();
-        // The length is no text: blank it out with a letter that is never special.
-        let low = (low & 0xFFFF_FFFF_0000_0000) | 0x6161_6161;
-        [low, high].into_iter().any(|word| {
-            has_byte(word, self.delimiter) || has_byte(word, b'"') || has_byte(word, b'\r') || has_byte(word, b'\n')
-        })
-    }
-}
-
-/// Whether one of the word's bytes is `byte` (Mycroft's test for a zero byte).
-#[inline]
-fn has_byte(word: u64, byte: u8) -> bool {
-    let difference = word ^ (u64::from(byte) * 0x0101_0101_0101_0101);
-    difference.wrapping_sub(0x0101_0101_0101_0101) & !difference & 0x8080_8080_8080_8080 != 0
 }

@@ -1,0 +1,283 @@
+//! Values to text a column at a time, as cells of fixed width that rows are then put together from.
+//!
+//! Formatting a row field by field asks for every field what it is, and every number how long it is.
+//! A column answers the first question once; the second is answered without a branch: eight digits
+//! are spelled by three multiplications in one word, and the leading zeros shifted out of it. A cell
+//! holds the text and the separator behind it, so a row is one copy of 32 bytes per field.
+
+use corelane_engine::batch::{Data, Text, Vector};
+use corelane_engine::types::DataType;
+
+use crate::csv::Kernel;
+
+use super::buffer::Buffer;
+use super::digits::{self, ZEROS, digits8};
+use super::value::{self, Dates};
+
+/// Rows whose cells are made at a time: those of ten columns stay within the first-level cache.
+pub(super) const ROWS: usize = digits::LANES;
+/// Bytes of a cell.
+pub(super) const WIDTH: usize = 32;
+/// The length of a cell whose text does not fit, or is not made here.
+pub(super) const LONG: u8 = u8::MAX;
+/// Numbers below it have eight digits at most.
+const EIGHT: u64 = 100_000_000;
+
+/// The cells of one column for up to [`ROWS`] rows.
+#[derive(Debug)]
+pub(super) struct Cells {
+    pub text: [[u8; WIDTH]; ROWS],
+    /// Bytes of each, separator included; or [`LONG`].
+    pub len: [u8; ROWS],
+    kernel: Kernel,
+    delimiter: u8,
+    slow: Buffer,
+    dates: Dates,
+    /// The last time written: windows repeat theirs row after row.
+    last: Option<(i64, [u8; WIDTH], u8)>,
+}
+
+impl Cells {
+    /// Empty cells that `kernel` fills, of rows whose fields `delimiter` separates.
+    pub fn new(kernel: Kernel, delimiter: u8) -> Self {
+        Cells {
+            kernel,
+            delimiter,
+            text: [[0; WIDTH]; ROWS],
+            len: [0; ROWS],
+            slow: Buffer::default(),
+            dates: Dates::default(),
+            last: None,
+        }
+    }
+
+    /// Fills the cells with `count` rows of `column` from row `first` on, each ended by `separator`.
+    pub fn fill(&mut self, column: &Vector<'_>, data_type: DataType, first: usize, count: usize, separator: u8) {
+        let rows = first..first + count;
+        match (&column.data, data_type) {
+            (Data::I64(values), DataType::Timestamp { precision, zoned }) => {
+                self.timestamps(&values[rows.clone()], precision, zoned, separator);
+            }
+            (Data::I64(values), DataType::Int | DataType::BigInt | DataType::Decimal { .. }) => {
+                self.decimals(values[rows.clone()].iter().map(|&value| Some(value)), data_type.scale(), separator);
+            }
+            (Data::I128(values), _) => {
+                let values = values[rows.clone()].iter().map(|&value| i64::try_from(value).ok());
+                self.decimals(values, data_type.scale(), separator);
+            }
+            (Data::Text(values), _) => self.texts(&values[rows.clone()], separator),
+            (other, _) => {
+                for (cell, row) in rows.clone().enumerate() {
+                    self.slow.clear();
+                    super::plain(&mut self.dates, data_type, other, row, &mut self.slow);
+                    self.keep(cell, separator);
+                }
+            }
+        }
+        if let (Data::I128(values), true) = (&column.data, self.len[..count].contains(&LONG)) {
+            for (cell, row) in rows.clone().enumerate().filter(|&(cell, _)| self.len[cell] == LONG).collect::<Vec<_>>()
+            {
+                self.slow.clear();
+                value::wide_decimal(&mut self.slow, values[row], data_type.scale());
+                self.keep(cell, separator);
+            }
+        }
+        if column.nulls.is_some() {
+            for (cell, row) in rows.enumerate() {
+                if column.is_null(row) {
+                    self.text[cell][0] = separator;
+                    self.len[cell] = 1;
+                }
+            }
+        }
+    }
+
+    /// Texts that need no quotes and fit; the others are left [`LONG`].
+    fn texts(&mut self, values: &[Text<'_>], separator: u8) {
+        let (mut views, mut marks) = ([[0; 2]; ROWS], [false; ROWS]);
+        views.iter_mut().zip(values).for_each(|(view, text)| *view = text.words());
+        digits::special(self.kernel, &views, self.delimiter, &mut marks);
+        for (cell, [low, high]) in views[..values.len()].iter().enumerate() {
+            let text = &mut self.text[cell];
+            text[..8].copy_from_slice(&(low >> 32 | high << 32).to_le_bytes());
+            text[8..16].copy_from_slice(&(high >> 32).to_le_bytes());
+            let len = (*low as u32 & 15) as usize;
+            text[len] = separator;
+            self.len[cell] = if marks[cell] { LONG } else { len as u8 + 1 };
+        }
+    }
+
+    /// Makes a cell of what was written apart, if it fits.
+    fn keep(&mut self, cell: usize, separator: u8) {
+        let len = self.slow.len();
+        self.len[cell] = LONG;
+        if len < WIDTH {
+            self.text[cell][..len].copy_from_slice(self.slow.bytes());
+            self.text[cell][len] = separator;
+            self.len[cell] = len as u8 + 1;
+        }
+    }
+
+    /// `value / 10^scale`; `None` is left [`LONG`].
+    fn decimals(&mut self, values: impl Iterator<Item = Option<i64>> + Clone, scale: u8, separator: u8) {
+        match scale {
+            0 => self.fixed::<0>(values, separator),
+            1 => self.fixed::<1>(values, separator),
+            2 => self.fixed::<2>(values, separator),
+            3 => self.fixed::<3>(values, separator),
+            4 => self.fixed::<4>(values, separator),
+            6 => self.fixed::<6>(values, separator),
+            _ => {
+                for (cell, value) in values.enumerate() {
+                    self.len[cell] = LONG;
+                    if let (Some(value), 0..=18) = (value, scale) {
+                        self.slow.clear();
+                        value::decimal(&mut self.slow, value, scale);
+                        self.keep(cell, separator);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Most numbers of a column are neither negative nor long: those are spelled together.
+    fn fixed<const SCALE: u32>(&mut self, values: impl Iterator<Item = Option<i64>> + Clone, separator: u8) {
+        let unit = 10u32.pow(SCALE);
+        let limit = u64::from(u32::MAX).min(EIGHT * u64::from(unit));
+        let (mut whole, mut part, mut count) = ([0u32; ROWS], [0u32; ROWS], 0);
+        let mut is_short = true;
+        for ((value, whole), part) in values.clone().zip(&mut whole).zip(&mut part) {
+            let value = value.unwrap_or(-1) as u64;
+            is_short &= value < limit;
+            (*whole, *part) = (value as u32 / unit, value as u32 % unit);
+            count += 1;
+        }
+        if !is_short {
+            return self.mixed::<SCALE>(values, separator);
+        }
+        let mut digits = [0u64; ROWS];
+        digits::significant(self.kernel, &whole, &mut digits, &mut self.len);
+        let mut tails = [u64::from(separator); ROWS];
+        if SCALE > 0 {
+            let mut left = part;
+            left.iter_mut().for_each(|part| *part *= 10u32.pow(8 - SCALE));
+            digits::eight(self.kernel, &left, &mut tails);
+            let mask = u64::MAX >> (64 - 8 * SCALE);
+            for tail in &mut tails {
+                *tail = u64::from(b'.') | (*tail & mask) << 8 | u64::from(separator) << (8 * (SCALE + 1));
+            }
+        }
+        for row in 0..count {
+            let (text, len) = (&mut self.text[row], usize::from(self.len[row]));
+            text[..8].copy_from_slice(&digits[row].to_le_bytes());
+            text[len & 15..(len & 15) + 8].copy_from_slice(&tails[row].to_le_bytes());
+            self.len[row] += if SCALE > 0 { SCALE as u8 + 2 } else { 1 };
+        }
+    }
+
+    /// The same for numbers of any sign and length, one by one.
+    fn mixed<const SCALE: u32>(&mut self, values: impl Iterator<Item = Option<i64>>, separator: u8) {
+        for (cell, value) in values.enumerate().take(ROWS) {
+            let Some(value) = value else {
+                self.len[cell] = LONG;
+                continue;
+            };
+            let all = value.unsigned_abs();
+            let (whole, part) = (all / 10u64.pow(SCALE), all % 10u64.pow(SCALE));
+            if whole >= EIGHT * EIGHT || (value < 0 && whole >= EIGHT) {
+                self.slow.clear();
+                value::decimal(&mut self.slow, value, SCALE as u8);
+                self.keep(cell, separator);
+                continue;
+            }
+            // What stands before the point, as text in one word or two.
+            let (mut text, mut len) = if whole < EIGHT {
+                let (digits, len) = significant(whole);
+                (u128::from(digits), len)
+            } else {
+                let (digits, len) = significant(whole / EIGHT);
+                let rest = u128::from(digits8((whole % EIGHT) as u32) | ZEROS);
+                (u128::from(digits) | rest << (8 * len), len + 8)
+            };
+            if value < 0 {
+                text = text << 8 | u128::from(b'-');
+                len += 1;
+            }
+            let cell_text = &mut self.text[cell];
+            cell_text[..16].copy_from_slice(&text.to_le_bytes());
+            // And behind it: point, digits, separator.
+            let mut tail = u64::from(separator);
+            if SCALE > 0 {
+                let digits = digits8(part as u32 * 10u32.pow(8 - SCALE)) | ZEROS;
+                let digits = digits & (u64::MAX >> (64 - 8 * SCALE));
+                tail = u64::from(b'.') | digits << 8 | tail << (8 * (SCALE + 1));
+            }
+            cell_text[len as usize..len as usize + 8].copy_from_slice(&tail.to_le_bytes());
+            self.len[cell] = (len + if SCALE > 0 { SCALE + 2 } else { 1 }) as u8;
+        }
+    }
+
+    fn timestamps(&mut self, values: &[i64], precision: u8, zoned: bool, separator: u8) {
+        for (cell, &value) in values.iter().enumerate() {
+            if let Some((last, text, len)) = &self.last
+                && *last == value
+            {
+                (self.text[cell], self.len[cell]) = (*text, *len);
+                continue;
+            }
+            self.slow.clear();
+            self.dates.timestamp(&mut self.slow, value, precision, zoned);
+            self.keep(cell, separator);
+            if self.len[cell] != LONG {
+                self.last = Some((value, self.text[cell], self.len[cell]));
+            }
+        }
+    }
+}
+
+/// The text of a number below 10^8 without leading zeros, and its length, at least 1.
+#[inline]
+fn significant(number: u64) -> (u64, u32) {
+    let digits = digits8(number as u32);
+    let zeros = (digits.trailing_zeros() / 8).min(7);
+    ((digits | ZEROS) >> (8 * zeros), 8 - zeros)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agrees(values: &[i64], scale: u8) {
+        for (kernel, values) in
+            Kernel::supported().into_iter().flat_map(|kernel| values.chunks(ROWS).map(move |part| (kernel, part)))
+        {
+            let mut cells = Cells::new(kernel, b';');
+            let column = Vector { data: Data::I64(values), nulls: None };
+            cells.fill(&column, DataType::Decimal { precision: 18, scale }, 0, values.len(), b';');
+            for (cell, &value) in values.iter().enumerate() {
+                let mut plain = Buffer::default();
+                value::decimal(&mut plain, value, scale);
+                plain.push(b';');
+                let len = usize::from(cells.len[cell]);
+                assert_eq!(&cells.text[cell][..len], plain.bytes(), "{value} of scale {scale}");
+            }
+        }
+    }
+
+    #[test]
+    fn cells_spell_what_single_values_do() {
+        let mut values = vec![0, 1, -1, i64::MIN, i64::MAX];
+        for power in 0..19 {
+            let ten = 10i64.pow(power);
+            values.extend([ten - 1, ten, ten + 1, -ten, 1 - ten, ten / 2 * 3]);
+        }
+        let mut random = 1u64;
+        for _ in 0..2000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            values.push(random as i64 >> (random >> 58));
+        }
+        for scale in 0..=18 {
+            agrees(&values, scale);
+        }
+    }
+}
