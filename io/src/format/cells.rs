@@ -140,38 +140,67 @@ impl Cells {
         }
     }
 
-    /// Most numbers of a column are neither negative nor long: those are spelled together.
+    /// Most numbers of a column are not negative and have few digits: those are spelled together.
     fn fixed<const SCALE: u32>(&mut self, values: impl Iterator<Item = Option<i64>> + Clone, separator: u8) {
-        let unit = 10u32.pow(SCALE);
-        let limit = u64::from(u32::MAX).min(EIGHT * u64::from(unit));
-        let (mut whole, mut part, mut count) = ([0u32; ROWS], [0u32; ROWS], 0);
-        let mut is_short = true;
-        for ((value, whole), part) in values.clone().zip(&mut whole).zip(&mut part) {
-            let value = value.unwrap_or(-1) as u64;
-            is_short &= value < limit;
-            (*whole, *part) = (value as u32 / unit, value as u32 % unit);
-            count += 1;
-        }
-        if !is_short {
+        let unit = 10u64.pow(SCALE);
+        // A negative or missing value is as good as a huge one.
+        let numbers = values.clone().map(|value| value.unwrap_or(-1) as u64);
+        let greatest = numbers.clone().max().unwrap_or(0);
+        let mut part = [0u32; ROWS];
+        if greatest <= u64::from(u32::MAX) && greatest < EIGHT * unit {
+            let mut whole = [0u32; ROWS];
+            for ((value, whole), part) in numbers.zip(&mut whole).zip(&mut part) {
+                (*whole, *part) = (value as u32 / unit as u32, value as u32 % unit as u32);
+            }
+            let mut digits = [0u64; ROWS];
+            digits::significant(self.kernel, &whole, &mut digits, &mut self.len);
+            for (text, digits) in self.text.iter_mut().zip(&digits) {
+                text[..8].copy_from_slice(&digits.to_le_bytes());
+            }
+        } else if greatest <= i64::MAX as u64 && greatest / unit < EIGHT * EIGHT {
+            let (mut high, mut low) = ([0u32; ROWS], [0u32; ROWS]);
+            for (row, value) in numbers.enumerate().take(ROWS) {
+                let whole = value / unit;
+                part[row] = (value % unit) as u32;
+                (high[row], low[row]) = ((whole / EIGHT) as u32, (whole % EIGHT) as u32);
+            }
+            let (mut short, mut short_len) = ([0u64; ROWS], [0u8; ROWS]);
+            let (mut first, mut second) = ([0u64; ROWS], [0u64; ROWS]);
+            digits::significant(self.kernel, &low, &mut short, &mut short_len);
+            digits::significant(self.kernel, &high, &mut first, &mut self.len);
+            digits::eight(self.kernel, &low, &mut second);
+            for row in 0..ROWS {
+                let (text, len) = (&mut self.text[row], &mut self.len[row]);
+                if high[row] == 0 {
+                    text[..8].copy_from_slice(&short[row].to_le_bytes());
+                    *len = short_len[row];
+                } else {
+                    text[..8].copy_from_slice(&first[row].to_le_bytes());
+                    let at = usize::from(*len & 15);
+                    text[at..at + 8].copy_from_slice(&second[row].to_le_bytes());
+                    *len += 8;
+                }
+            }
+        } else {
             return self.mixed::<SCALE>(values, separator);
         }
-        let mut digits = [0u64; ROWS];
-        digits::significant(self.kernel, &whole, &mut digits, &mut self.len);
+        self.tails::<SCALE>(&part, separator);
+    }
+
+    /// Puts point, digits and separator behind what is spelled.
+    fn tails<const SCALE: u32>(&mut self, part: &[u32; ROWS], separator: u8) {
         let mut tails = [u64::from(separator); ROWS];
         if SCALE > 0 {
-            let mut left = part;
-            left.iter_mut().for_each(|part| *part *= 10u32.pow(8 - SCALE));
-            digits::eight(self.kernel, &left, &mut tails);
+            digits::eight(self.kernel, &part.map(|part| part * 10u32.pow(8 - SCALE)), &mut tails);
             let mask = u64::MAX >> (64 - 8 * SCALE);
             for tail in &mut tails {
                 *tail = u64::from(b'.') | (*tail & mask) << 8 | u64::from(separator) << (8 * (SCALE + 1));
             }
         }
-        for row in 0..count {
-            let (text, len) = (&mut self.text[row], usize::from(self.len[row]));
-            text[..8].copy_from_slice(&digits[row].to_le_bytes());
-            text[len & 15..(len & 15) + 8].copy_from_slice(&tails[row].to_le_bytes());
-            self.len[row] += if SCALE > 0 { SCALE as u8 + 2 } else { 1 };
+        for ((text, len), tail) in self.text.iter_mut().zip(&mut self.len).zip(&tails) {
+            let at = usize::from(*len & 31).min(WIDTH - 8);
+            text[at..at + 8].copy_from_slice(&tail.to_le_bytes());
+            *len += if SCALE > 0 { SCALE as u8 + 2 } else { 1 };
         }
     }
 
