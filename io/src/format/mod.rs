@@ -81,18 +81,31 @@ enum Kind {
 }
 
 impl Formatter {
-    /// A formatter for the first `visible` columns of `schema`.
+    /// A formatter for the first `visible` columns of `schema`, that writes an output by itself.
     pub fn new(format: Format, schema: &Schema, visible: usize) -> Self {
+        Formatter::with(format, schema, visible, false)
+    }
+
+    /// One that writes a part of an output, for an [`Assembler`].
+    pub fn of_part(format: Format, schema: &Schema, visible: usize) -> Self {
+        Formatter::with(format, schema, visible, true)
+    }
+
+    fn with(format: Format, schema: &Schema, visible: usize, is_part: bool) -> Self {
         let fields = &schema.fields[..visible];
         let types: Vec<DataType> = fields.iter().map(|field| field.data_type).collect();
+        let names: Vec<String> = fields.iter().map(|field| field.name.clone()).collect();
         let kind = match format {
             Format::Csv => Kind::Separated(separated::Separated::new(b',', types.clone())),
             Format::Tsv => Kind::Separated(separated::Separated::new(b'\t', types.clone())),
             Format::Ndjson => Kind::Json(json::Json::new(fields, true)),
             Format::Json => Kind::Json(json::Json::new(fields, false)),
-            Format::Table => Kind::Table(table::Table::new(fields)),
+            Format::Table => {
+                let layout = (!is_part).then(|| table::Layout::new(&names, &types));
+                Kind::Table(table::Table::new(types.clone(), layout))
+            }
         };
-        Formatter { names: fields.iter().map(|field| field.name.clone()).collect(), types, kind }
+        Formatter { names, types, kind }
     }
 
     /// Appends what stands before the first row.
@@ -109,7 +122,7 @@ impl Formatter {
         match &mut self.kind {
             Kind::Separated(separated) => separated.rows(chunk, out, ends),
             Kind::Json(json) => json.rows(&self.types, chunk, out, ends),
-            Kind::Table(table) => table.rows(&self.types, chunk, out, ends),
+            Kind::Table(table) => table.rows(chunk, out, ends),
         }
     }
 
@@ -118,7 +131,7 @@ impl Formatter {
         match &mut self.kind {
             Kind::Separated(_) => {}
             Kind::Json(json) => json.footer(rows, out),
-            Kind::Table(_) => {}
+            Kind::Table(table) => table.footer(out),
         }
     }
 }
@@ -139,6 +152,8 @@ fn plain(dates: &mut value::Dates, data_type: DataType, data: &Data<'_>, row: us
 #[derive(Debug)]
 pub struct Assembler {
     formatter: Formatter,
+    /// Makes a table of lines.
+    layout: Option<table::Layout>,
     begun: bool,
     rows: u64,
 }
@@ -146,11 +161,16 @@ pub struct Assembler {
 impl Assembler {
     /// An assembler for the first `visible` columns of `schema`.
     pub fn new(format: Format, schema: &Schema, visible: usize) -> Self {
-        Assembler { formatter: Formatter::new(format, schema, visible), begun: false, rows: 0 }
+        let formatter = Formatter::of_part(format, schema, visible);
+        let layout = (format == Format::Table).then(|| table::Layout::new(&formatter.names, &formatter.types));
+        Assembler { formatter, layout, begun: false, rows: 0 }
     }
 
     /// Appends text of whole rows.
     pub fn rows(&mut self, mut text: &[u8], out: &mut Buffer) {
+        if let Some(layout) = &mut self.layout {
+            return layout.lines(text, out);
+        }
         if !std::mem::replace(&mut self.begun, true) {
             self.formatter.header(out);
             if let (Kind::Json(json), Some(rest)) = (&self.formatter.kind, text.strip_prefix(b","))
@@ -165,6 +185,9 @@ impl Assembler {
 
     /// Appends what stands at the end.
     pub fn footer(&mut self, out: &mut Buffer) {
+        if let Some(layout) = &mut self.layout {
+            return layout.finish(out);
+        }
         if !self.begun {
             self.formatter.header(out);
         }

@@ -164,7 +164,10 @@ impl Outputs {
             let arrival = shards == 1 || sink.order == SinkOrder::Arrival;
             let mut lanes = Vec::new();
             for (shard, own) in by_shard.iter_mut().enumerate() {
-                let formatter = Formatter::new(*format, schema, sink.visible);
+                let formatter = match output {
+                    Output::Directory(_) => Formatter::new(*format, schema, sink.visible),
+                    _ => Formatter::of_part(*format, schema, sink.visible),
+                };
                 let to = match output {
                     Output::Nowhere => Destination::Nowhere,
                     Output::Directory(path) => Destination::File { path: part(path, shard, *format), file: None },
