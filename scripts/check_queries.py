@@ -85,17 +85,17 @@ def quoted(text):
 class Data:
     """The files of one table, and the same rows in DuckDB."""
 
-    def __init__(self, seed, folder):
+    def __init__(self, seed, folder, rows=None):
         self.random = random.Random(f"data {seed}")
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         r = self.random
         self.rows = []
         files = r.choice([1, 2, 3, 4])
-        size = r.choice([0, 1, 3, 20, 20, 60, 60, 200, 200, 3000])
+        size = rows or r.choice([0, 1, 3, 20, 20, 60, 60, 200, 200, 3000])
         self.start = r.choice([0, 1_700_000_000_000, 1_709_164_800_000 - HOUR, -3 * DAY])
         self.nulls = r.choice([0, 0.1, 0.1, 0.5])
-        in_order = r.random() < 0.7
+        in_order = self.in_order = r.random() < 0.7
         number = 0
         for file in range(files):
             count = r.choice([size, size, 0 if r.random() < 0.3 else size // 2])
@@ -171,10 +171,10 @@ class Data:
             return f"'{value!r}'::DOUBLE"
         return format(value, "f") if isinstance(value, D) else str(value)
 
-    def ddl(self):
+    def ddl(self, delay="INTERVAL '1000' DAY"):
         columns = ", ".join(f"{name} {corelane}" for name, _, corelane, _ in COLUMNS)
         return (
-            f"CREATE TABLE t ({columns}, WATERMARK FOR ts AS ts - INTERVAL '1000' DAY) "
+            f"CREATE TABLE t ({columns}, WATERMARK FOR ts AS ts - {delay}) "
             f"WITH ('path' = '{self.folder}/part*.csv', 'format' = 'csv');\n"
         )
 
@@ -191,8 +191,9 @@ def both(text, kind):
 
 
 class Query:
-    def __init__(self, corelane, duck, kinds, ordered=False, shape=""):
-        self.corelane, self.duck, self.kinds, self.ordered, self.shape = corelane, duck, kinds, ordered, shape
+    def __init__(self, corelane, duck, kinds, ordered=False, delay=()):
+        self.corelane, self.duck, self.kinds, self.ordered, self.shape = corelane, duck, kinds, ordered, ""
+        self.delay = delay  # of the watermark, where files are in order of time; else a very long one
 
 
 class Generator:
@@ -248,8 +249,10 @@ class Generator:
 
     def conditional(self, kind, depth):
         r = self.r
-        which = r.choice(["CASE", "CASE operand", "COALESCE", "NULLIF", "IF"])
+        which = r.choice(["CASE", "CASE operand", "COALESCE", "NULLIF", "IF", "guard"])
         self.mark(which)
+        if which == "guard":
+            return self.guard(kind, depth)
         one = self.expression(kind, depth)
         # All branches share one type, or else the digits of decimals are another story.
         two = self.cast_like(self.expression(kind, depth), one)
@@ -272,6 +275,12 @@ class Generator:
             case "IF":
                 test = self.a_bool(depth)
                 return E(f"IF({test.c}, {one.c}, {two.c})", f"CASE WHEN {test.d} THEN {one.d} ELSE {two.d} END", one.t)
+
+    def guard(self, kind, depth):
+        """A division that only CASE keeps from failing."""
+        divisor = self.column(INT)
+        one = self.expression(kind, depth)
+        return E(f"CASE WHEN {divisor.c} <> 0 AND 100 / {divisor.c} > 3 THEN {one.c} END", f"CASE WHEN 100 // NULLIF({divisor.d}, 0) > 3 THEN {one.d} END", one.t)
 
     @staticmethod
     def cast_like(expression, model):
@@ -533,7 +542,7 @@ class Generator:
     def a_bool(self, depth):
         r = self.r
         which = r.choice(["compare", "compare", "compare", "mixed", "AND", "OR", "NOT", "IN", "NOT IN", "BETWEEN", "LIKE", "ILIKE", "IS NULL", "DISTINCT",
-                          "IS TRUE", "starts_with", "regexp_like", "CAST bool", "IN null", "huge", "LIKE column"])
+                          "IS TRUE", "starts_with", "regexp_like", "CAST bool", "IN null", "huge", "literal", "IN mixed"])
         self.mark(which)
         kind = r.choice([INT, D10, DBL, TEXT, DATE, TS, BOOL])
         sign = r.choice(["=", "<>", "<", "<=", ">", ">="])
@@ -578,9 +587,18 @@ class Generator:
                 word = r.choice(["", "NOT "]) + which
                 return E(f"({one.c} {word} {pattern})", f"({one.d} {word} {pattern})", BOOL) if r.random() < 0.8 else E(
                     f"({one.c} {word} '%!%%' ESCAPE '!')", f"({one.d} {word} '%!%%' ESCAPE '!')", BOOL)
-            case "LIKE column":
-                one = self.expression(TEXT, depth)
-                return E(f"({one.c} LIKE {'s' if self.has('s') else one.c} || '%')", f"({one.d} LIKE {'s' if self.has('s') else one.d} || '%' ESCAPE '\\')", BOOL) if False else self.column(BOOL)
+            case "literal":
+                # A literal of another type than what it is compared with.
+                name, value = r.choice([("i", "0.5"), ("i", "2.0"), ("b", "1e0"), ("d", "1.005"), ("d", "1"), ("x", "0.25"), ("x", "1"), ("huge", "0.5"), ("w", "0.0000001"),
+                                        ("dt", "'1999-12-31'"), ("t2", "'1970-01-01 00:00:00'"), ("k", "99999999999999999999")])
+                if not self.has(name):
+                    return self.column(BOOL)
+                return both(f"({name} {sign} {value})" if r.random() < 0.5 else f"({value} {sign} {name})", BOOL)
+            case "IN mixed":
+                name, values = r.choice([("i", "1, 2.5, 7"), ("d", "1, 0.5, 0.005"), ("x", "1, 0.25"), ("k", "1, 2, 3000000000"), ("dt", "'1970-01-01', '1999-12-31'"), ("huge", "9223372036854775807, 0.5")])
+                if not self.has(name):
+                    return self.column(BOOL)
+                return both(f"({name} {r.choice(['IN', 'NOT IN'])} ({values}))", BOOL)
             case "IS NULL":
                 one = self.expression(kind, depth)
                 word = r.choice(["IS NULL", "IS NOT NULL"])
@@ -720,7 +738,7 @@ class Generator:
 
     def query(self):
         shape = self.r.choice(["project", "project", "project", "group", "group", "group", "total", "over", "over", "tumble", "tumble", "hop", "hop",
-                               "order", "order", "nested", "distinct", "group order", "view"])
+                               "order", "order", "nested", "distinct", "group order", "view", "over nested"])
         self.mark("shape " + shape)
         query = getattr(self, "q_" + shape.replace(" ", "_"))()
         query.shape = shape
@@ -852,7 +870,7 @@ class Generator:
         where = self.where(1, 0.3)
         order_c, order_d = f"{partition}ORDER BY ts", f"{partition}ORDER BY ts, file_, line_"
         for _ in range(r.choice([1, 2, 4])):
-            which = r.choice(["COUNT", "SUM", "AVG", "MIN", "MAX", "LAG", "LEAD", "ROW_NUMBER", "FIRST_VALUE", "LAST_VALUE", "COUNT(*)", "STDDEV_POP", "BOOL_OR"])
+            which = r.choice(["COUNT", "SUM", "AVG", "MIN", "MAX", "LAG", "LEAD", "ROW_NUMBER", "FIRST_VALUE", "LAST_VALUE", "COUNT(*)", "BOOL_OR"])
             self.mark("OVER " + which)
             frame = frame_of_name if named else r.choice(frames)
             c_over = " OVER w" if named else f" OVER ({order_c} ROWS BETWEEN {frame})"
@@ -885,8 +903,6 @@ class Generator:
                     call = E(f"AVG({one.c}){c_over}", f"avg({one.d}){d_over}", DBL)
                 case "COUNT":
                     call = E(f"COUNT({one.c}){c_over}", f"count({one.d}){d_over}", INT)
-                case "STDDEV_POP":
-                    call = E(f"STDDEV_POP(k){c_over}", f"stddev_pop(k::DOUBLE){d_over}", DBL)
                 case "BOOL_OR":
                     call = E(f"BOOL_OR(f){c_over}", f"bool_or(f){d_over}", BOOL)
                 case _:
@@ -902,7 +918,25 @@ class Generator:
             self.mark("WINDOW w")
             c += f" WINDOW w AS ({order_c} ROWS BETWEEN {frame_of_name})"
             d += f" WINDOW w AS ({order_d} ROWS BETWEEN {frame_of_name})"
-        return Query(c, d, [e.t for e in expressions])
+        # A row at the watermark is late for OVER.
+        return Query(c, d, [e.t for e in expressions], delay=r.choice([(), ("INTERVAL '0.001' SECOND",)]))
+
+    def q_over_nested(self):
+        """A condition or a group above OVER, which must not move below it."""
+        frame = self.r.choice(["ROWS BETWEEN 2 PRECEDING AND CURRENT ROW", "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"])
+        value = self.expression(self.r.choice([INT, D10, TEXT, TS]), 1)
+        spell = lambda pick, ties: (
+            f"SELECT k, g, id, ts, MIN({pick(value)}) OVER (PARTITION BY k ORDER BY ts{ties} {frame}) AS m, LAG(id) OVER (PARTITION BY g ORDER BY ts{ties}) AS l, "
+            f"ROW_NUMBER() OVER (PARTITION BY k ORDER BY ts{ties}) AS r FROM t"
+        )
+        c, d = spell(lambda e: e.c, ""), spell(lambda e: e.d, ", file_, line_")
+        head, tail, kinds = self.r.choice([
+            ("SELECT k, id, m, r", "WHERE r <= 3 AND id > 2", [INT, INT, value.t, INT]),
+            ("SELECT k, id, m, l", "WHERE k = 2 OR g = 'red'", [INT, INT, value.t, INT]),
+            ("SELECT k, COUNT(*) AS n, MAX(m) AS m, SUM(l) AS l", "WHERE l IS NOT NULL GROUP BY k", [INT, INT, value.t, INT]),
+            ("SELECT id, l", "WHERE m IS NOT NULL ORDER BY l DESC, id LIMIT 7", [INT, INT]),
+        ])
+        return Query(f"{head} FROM ({c}) AS q {tail}", f"{head} FROM ({d}) AS q {tail}", kinds)
 
     def q_tumble(self):
         return self.windowed(False)
@@ -927,6 +961,9 @@ class Generator:
             offset = 0
         keys = [] if r.random() < 0.3 else [r.choice([both("k", INT), both("g", TEXT), both("f", BOOL), both("s", TEXT)])]
         aggregates = [self.aggregated(1) for _ in range(r.choice([1, 3, 5]))]
+        if spell in ("table", "TABLE()", "named") and r.random() < 0.2:
+            self.mark("window's bounds in an aggregate")
+            aggregates.append(r.choice([both("MAX(window_end)", TS), both("SUM(CASE WHEN ts >= window_start THEN 1 ELSE 0 END)", ("dec", 38, 0))]))
         where = self.where(2, 0.4)
         step, width = f"INTERVAL '{amount}' {unit}", f"INTERVAL '{wide}' {unit}"
         durations = f"{step}, {width}" if hop else width
@@ -972,6 +1009,7 @@ class Generator:
             f"SELECT {c} FROM {source}{after}{where[0]} GROUP BY {c_by}{having[0]}{late}",
             f"SELECT {d} FROM {windows} AS t{where[1]} GROUP BY {d_by}{having[1]}",
             [e.t for e in expressions],
+            delay=r.choice([(), ("INTERVAL '0' SECOND",)]),
         )
 
 
@@ -1090,7 +1128,8 @@ class Checker:
         generator = Generator(seed)
         query = generator.query()
         self.seen.update(generator.seen)
-        script = data.ddl() + query.corelane + ";\n"
+        ddl = data.ddl(*query.delay if data.in_order else ())
+        script = ddl + query.corelane + ";\n"
         runs = list(self.pool.map(lambda flags: self.corelane(script, flags), RUNS))
         try:
             wanted = [[expected(value, kind) for value, kind in zip(row, query.kinds)] for row in data.base.execute(query.duck).fetchall()]
@@ -1101,10 +1140,10 @@ class Checker:
         failures = [run for run in runs if run[0] != 0]
         for flags, (status, out, err) in zip(RUNS, runs):
             if status is None or "panicked" in err or "internal" in err.lower():
-                return self.wrong(number, query, data, f"{flags}: {err.strip()[-1500:]}")
+                return self.wrong(number, query, data, ddl, f"{flags}: {err.strip()[:300]}")
         if failures:
             if len(failures) < len(runs) and not (problem or "LIMIT" in query.corelane):
-                return self.wrong(number, query, data, f"fails on some shards only: {failures[0][2].strip()}")
+                return self.wrong(number, query, data, ddl, f"fails on some shards only: {failures[0][2].strip()}")
             if problem:
                 self.counts["refused by both"] += 1
             else:
@@ -1120,24 +1159,24 @@ class Checker:
             try:
                 rows = [[typed(text, kind) for text, kind in zip(row, query.kinds, strict=True)] for row in read_csv(out)[1:]]
             except (ValueError, KeyError, decimal.InvalidOperation) as error:
-                return self.wrong(number, query, data, f"{flags}: unreadable output: {error!r}")
+                return self.wrong(number, query, data, ddl, f"{flags}: unreadable output: {error!r}")
             difference = compare(rows, wanted, query.ordered)
             if difference:
-                return self.wrong(number, query, data, f"{flags}: {difference}")
+                return self.wrong(number, query, data, ddl, f"{flags}: {difference}")
 
     def data(self, number):
         if getattr(self, "loaded", None) != number:
             self.loaded = number
-            self.current = Data(f"{self.options.seed} {number}", self.folder / str(number))
+            self.current = Data(f"{self.options.seed} {number}", self.folder / str(number), self.options.rows)
         return self.current
 
-    def wrong(self, number, query, data, text):
+    def wrong(self, number, query, data, ddl, text):
         self.counts["wrong"] += 1
         print(f"WRONG {number} ({query.shape}, {len(data.rows)} rows) {text}\n  corelane: {query.corelane}\n  duckdb:   {query.duck}\n", flush=True)
         if self.options.keep:
             place = pathlib.Path(self.options.keep) / str(number)
             shutil.copytree(data.folder, place, dirs_exist_ok=True)
-            (place / "query.sql").write_text(data.ddl().replace(str(data.folder), str(place)) + query.corelane + ";\n")
+            (place / "query.sql").write_text(ddl.replace(str(data.folder), str(place)) + query.corelane + ";\n")
             (place / "expected.sql").write_text(query.duck + ";\n")
 
     def summary(self):
@@ -1155,6 +1194,7 @@ def main():
     parser.add_argument("--queries", type=int, default=500)
     parser.add_argument("--seed", default="1")
     parser.add_argument("--only", type=int, help="run this query of the seed only")
+    parser.add_argument("--rows", type=int, help="rows of a file, about; else 0 to 3000")
     parser.add_argument("--keep", help="folder for wrong queries and their files")
     parser.add_argument("--refusals", action="store_true", help="list what was refused, and why")
     options = parser.parse_args()
