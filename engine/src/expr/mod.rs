@@ -4,7 +4,7 @@
 //! coercion is an explicit [`ExprKind::Cast`]. Evaluation walks the tree once per chunk, never per
 //! row, and takes its intermediate columns from a scratch arena.
 
-mod calendar;
+pub(crate) mod calendar;
 mod cast;
 mod compare;
 mod evaluate;

@@ -182,6 +182,15 @@ pub(super) fn call<'a>(
         }
         Some(bound) => {
             let (bound, data_type) = typed(&function.name, kind, bound)?;
+            let is_plain = matches!(bound.kind, ExprKind::Column(_) | ExprKind::Literal(_));
+            let bound = match &filter {
+                // What FILTER leaves out is not evaluated, so it cannot fail.
+                Some(filter) if !is_plain => {
+                    let span = bound.span;
+                    super::expression::case(vec![(filter.clone(), bound)], None, span)?
+                }
+                _ => bound,
+            };
             (vec![bound], data_type)
         }
     };

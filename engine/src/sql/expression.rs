@@ -436,7 +436,16 @@ impl<'a> Binder<'a> {
                     .help("declare event time: WATERMARK FOR ts AS ts - INTERVAL '2' SECOND"));
             }
         }
-        let mut arguments = trees.iter().map(|tree| self.bind(tree)).collect::<Result<Vec<_>>>()?;
+        let takes_unit = matches!(lower.as_str(), "timestampdiff" | "timestampadd" | "date_part" | "date_trunc");
+        let argument = |(place, tree): (usize, &&'a ast::Expr)| match tree {
+            // `SECOND` is a unit here, not a column.
+            ast::Expr::Identifier(word) if place == 0 && takes_unit && word.quote_style.is_none() => {
+                let unit = Value::Text(word.value.to_ascii_lowercase());
+                Ok(at(Expr::literal(unit, DataType::Text), span))
+            }
+            tree => self.bind(tree),
+        };
+        let mut arguments = trees.iter().enumerate().map(argument).collect::<Result<Vec<_>>>()?;
         let count = |least: usize, most: usize| {
             let fits = (least..=most).contains(&trees.len());
             let error = || Error::new(Code::Type, format!("`{name}` does not take {} arguments", trees.len()));
@@ -734,7 +743,16 @@ fn in_list(input: Expr, items: Vec<Expr>, span: Span) -> Result<Expr> {
     if list.len() == constants && constants > 0 && !is_literal(&input) {
         return Ok(boolean(ExprKind::InList { input: Box::new(input), list, list_has_null }, span));
     }
-    let equal = |item: Expr| compare(Comparison::Equal, input.clone(), item, span);
+    let equal = |item: Expr| {
+        let null = |of: DataType| at(Expr::literal(Value::Null, of), item.span);
+        match (&input.kind, &item.kind) {
+            (_, ExprKind::Literal(Value::Null)) => {
+                compare(Comparison::Equal, input.clone(), null(input.data_type), span)
+            }
+            (ExprKind::Literal(Value::Null), _) => compare(Comparison::Equal, null(item.data_type), item, span),
+            _ => compare(Comparison::Equal, input.clone(), item, span),
+        }
+    };
     let mut terms = items.into_iter().map(equal).collect::<Result<Vec<_>>>()?;
     Ok(if terms.len() == 1 { terms.remove(0) } else { boolean(ExprKind::Or(terms), span) })
 }

@@ -1,8 +1,6 @@
 //! Constants: numbers, durations, dates and times, and one type's constant as another's.
 
-use jiff::civil;
-use jiff::tz::TimeZone;
-
+use crate::expr::calendar;
 use crate::types::{DECIMAL_DIGITS_I64, DECIMAL_DIGITS_MAX, DataType, MICROS_PER_DAY, MICROS_PER_SECOND, Value};
 
 /// A numeric literal: INT, BIGINT or DECIMAL by its digits, DOUBLE with an exponent.
@@ -101,11 +99,8 @@ fn parse(text: &str, to: DataType) -> Option<Value> {
     let trimmed = text.trim();
     match to {
         DataType::Text => Some(Value::Text(text.to_owned())),
-        DataType::Timestamp { .. } => timestamp(trimmed).map(Value::I64),
-        DataType::Date => {
-            let date: civil::Date = trimmed.parse().ok()?;
-            Some(Value::I64(i64::from(date.since(civil::date(1970, 1, 1)).ok()?.get_days())))
-        }
+        DataType::Timestamp { .. } => calendar::parse_timestamp(trimmed.as_bytes()).map(Value::I64),
+        DataType::Date => calendar::parse_date(trimmed.as_bytes()).map(Value::I64),
         DataType::Interval => duration(trimmed).map(Value::I64),
         DataType::Boolean => match trimmed.to_ascii_lowercase().as_str() {
             "true" => Some(Value::I64(1)),
@@ -119,7 +114,7 @@ fn parse(text: &str, to: DataType) -> Option<Value> {
                 None => (false, trimmed),
             };
             let shape = |character: char| character.is_ascii_digit() || character == '.';
-            if digits.is_empty() || !digits.chars().all(shape) {
+            if !digits.contains(|c: char| c.is_ascii_digit()) || !digits.chars().all(shape) {
                 return None;
             }
             let (value, from) = number(digits)?;
@@ -128,19 +123,6 @@ fn parse(text: &str, to: DataType) -> Option<Value> {
         }
         DataType::Null => None,
     }
-}
-
-/// Microseconds since the epoch of `2026-01-02 03:04:05.678[Z|+01:00]` or a bare date; UTC unless
-/// an offset is given.
-pub(super) fn timestamp(text: &str) -> Option<i64> {
-    if let Ok(instant) = text.parse::<jiff::Timestamp>() {
-        return Some(instant.as_microsecond());
-    }
-    let reading: civil::DateTime = match text.parse::<civil::DateTime>() {
-        Ok(reading) => reading,
-        Err(_) => text.parse::<civil::Date>().ok()?.at(0, 0, 0, 0),
-    };
-    Some(TimeZone::UTC.to_timestamp(reading).ok()?.as_microsecond())
 }
 
 /// Microseconds in one `unit`; MONTH and YEAR have no fixed length.
@@ -232,10 +214,10 @@ mod tests {
 
     #[test]
     fn times_and_durations() {
-        assert_eq!(timestamp("1970-01-01 00:00:01.5"), Some(1_500_000));
-        assert_eq!(timestamp("1970-01-02"), Some(MICROS_PER_DAY));
-        assert_eq!(timestamp("1970-01-01T01:00:00+01:00"), Some(0));
-        assert_eq!(timestamp("soon"), None);
+        assert_eq!(calendar::parse_timestamp(b"1970-01-01 00:00:01.5"), Some(1_500_000));
+        assert_eq!(calendar::parse_timestamp(b"1970-01-02"), Some(MICROS_PER_DAY));
+        assert_eq!(calendar::parse_timestamp(b"1970-01-01T01:00:00+01:00"), Some(0));
+        assert_eq!(calendar::parse_timestamp(b"soon"), None);
         for (text, micros) in
             [("10 seconds", 10_000_000), ("1m", 60_000_000), ("1 hour 30 minutes", 5_400_000_000), ("1.5s", 1_500_000)]
         {

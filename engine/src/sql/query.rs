@@ -258,14 +258,22 @@ impl<'c> Planner<'c> {
         binder.aliases.clone_from(&aliases);
         let mut keys: Vec<Expr> = Vec::new();
         let mut names_window = false;
+        // Keys that follow from the window, which is a key already.
+        let mut of_window: Vec<Expr> = Vec::new();
         for tree in &group_trees {
             let tree = position(tree, select)?.unwrap_or(tree);
             let key = binder.bind(tree)?;
             if matches!(key.kind, ExprKind::Column(WINDOW_MARK..)) {
                 names_window = true;
+            } else if mentions_window(&key) {
+                of_window.push(key);
             } else if !keys.iter().any(|known| same(known, &key)) {
                 keys.push(key);
             }
+        }
+        if let Some(key) = of_window.iter().find(|key| !names_window || mentions_column(key)) {
+            return Err(unsupported("this key of a window's bounds is not supported", key.span)
+                .help("GROUP BY window_start, window_end, and compute it in the SELECT list"));
         }
         binder.aliases.clear();
         (binder.aggregates, binder.overs, binder.clause) = (true, true, "SELECT");
@@ -279,6 +287,11 @@ impl<'c> Planner<'c> {
             sort.push((order_item(item, select, &items, &mut binder)?, sort_key(item)?));
         }
         let Binder { calls, call_names, over_items, .. } = binder;
+        let inside = calls.iter().flat_map(|call| call.arguments.iter().chain(&call.filter));
+        if let Some(bound) = inside.into_iter().find(|argument| mentions_window(argument)) {
+            return Err(unsupported("a window's bound inside an aggregate is not supported", bound.span)
+                .help("it is the same for the whole group: use it outside, or aggregate over a subquery"));
+        }
         let mut overs = over_items;
 
         let aggregated = !group_trees.is_empty() || !calls.is_empty() || having.is_some() || window.is_some();
@@ -1019,6 +1032,22 @@ impl<'c> Planner<'c> {
         }
         Ok(Some(chosen))
     }
+}
+
+fn is_window_mark(column: usize) -> bool {
+    column >= WINDOW_MARK
+}
+
+fn mentions_window(expression: &Expr) -> bool {
+    let mut found = false;
+    expression.visit_columns(&mut |column| found |= is_window_mark(column));
+    found
+}
+
+fn mentions_column(expression: &Expr) -> bool {
+    let mut found = false;
+    expression.visit_columns(&mut |column| found |= !is_window_mark(column));
+    found
 }
 
 /// What GROUP BY says, bound.

@@ -123,6 +123,9 @@ fn of_durations(name: &str, trees: &[&ast::Expr], now_us: i64, span: Span) -> Re
     }
 }
 
+/// Windows that one row may be in: a day by the second.
+const WINDOWS_PER_ROW_MAX: i64 = 86_400;
+
 fn checked(size: i64, slide: i64, offset: i64, span: Span) -> Result<Window> {
     let error = |message: &str| Err(Error::new(Code::BadOption, message).at(span));
     if size <= 0 || slide <= 0 {
@@ -132,6 +135,10 @@ fn checked(size: i64, slide: i64, offset: i64, span: Span) -> Result<Window> {
         return Err(Error::new(Code::BadOption, "the slide is longer than the window, rows between would be lost")
             .at(span)
             .help("the order is HOP(t, ts, slide, size)"));
+    }
+    if size / slide > WINDOWS_PER_ROW_MAX {
+        let message = format!("every row would be in {} windows; the most is {WINDOWS_PER_ROW_MAX}", size / slide);
+        return Err(Error::new(Code::Limit, message).at(span).help("take a longer slide or a shorter window"));
     }
     Ok(Window { size, slide, offset })
 }

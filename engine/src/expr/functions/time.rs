@@ -328,45 +328,115 @@ fn write_rows<'a>(call: &Call<'_, 'a>, mut write: impl FnMut(usize, &mut String)
 }
 
 /// Runs of one pattern letter stand for a part, everything else (and what is in quotes) for itself.
+/// A piece of a time's pattern.
+#[derive(Clone, Copy)]
+enum Piece<'p> {
+    Text(&'p str),
+    Year(usize),
+    Month(usize),
+    Day(usize),
+    Hour(usize),
+    HalfDayHour(usize),
+    Minute(usize),
+    Second(usize),
+    Fraction(usize),
+}
+
+/// Letters as Java has them (`yyyy-MM-dd HH:mm:ss.SSS`), or, where `HH24` or `MI` stands in it, as
+/// PostgreSQL does (`YYYY-MM-DD HH24:MI:SS.MS`).
+fn pieces(pattern: &str) -> Result<Vec<Piece<'_>>> {
+    let upper = pattern.to_ascii_uppercase();
+    let is_postgres = upper.contains("HH24") || upper.contains("MI");
+    let mut pieces = Vec::new();
+    let mut rest = pattern;
+    while let Some(letter) = rest.chars().next() {
+        if let (Some(quote @ ('\'' | '"')), true) = (Some(letter), letter == '\'' || is_postgres) {
+            let quoted = rest[1..].split(quote).next().unwrap_or("");
+            pieces.push(Piece::Text(if quoted.is_empty() { &rest[..1] } else { quoted }));
+            rest = rest.get(quoted.len() + 2..).unwrap_or("");
+            continue;
+        }
+        if letter == '%' || letter.is_ascii_alphabetic() {
+            let run = rest.chars().take_while(|&next| next == letter).count();
+            let word = upper[upper.len() - rest.len()..].chars().take(4).collect::<String>();
+            let (piece, len) = match letter {
+                _ if is_postgres && word == "HH24" => (Piece::Hour(2), 4),
+                _ if is_postgres && word.starts_with("MI") => (Piece::Minute(2), 2),
+                _ if is_postgres && word.starts_with("MS") => (Piece::Fraction(3), 2),
+                _ if is_postgres && word.starts_with("US") => (Piece::Fraction(6), 2),
+                _ if is_postgres && word.starts_with("MM") => (Piece::Month(2), 2),
+                _ if is_postgres && word.starts_with("SS") => (Piece::Second(2), 2),
+                'y' | 'Y' => (Piece::Year(run), run),
+                'd' | 'D' if run <= 2 => (Piece::Day(run), run),
+                'M' if run <= 2 => (Piece::Month(run), run),
+                'H' if run <= 2 => (Piece::Hour(run), run),
+                'h' if run <= 2 => (Piece::HalfDayHour(run), run),
+                'm' if run <= 2 => (Piece::Minute(run), run),
+                's' if run <= 2 => (Piece::Second(run), run),
+                'S' if run <= 6 => (Piece::Fraction(run), run),
+                _ => {
+                    let error = Error::new(
+                        Code::Unsupported,
+                        format!("`{}` of the pattern '{pattern}' is not known", &rest[..run]),
+                    );
+                    return Err(
+                        error.help("write yyyy MM dd HH mm ss SSS, or YYYY MM DD HH24 MI SS MS; text goes in quotes")
+                    );
+                }
+            };
+            pieces.push(piece);
+            rest = &rest[len..];
+            continue;
+        }
+        let text = rest.find(|c: char| c == '%' || c == '\'' || c.is_ascii_alphabetic()).unwrap_or(rest.len());
+        let text = text.max(letter.len_utf8());
+        pieces.push(Piece::Text(&rest[..text]));
+        rest = &rest[text..];
+    }
+    Ok(pieces)
+}
+
 fn format<'a>(call: &Call<'_, 'a>) -> Result<Vector<'a>> {
     use std::fmt::Write;
     let (times, formats) = (call.arguments[0].i64s(), call.arguments[1].texts());
+    let texts: Vec<_> = formats.iter().map(|format| format.to_str_lossy()).collect();
+    // Mostly one pattern for all rows: each is taken apart once.
+    let mut known: Vec<(&str, Vec<Piece<'_>>)> = Vec::new();
+    let mut which = Vec::with_capacity(texts.len());
+    for (row, text) in texts.iter().enumerate() {
+        let found = known.iter().rposition(|(known, _)| **known == **text);
+        let is_null = crate::batch::is_null(call.nulls, row);
+        which.push(match found {
+            Some(found) => found,
+            None if is_null => 0,
+            None => {
+                known.push((text, pieces(text)?));
+                known.len() - 1
+            }
+        });
+    }
     write_rows(call, |row, out| {
         let (day, clock) = (times[row].div_euclid(MICROS_PER_DAY), times[row].rem_euclid(MICROS_PER_DAY));
         let (year, month, of_month) = civil(day);
         let second = clock / MICROS_PER_SECOND;
-        let format = formats[row].to_str_lossy();
-        let mut rest = &*format;
-        while let Some(letter) = rest.chars().next() {
-            let run = rest.chars().take_while(|&next| next == letter).count();
-            let number = match letter {
-                'y' | 'Y' => {
-                    if run == 2 {
-                        year.rem_euclid(100)
-                    } else {
-                        year
-                    }
-                }
-                'M' => month,
-                'd' | 'D' => of_month,
-                'H' => second / 3600,
-                'm' => second / 60 % 60,
-                's' => second % 60,
-                'S' => clock % MICROS_PER_SECOND / 10i64.pow(6 - run.min(6) as u32),
-                '\'' => {
-                    let quoted = rest[1..].split('\'').next().unwrap_or("");
-                    out.push_str(if quoted.is_empty() { "'" } else { quoted });
-                    rest = rest.get(quoted.len() + 2..).unwrap_or("");
+        let hour = second / 3600;
+        for piece in known.get(which[row]).map_or(&[][..], |(_, pieces)| pieces) {
+            let (number, width) = match *piece {
+                Piece::Text(text) => {
+                    out.push_str(text);
                     continue;
                 }
-                _ => {
-                    out.push(letter);
-                    rest = &rest[letter.len_utf8()..];
-                    continue;
-                }
+                Piece::Year(2) => (year.rem_euclid(100), 2),
+                Piece::Year(width) => (year, width),
+                Piece::Month(width) => (month, width),
+                Piece::Day(width) => (of_month, width),
+                Piece::Hour(width) => (hour, width),
+                Piece::HalfDayHour(width) => ((hour + 11) % 12 + 1, width),
+                Piece::Minute(width) => (second / 60 % 60, width),
+                Piece::Second(width) => (second % 60, width),
+                Piece::Fraction(width) => (clock % MICROS_PER_SECOND / 10i64.pow(6 - width as u32), width),
             };
-            write!(out, "{number:0run$}").expect("writing to a string cannot fail");
-            rest = &rest[run..];
+            write!(out, "{number:0width$}").expect("writing to a string cannot fail");
         }
     })
 }
