@@ -1,0 +1,185 @@
+//! The parts of a query apart from each other: reading and converting, operators on rows that are
+//! already there, formatting, a hop through the ring. All from memory; rates are rows a second.
+
+use std::hint::black_box;
+
+use bumpalo::Bump;
+use corelane::job;
+use corelane_bench::case::{self, Case};
+use corelane_bench::{coordinated, direct::Direct};
+use corelane_engine::batch::{BATCH_ROWS, Batch, Chunk};
+use corelane_engine::operator::{Context, Outlets, Time};
+use corelane_engine::pipeline::Pipeline;
+use corelane_engine::plan::Operator;
+use corelane_engine::scan::SplitTime;
+use corelane_engine::stage::Ledger;
+use corelane_engine::{Result, hash};
+use corelane_io::format::{Buffer, Format, Formatter};
+use corelane_io::fs::MemoryDisk;
+use corelane_io::generate::{Share, lines};
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
+
+const ROWS: u64 = 200_000;
+
+/// A case over a file in memory.
+fn direct(case: &Case) -> Direct {
+    let share = Share { generator: case.generator, seed: 1, rows: ROWS, shard: 0, shards: 1 };
+    let mut text = Buffer::default();
+    lines(&share, 0, ROWS, &mut text);
+    let disk = MemoryDisk::new().with("rows.csv", text.bytes());
+    let options = coordinated::options(case, "rows.csv", &[0], "unused".as_ref(), false).unwrap();
+    // Without a first line, columns go by their place.
+    let sql = case.sql.replacen(");", ") WITH ('header' = 'false');", 1);
+    let program = job::compile(&sql, &disk, &options).unwrap();
+    Direct::new(&program, &disk, &options).unwrap()
+}
+
+fn named(name: &str) -> &'static Case {
+    case::select(&[name.to_owned()]).unwrap()[0]
+}
+
+/// The rows that the scan lets through, and the watermark behind each batch.
+fn rows(direct: &Direct) -> Vec<(Batch, Time)> {
+    let layout = direct.plan().nodes[direct.scan()].layout();
+    let every: Vec<u16> = (0..BATCH_ROWS as u16).collect();
+    let (mut time, mut rows) = (SplitTime::default(), Vec::new());
+    let delay_us = direct.scanner().scan().event_time.as_ref().map_or(0, |event_time| event_time.delay_us);
+    let (ledger, mut scratch) = (Ledger::idle(), Bump::new());
+    let mut reader = direct.input().reader(0, direct.scanner().scan()).unwrap();
+    loop {
+        scratch.reset();
+        let context = Context { scratch: &scratch, ledger: &ledger };
+        reader.fill(&ledger).unwrap();
+        match reader.next(direct.scanner(), &mut time, &context).unwrap() {
+            corelane_io::reader::Step::Rows(scanned) => {
+                let mut batch = Batch::new(&layout);
+                assert_eq!(batch.append(&scanned.chunk, &every[..scanned.chunk.rows]), scanned.chunk.rows);
+                rows.push((batch, scanned.first_time.map_or(Time::MIN, |first| first - delay_us)));
+            }
+            corelane_io::reader::Step::NeedBytes => {}
+            corelane_io::reader::Step::End => return rows,
+        }
+    }
+}
+
+/// Counts what comes out.
+#[derive(Default)]
+struct Count(u64);
+
+impl Outlets for Count {
+    fn sink(&mut self, _: usize, chunk: &Chunk<'_>, _: &Context<'_>) -> Result<()> {
+        self.0 += chunk.rows as u64;
+        Ok(())
+    }
+
+    fn exchange(&mut self, _: usize, _: &Chunk<'_>, _: &[u64], _: &Context<'_>) -> Result<()> {
+        unreachable!("a plan for one shard has no exchange")
+    }
+
+    fn exchange_watermark(&mut self, _: usize, _: Time, _: &Context<'_>) -> Result<()> {
+        unreachable!("a plan for one shard has no exchange")
+    }
+
+    fn exchange_finish(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
+        unreachable!("a plan for one shard has no exchange")
+    }
+
+    fn sink_watermark(&mut self, _: usize, _: Time, _: &Context<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn sink_finish(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn satisfied(&mut self, _: usize) {}
+}
+
+/// Everything behind the scan, over rows that were read before. Returns the rows out.
+fn operators(direct: &Direct, rows: &[(Batch, Time)]) -> Result<u64> {
+    let mut pipeline = Pipeline::new(direct.plan(), 0, 1, hash::DEFAULT_SEED)?;
+    let (entry, ledger, mut out) = (direct.scan(), Ledger::idle(), Count::default());
+    let mut scratch = Bump::new();
+    let drain = |pipeline: &mut Pipeline, out: &mut Count, scratch: &mut Bump| -> Result<()> {
+        while pipeline.pending(entry) {
+            scratch.reset();
+            pipeline.drain(entry, &Context { scratch, ledger: &ledger }, out)?;
+        }
+        scratch.reset();
+        Ok(())
+    };
+    let mut told = Time::MIN;
+    for (batch, watermark) in rows {
+        let context = Context { scratch: &scratch, ledger: &ledger };
+        pipeline.push(entry, &batch.chunk(&scratch), &context, &mut out)?;
+        drain(&mut pipeline, &mut out, &mut scratch)?;
+        if *watermark > told {
+            told = *watermark;
+            pipeline.watermark(entry, told, &Context { scratch: &scratch, ledger: &ledger }, &mut out)?;
+            drain(&mut pipeline, &mut out, &mut scratch)?;
+        }
+    }
+    pipeline.finish(entry, &Context { scratch: &scratch, ledger: &ledger }, &mut out)?;
+    drain(&mut pipeline, &mut out, &mut scratch)?;
+    Ok(out.0)
+}
+
+/// Reading and converting the columns that `case` needs.
+fn scan(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, case: &str) {
+    let direct = direct(named(case));
+    group.bench_function(name, |bencher| {
+        bencher.iter(|| {
+            let mut rows = 0;
+            let take = |scanned: &corelane_io::reader::Scanned<'_>, _: &Context<'_>| {
+                rows += black_box(&scanned.chunk).rows;
+                Ok(())
+            };
+            let (mut time, ledger) = (SplitTime::default(), Ledger::idle());
+            direct.input().read_all(0, direct.scanner(), &mut time, &ledger, take).unwrap();
+            rows
+        });
+    });
+}
+
+/// The operators of `case`.
+fn pipeline(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, case: &str) {
+    let direct = direct(named(case));
+    let rows = rows(&direct);
+    group.bench_function(name, |bencher| bencher.iter(|| operators(&direct, &rows).unwrap()));
+}
+
+/// The rows that `case` reads, as CSV.
+fn format(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, case: &str) {
+    let direct = direct(named(case));
+    let schema = &direct.plan().nodes[direct.scan()].schema;
+    assert!(matches!(direct.plan().nodes[direct.scan()].operator, Operator::Scan(_)));
+    let mut formatter = Formatter::new(Format::Csv, schema, schema.fields.len());
+    let (batches, mut scratch, mut text) = (rows(&direct), Bump::new(), Buffer::default());
+    group.bench_function(name, |bencher| {
+        bencher.iter(|| {
+            for (batch, _) in &batches {
+                scratch.reset();
+                text.clear();
+                formatter.rows(&batch.chunk(&scratch), &mut text, None);
+                black_box(text.bytes());
+            }
+        });
+    });
+}
+
+fn kernels(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("rows");
+    group.throughput(Throughput::Elements(ROWS)).sample_size(20);
+    scan(&mut group, "scan and convert orders", "S0a");
+    scan(&mut group, "scan and convert trades", "S2 seed");
+    pipeline(&mut group, "group by, 200 groups", "S2 seed");
+    pipeline(&mut group, "group by, 100,000 groups", "S2 mid");
+    pipeline(&mut group, "tumbling window", "S3a seed");
+    pipeline(&mut group, "rows over", "S1");
+    format(&mut group, "format orders", "S0a");
+    group.bench_function("ring hop", |bencher| bencher.iter(|| corelane::ring::stress(ROWS).unwrap()));
+    group.finish();
+}
+
+criterion_group!(benches, kernels);
+criterion_main!(benches);
