@@ -29,6 +29,7 @@ FILES = {
     "null.csv": 'a,b\n1,\n2,""\n',
     "q.sql": "SELECT a, b FROM 'plain.csv' WHERE a > 1",
 }
+SINK = "CREATE TABLE s (a INT, b STRING) WITH ('path' = 'sink.csv', 'format' = 'csv'{}); "
 NUMBERS = "CREATE TABLE t (a INT, b INT) WITH ('path' = '{}', 'format' = 'csv'); "
 PACED = (
     "CREATE TABLE t (a BIGINT, ts AS TO_TIMESTAMP_LTZ(a, 3), WATERMARK FOR ts AS ts - INTERVAL '1' SECOND) "
@@ -121,6 +122,13 @@ def refusals():
         (["gen", "nothing", "-o", "x"], "nothing"),
         (["schema", "missing.csv"], "cannot open `missing.csv`"),
         (["latency", "plain.csv"], "line 1"),
+        (["-o", "plain.csv", "SELECT * FROM 'plain.csv'"], "is read and would be replaced"),
+        (["-o", "linked.csv", "SELECT * FROM 'plain.csv'"], "is read and would be replaced"),
+        (["-o", "parts/", "--format", "csv", "SELECT * FROM 'parts/*.csv'"], "is read and would be replaced"),
+        ([SINK.format("") + "INSERT INTO s SELECT * FROM 'plain.csv'; INSERT INTO s SELECT * FROM 'plain.csv'"], "two queries write"),
+        ([SINK.format(", 'delimiter' = '|'") + "INSERT INTO s SELECT * FROM 'plain.csv'"], "not supported for writing"),
+        ([SINK.format(", 'delimitre' = '|'") + "INSERT INTO s SELECT * FROM 'plain.csv'"], "delimitre"),
+        (["SELECT window_start, MAX(window_end) FROM TUMBLE(t, ts, INTERVAL '1' MINUTE) GROUP BY window_start"], ""),
     ]:
         run(arguments, status=2, out="", err=err)
     if os.geteuid() != 0:
@@ -135,6 +143,8 @@ def failures():
     run(["SELECT * FROM 'ragged.csv'"], status=1, err="ragged.csv:3: the row has 1 fields instead of 2", runs=EVERYWHERE)
     run(["--max-errors", "0", numbers], status=3, err="bad_number.csv:3")
     run(["SELECT a / (a - 2) FROM 'plain.csv'"], status=1, err="is divided by zero", runs=EVERYWHERE)
+    run(["SELECT a FROM 'plain.csv' WHERE 1 / (a - 2) > 0"], status=1, err="is divided by zero", runs=EVERYWHERE)
+    run(["--stats-json", "nowhere/s.json", "SELECT a FROM 'plain.csv'"], status=1, err="cannot write `nowhere/s.json`")
     if os.path.exists("/dev/full"):
         run(["--quiet", "-o", "/dev/full", "--format", "csv", "SELECT * FROM 'long.csv'"], status=1, err="cannot write")
 
@@ -148,6 +158,36 @@ def machines():
     run(["cores"], err="")
     run(["explain", "-f", "q.sql"], err="")
     run(["check", "-f", "q.sql"], out="")
+
+
+def streams():
+    """A run that waits for a pipe ends at the first signal, and passes on what has come."""
+    global count
+    for executor in ("threads", "auto"):
+        count += 1
+        process = subprocess.Popen(
+            [corelane, "--quiet", "--executor", executor, "--input", "t=-", "--format", "csv",
+             "CREATE TABLE t (a INT, b STRING); SELECT a FROM t"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        process.stdin.write(b"a,b\n1,x\n")
+        process.stdin.flush()
+        first = process.stdout.readline() + process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        try:
+            status = process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            status = "still running"
+        if (first, status) != (b"a\n1\n", 143):
+            failed.append(f"a pipe on {executor}: {first!r}, status {status}")
+    if os.path.exists("/dev/full"):
+        for arguments, expected in ((["--format", "csv", "SELECT a FROM 'plain.csv'"], 0), (["SELECT * FROM 'nope.csv'"], 2)):
+            count += 1
+            with open("/dev/full", "w") as full:
+                done = subprocess.run([corelane, *arguments], stdout=subprocess.DEVNULL, stderr=full)
+            if done.returncode != expected:
+                failed.append(f"{arguments} with a full standard error: status {done.returncode}")
 
 
 def readers_that_go_away():
@@ -219,6 +259,11 @@ def files():
     run(["latency", "l.hlog"], err="")
     if "inf" not in pathlib.Path("l.hgrm").read_text() or json.loads(pathlib.Path("l.json").read_text()) == {}:
         failed.append("no latencies in .hgrm or json")
+    run([*common, "-o", "json/", "--format", "json", "--shards", "2", select])
+    for part in pathlib.Path("json").iterdir():
+        rows_in_json = json.loads(part.read_text())
+        if not isinstance(rows_in_json, list):
+            failed.append(f"{part} is no array")
     ddl = subprocess.run([corelane, "schema", "market/shard0.csv"], capture_output=True, text=True).stdout
     run(["--quiet", "--format", "csv", ddl + "SELECT COUNT(*) AS n FROM shard0"], out="n\n10000\n")
 
@@ -230,7 +275,10 @@ with tempfile.TemporaryDirectory() as folder:
     for file, text in FILES.items():
         pathlib.Path(file).write_bytes(text.encode())
     pathlib.Path("long.csv").write_text(LONG)
-    for part in (rows, refusals, failures, machines, readers_that_go_away, signals, files):
+    os.symlink("plain.csv", "linked.csv")
+    pathlib.Path("parts").mkdir()
+    pathlib.Path("parts/part-0.csv").write_text(FILES["plain.csv"])
+    for part in (rows, refusals, failures, machines, readers_that_go_away, signals, streams, files):
         part()
     os.chdir("/")
 for failure in failed:

@@ -43,8 +43,8 @@ pub fn options(case: &Case, pattern: &str, cpus: &[usize], output: &Path, force_
 
 /// Runs the job of `case` to its end.
 pub fn run(case: &Case, options: &Options) -> Result<Outcome> {
-    let program = job::compile(case.sql, &RealDisk, options)?;
-    let finished = job::prepare(program, &RealDisk, options)?.run(|_, _| {})?;
+    let program = job::compile(case.sql, &RealDisk::default(), options)?;
+    let finished = job::prepare(program, &RealDisk::default(), options)?.run(|_, _| {})?;
     if let Some(error) = finished.error {
         return Err(error);
     }

@@ -148,8 +148,8 @@ impl<'c> Bout<'c> {
         }
         let pattern = dataset.pattern();
         let options = coordinated::options(case, &pattern, cpus, outputs.path(), false)?;
-        let program = job::compile(case.sql, &RealDisk, &options)?;
-        let direct = Direct::new(&program, &RealDisk, &options)?;
+        let program = job::compile(case.sql, &RealDisk::default(), &options)?;
+        let direct = Direct::new(&program, &RealDisk::default(), &options)?;
         let answer = if cpus.len() == 1 { Answer::Rows } else { case.answer };
         let mut bout =
             Bout { case, cpus, rows: dataset.rows, pattern, direct, answer, expected: Checksum::default(), outputs };

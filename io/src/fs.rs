@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::io::Read;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex};
 
@@ -37,6 +37,13 @@ pub trait File: Send + Sync + fmt::Debug {
     /// The open file, where there is one that can be read by offset, for those who have other ways
     /// to read it.
     fn open_file(&self) -> Option<&Arc<std::fs::File>> {
+        None
+    }
+
+    /// What a read at `offset` may have to wait for, where it is a stream's: readable when there is
+    /// something to read.
+    fn waits_on(&self, offset: u64) -> Option<BorrowedFd<'_>> {
+        let _ = offset;
         None
     }
 }
@@ -76,6 +83,17 @@ pub fn expand(disk: &dyn Disk, patterns: &str) -> Result<Vec<String>> {
     names.sort();
     names.dedup();
     Ok(names)
+}
+
+/// Reads what there is at `offset`, at least one byte unless the file ends there.
+pub fn read_some(file: &dyn File, into: &mut [u8], offset: u64) -> Result<usize> {
+    loop {
+        match file.read_at(into, offset) {
+            Ok(count) => return Ok(count),
+            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+            Err(cause) => return Err(read_failed(file.name(), offset, &cause)),
+        }
+    }
 }
 
 /// Reads at `offset` until `into` is full or the file ends; returns how much was read.
@@ -143,7 +161,8 @@ impl Disk for RealDisk {
         if kind.is_file() {
             return Ok(Arc::new(RealFile { name: name.to_owned(), len: kind.len(), file: Arc::new(file) }));
         }
-        let stream = Arc::new(Stream::new(name, file));
+        let waits_on = file.try_clone().map_err(cannot)?;
+        let stream = Arc::new(Stream { waits_on: Some(waits_on), ..Stream::new(name, file) });
         streams.insert(name.to_owned(), Arc::clone(&stream));
         Ok(stream)
     }
@@ -205,6 +224,8 @@ impl File for RealFile {
 /// A pipe, terminal or socket: read front to back, its head kept.
 pub struct Stream {
     name: String,
+    /// The same stream, to ask whether it is readable.
+    waits_on: Option<std::fs::File>,
     state: Mutex<StreamState>,
 }
 
@@ -218,7 +239,7 @@ impl Stream {
     /// A stream of what `source` gives.
     pub fn new(name: impl Into<String>, source: impl Read + Send + 'static) -> Self {
         let state = StreamState { source: Box::new(source), head: Vec::new(), at: 0 };
-        Stream { name: name.into(), state: Mutex::new(state) }
+        Stream { name: name.into(), waits_on: None, state: Mutex::new(state) }
     }
 }
 
@@ -235,6 +256,11 @@ impl File for Stream {
 
     fn len(&self) -> Option<u64> {
         None
+    }
+
+    fn waits_on(&self, offset: u64) -> Option<BorrowedFd<'_>> {
+        let state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.waits_on.as_ref().filter(|_| offset >= state.head.len() as u64).map(AsFd::as_fd)
     }
 
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {

@@ -42,7 +42,7 @@ pub fn infer_files(files: &[std::sync::Arc<dyn crate::fs::File>], options: &Read
     let mut columns: Vec<(String, Guess)> = Vec::new();
     let mut found: Option<(Dialect, bool)> = None;
     for file in files {
-        let head = Head::read(&**file, options, kernel)?;
+        let head = Head::read(&**file, options, kernel, false)?;
         let Some(first) = head.rows.first() else { continue };
         let header = options.header.unwrap_or_else(|| looks_like_header(first, &[]));
         found.get_or_insert((head.dialect, header));

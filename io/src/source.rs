@@ -12,7 +12,7 @@ use corelane_engine::{Code, Error, Result};
 
 use crate::csv::convert::{Fields, MARGIN};
 use crate::csv::{Dialect, Kernel};
-use crate::fs::{Disk, File, read_full};
+use crate::fs::{Disk, File, read_some};
 use crate::infer::is_value;
 use crate::options::{Missing, ReadOptions, SplitBy};
 use crate::reader::{BLOCK_BYTES, Layout, Scanned, SplitReader, Step};
@@ -216,7 +216,7 @@ fn position(names: &[String], name: &str) -> Option<usize> {
 impl SourceFile {
     /// Opens a file's head and finds out what is not said.
     fn look(file: Arc<dyn File>, options: &ReadOptions, declared: &[&str], kernel: Kernel) -> Result<SourceFile> {
-        let head = Head::read(&*file, options, kernel)?;
+        let head = Head::read(&*file, options, kernel, !declared.is_empty())?;
         let header = match (options.header, head.rows.first()) {
             (_, None) | (Some(false), _) => None,
             (Some(true), Some(row)) => Some(row),
@@ -252,16 +252,36 @@ pub(crate) struct HeadField {
 }
 
 impl Head {
-    /// Reads the head of `file`, with the delimiter found out if `options` do not say it.
-    pub(crate) fn read(file: &dyn File, options: &ReadOptions, kernel: Kernel) -> Result<Head> {
+    /// Reads the head of `file`, with the delimiter found out if `options` do not say it. Of a stream
+    /// no more than the first row if `is_one_row_enough`.
+    pub(crate) fn read(
+        file: &dyn File,
+        options: &ReadOptions,
+        kernel: Kernel,
+        is_one_row_enough: bool,
+    ) -> Result<Head> {
         let mut bytes = vec![0; MARGIN + HEAD_BYTES + 1 + MARGIN];
         let mut room = HEAD_BYTES;
+        let mut count = 0;
         loop {
-            let count = read_full(file, &mut bytes[MARGIN..MARGIN + room], 0)?;
+            let mut is_whole = false;
+            while count < room {
+                let more = read_some(file, &mut bytes[MARGIN + count..MARGIN + room], count as u64)?;
+                count += more;
+                is_whole = more == 0;
+                // A stream may be slow: where one row says enough, no more is waited for.
+                let has_row = || memchr::memchr(b'\n', &bytes[MARGIN..MARGIN + count]).is_some();
+                if is_whole || (is_one_row_enough && file.len().is_none() && has_row()) {
+                    break;
+                }
+            }
             refuse_other_formats(file.name(), &bytes[MARGIN..MARGIN + count])?;
-            let head = Head::of(&mut bytes, count, count < room, options, kernel);
-            if !head.rows.is_empty() || count < room {
+            let head = Head::of(&mut bytes, count, is_whole, options, kernel);
+            if !head.rows.is_empty() || is_whole {
                 return Ok(head);
+            }
+            if count < room {
+                continue;
             }
             // Not even one row fits.
             if room >= options.line_limit.max(HEAD_BYTES) || file.len().is_none() {

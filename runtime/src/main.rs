@@ -14,7 +14,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err((text, status)) => {
-            eprint!("{text}");
+            execute::talk(&text);
             ExitCode::from(status)
         }
     }

@@ -30,7 +30,7 @@ impl Progress {
         let text = text(rows, bytes, elapsed);
         if bar.is_hidden() {
             // `always` without a terminal: plain lines, since there is no cursor to move.
-            eprintln!("{text}");
+            crate::cli::execute::talk(&format!("{text}\n"));
         } else {
             bar.set_message(text);
             bar.tick();

@@ -22,9 +22,13 @@ use corelane_io::reader::{Counts, SplitReader, Step};
 
 use crate::executor::{Completion, Io};
 use crate::pace::Pace;
+use crate::sys;
 
 /// Rows of one split that are read before another can have its turn, unless said otherwise.
 pub const TURN_ROWS: u64 = 4096;
+
+/// Time after which a stream that had nothing is looked at again.
+const RETRY_NS: f64 = 1e6;
 
 /// Bad rows of a source that are kept with their reasons; the others are only counted.
 const BAD_ROWS_KEPT: usize = 5;
@@ -40,6 +44,8 @@ pub struct Source {
     bad_limit: Option<Arc<BadLimit>>,
     pace: Option<Pace>,
     highest: Time,
+    /// When to look again at a stream that had nothing, in ticks.
+    retry_at: Option<u64>,
     /// The split being read, and how many rows are left of its turn.
     turn: Option<(usize, u64)>,
     turn_rows: u64,
@@ -114,6 +120,7 @@ impl Source {
             bad_limit: options.bad_limit,
             highest: TIME_MIN,
             pace: options.pace,
+            retry_at: None,
             turn: None,
             turn_rows: options.turn_rows,
             next_ordinal: 0,
@@ -141,7 +148,11 @@ impl Source {
 
     /// When the next row is due, in ticks, if the source waits for its schedule.
     pub fn due(&self) -> Option<u64> {
-        if self.is_finished() { None } else { self.pace.map(|pace| pace.due(self.next_ordinal)) }
+        if self.is_finished() {
+            return None;
+        }
+        // What is due later than the stream is looked at again waits for it anyway.
+        self.retry_at.or(self.pace.map(|pace| pace.due(self.next_ordinal)))
     }
 
     /// The schedule, under `--rate`.
@@ -217,7 +228,12 @@ impl Source {
         let before = context.ledger.enter(Stage::Read);
         let read = read_block(reader, self.tokens | chosen as u64, io, context.ledger.now());
         context.ledger.enter(before);
+        self.retry_at = None;
         match read? {
+            Read::Later => {
+                self.retry_at = Some(context.ledger.now() + (RETRY_NS / sys::ns_per_tick()) as u64);
+                return Ok(Pulled::Waiting);
+            }
             Read::NotWanted => {}
             Read::Done(count) => self.bytes += count as u64,
             Read::Submitted => {
@@ -233,8 +249,8 @@ impl Source {
             // The next pull reads the block.
             Step::NeedBytes => Ok(Pulled::Nothing),
             Step::Rows(scanned) => {
-                scanned.check(self.on_error)?;
                 self.counts += scanned.counts;
+                scanned.check(self.on_error)?;
                 keep_first(&mut self.first_bad, scanned.bad);
                 if let (None, Some(late)) = (&self.first_late, scanned.late.first()) {
                     let line = late.line().map_or_else(String::new, |line| format!(":{line}"));
@@ -295,6 +311,8 @@ enum Read {
     NotWanted,
     Done(usize),
     Submitted,
+    /// A stream has nothing yet.
+    Later,
 }
 
 /// Reads the next block of a split if it wants one: now, if the page cache has it, else by the
@@ -309,6 +327,7 @@ fn read_block(reader: &mut SplitReader, token: u64, io: &mut dyn Io, now: u64) -
             reader.filled(count, now)?;
             Ok(Read::Done(count))
         }
+        Err(cause) if cause.kind() == ErrorKind::WouldBlock && file.waits_on(offset).is_some() => Ok(Read::Later),
         Err(cause) if cause.kind() == ErrorKind::WouldBlock => {
             io.begin(token, &*file, offset, len).map_err(failed)?;
             Ok(Read::Submitted)

@@ -128,7 +128,12 @@ impl Writers {
         }
         if last {
             // Shards stopped without finishing: what is in order is out, the rest is dropped.
-            self.writers.iter_mut().try_for_each(|writer| writer.flush(&mut self.written, stop))?;
+            for writer in self.writers.iter_mut().filter(|writer| !writer.ended) {
+                if writer.output.assembler.is_begun() {
+                    writer.output.assembler.footer(&mut writer.text);
+                }
+                writer.flush(&mut self.written, stop)?;
+            }
             return Ok(Turn::Done);
         }
         bell.arm();

@@ -70,6 +70,11 @@ impl Buffer {
         self.bytes[self.used - 1] = byte;
     }
 
+    /// Writes `byte` over the one at `place`.
+    pub fn replace(&mut self, place: usize, byte: u8) {
+        self.bytes[..self.used][place] = byte;
+    }
+
     /// Appends `bytes`.
     #[inline]
     pub fn extend(&mut self, bytes: &[u8]) {

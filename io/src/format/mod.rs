@@ -71,6 +71,9 @@ pub struct Formatter {
     names: Vec<String>,
     types: Vec<DataType>,
     kind: Kind,
+    /// An assembler puts its rows together.
+    is_part: bool,
+    begun: bool,
 }
 
 #[derive(Debug)]
@@ -105,7 +108,7 @@ impl Formatter {
                 Kind::Table(table::Table::new(types.clone(), layout))
             }
         };
-        Formatter { names, types, kind }
+        Formatter { names, types, kind, is_part, begun: false }
     }
 
     /// Appends what stands before the first row.
@@ -121,7 +124,16 @@ impl Formatter {
     pub fn rows(&mut self, chunk: &Chunk<'_>, out: &mut Buffer, ends: Option<&mut Vec<u32>>) {
         match &mut self.kind {
             Kind::Separated(separated) => separated.rows(chunk, out, ends),
-            Kind::Json(json) => json.rows(&self.types, chunk, out, ends),
+            Kind::Json(json) => {
+                let start = out.len();
+                json.rows(&self.types, chunk, out, ends);
+                let is_first = chunk.rows > 0 && !self.begun;
+                if is_first && json.is_array() && !self.is_part {
+                    // Nothing stands before the first row.
+                    out.replace(start, b' ');
+                }
+                self.begun |= chunk.rows > 0;
+            }
             Kind::Table(table) => table.rows(chunk, out, ends),
         }
     }
@@ -168,10 +180,11 @@ impl Assembler {
 
     /// Appends text of whole rows.
     pub fn rows(&mut self, mut text: &[u8], out: &mut Buffer) {
+        let is_first = !std::mem::replace(&mut self.begun, true);
         if let Some(layout) = &mut self.layout {
             return layout.lines(text, out);
         }
-        if !std::mem::replace(&mut self.begun, true) {
+        if is_first {
             self.formatter.header(out);
             if let (Kind::Json(json), Some(rest)) = (&self.formatter.kind, text.strip_prefix(b","))
                 && json.is_array()
@@ -181,6 +194,11 @@ impl Assembler {
         }
         self.rows += 1;
         out.extend(text);
+    }
+
+    /// Whether a row was appended.
+    pub fn is_begun(&self) -> bool {
+        self.begun
     }
 
     /// Appends what stands at the end.

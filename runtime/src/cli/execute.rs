@@ -21,6 +21,11 @@ use crate::report::report;
 use crate::stats::Stats;
 use crate::{cores, sys};
 
+/// Writes to standard error, which may be gone or full: talk is never worth a failure.
+pub fn talk(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
 /// Carries out `command` and returns the status the process ends with.
 pub fn execute(command: Command) -> u8 {
     match command {
@@ -40,12 +45,18 @@ fn plain(result: Result<String>) -> u8 {
     match result {
         Ok(text) => {
             let text = if text.ends_with('\n') || text.is_empty() { text } else { text + "\n" };
-            let _ = io::stdout().write_all(text.as_bytes());
-            Exit::Done.status()
+            let mut out = io::stdout();
+            match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+                Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => {
+                    talk(&format!("error: cannot write standard output: {cause}\n"));
+                    Exit::Failed.status()
+                }
+                _ => Exit::Done.status(),
+            }
         }
         Err(error) => {
             let color = errors::colored(crate::options::When::Auto, io::stderr().is_terminal());
-            eprint!("{}", errors::render(&error, "", "", crate::options::ErrorFormat::Text, color));
+            talk(&errors::render(&error, "", "", crate::options::ErrorFormat::Text, color));
             Exit::Refused.status()
         }
     }
@@ -75,7 +86,7 @@ fn read_script(script: &Script) -> Result<Text> {
 
 fn print_error(error: &Error, text: &Text, options: &Options) {
     let color = errors::colored(options.color, io::stderr().is_terminal());
-    eprint!("{}", errors::render(error, &text.sql, &text.name, options.error_format, color));
+    talk(&errors::render(error, &text.sql, &text.name, options.error_format, color));
 }
 
 /// Reads the script and does `act` with it; what it refuses is printed.
@@ -114,9 +125,7 @@ fn check(options: &Options) -> u8 {
 
 fn run(options: &Options) -> u8 {
     with_script(options, |text| {
-        if let Err(cause) = sys::watch_signals() {
-            return Err(Error::new(Code::Io, format!("cannot watch signals: {cause}")));
-        }
+        sys::raise_file_limit();
         let disk = RealDisk::default();
         let program = job::compile(&text.sql, &disk, options)?;
         if program.explain {
@@ -128,9 +137,13 @@ fn run(options: &Options) -> u8 {
         }
         let prepared = job::prepare(program, &disk, options)?;
         if !options.quiet {
-            prepared.notes.iter().for_each(|note| eprintln!("note: {note}"));
+            prepared.notes.iter().for_each(|note| talk(&format!("note: {note}\n")));
         }
         let described = tell::Described::new(&prepared);
+        // Until here a signal ends the process at once: opening a pipe may wait for ever.
+        if let Err(cause) = sys::watch_signals() {
+            return Err(Error::new(Code::Io, format!("cannot watch signals: {cause}")));
+        }
         let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let progress = Progress::new(options.progress, options.quiet);
         let finished = prepared.run(|gauges, elapsed| {
@@ -138,28 +151,32 @@ fn run(options: &Options) -> u8 {
             progress.show(rows, bytes, elapsed);
             if sys::report_asked() {
                 let rate = rows as f64 / elapsed.as_secs_f64().max(1e-9);
-                eprintln!("so far: {rows} rows, {bytes} bytes in {:.1} s, {rate:.0} rows/s", elapsed.as_secs_f64());
+                let seconds = elapsed.as_secs_f64();
+                talk(&format!("so far: {rows} rows, {bytes} bytes in {seconds:.1} s, {rate:.0} rows/s\n"));
             }
         });
         progress.clear();
         let finished = finished?;
         let stats = tell::stats(&described, &finished, &text.sql);
         if !options.quiet {
-            eprint!("{}", report(&stats, options.ledger));
+            talk(&report(&stats, options.ledger));
         }
-        write_files_asked(options, &stats, &finished, began)?;
+        let written = write_files_asked(options, &stats, &finished, began);
         if let Some(error) = &finished.error {
             print_error(error, text, options);
         }
-        Ok(exit(&finished, &stats).status())
+        if let Err(error) = written {
+            print_error(&error, text, options);
+            return Ok(Exit::Failed.status());
+        }
+        Ok(exit(&finished).status())
     })
 }
 
 /// With which status a run ends.
-fn exit(finished: &Finished, stats: &Stats) -> Exit {
+fn exit(finished: &Finished) -> Exit {
     match &finished.error {
         _ if finished.too_many_bad => Exit::TooManyErrors,
-        Some(error) if stats.totals.rows_in == 0 && error.code() != Code::Input => Exit::Refused,
         Some(_) => Exit::Failed,
         None if finished.reader_gone => Exit::Done,
         None => finished.signal.map_or(Exit::Done, |signal| Exit::Signal(signal as u8)),

@@ -60,8 +60,10 @@ pub trait Io {
     fn read_now(&mut self, file: &dyn corelane_io::fs::File, into: &mut [u8], offset: u64) -> io::Result<usize> {
         match file.open_file() {
             Some(open) => sys::read_cached(open, into, offset),
-            // A file in memory, or a pipe, which has to be waited for.
-            None => file.read_at(into, offset),
+            None => match file.waits_on(offset) {
+                Some(stream) if !sys::is_readable(stream) => Err(io::ErrorKind::WouldBlock.into()),
+                _ => file.read_at(into, offset),
+            },
         }
     }
     /// Begins the read that [`Io::read_now`] could not do at once.

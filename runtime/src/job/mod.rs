@@ -197,7 +197,7 @@ pub fn prepare_with(program: Program, disk: &dyn Disk, options: &Options, grain:
         }
         inputs.push((node, input));
     }
-    let outputs = Outputs::new(&plan, &program, options, shards)?;
+    let outputs = Outputs::new(&plan, &program, options, shards, &inputs)?;
     let limit = match options.max_errors {
         Some(MaxErrors::Rows(most)) => Some(Arc::new(BadLimit::new(most))),
         _ => None,
@@ -279,18 +279,27 @@ impl Prepared {
         let all_bells = Arc::clone(&bells);
         let merge_buffer = self.merge_buffer;
         let (outcomes, written) = std::thread::scope(|scope| {
-            let runner = scope.spawn(move || {
+            let all = shards as u64;
+            let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
+            let writing = match merged.is_empty() {
+                true => None,
+                false => {
+                    let (stop, bell, ended) = (&*stop, &*writer_bell, &*ended);
+                    let write =
+                        move || writer::run(merged, bell, stop, merge_buffer, &|| ended.load(Ordering::Acquire) == all);
+                    Some(named("writer").spawn_scoped(scope, write).map_err(no_thread)?)
+                }
+            };
+            let run = move || {
                 let outcomes = executor::run(kind, &cpus, policy, all_bells, starts);
                 let _ = done.send(());
                 outcomes
-            });
-            let writing = (!merged.is_empty()).then(|| {
-                let (stop, bell, ended) = (&*stop, &*writer_bell, &*ended);
-                let all = shards as u64;
-                scope.spawn(move || {
-                    writer::run(merged, bell, stop, merge_buffer, &|| ended.load(Ordering::Acquire) == all)
-                })
-            });
+            };
+            let runner = named("executor").spawn_scoped(scope, run).map_err(|cause| {
+                ended.store(all, Ordering::Release);
+                writer_bell[0].ring();
+                no_thread(cause)
+            })?;
             while finished.recv_timeout(Duration::from_millis(50)) == Err(mpsc::RecvTimeoutError::Timeout) {
                 if sys::stop_asked() || stop.now.load(Ordering::Relaxed) {
                     stop.now.store(true, Ordering::Relaxed);
@@ -299,11 +308,11 @@ impl Prepared {
                 watch(&gauges, began.elapsed());
             }
             // A shard that could not start is not counted: the writer must not wait for it.
-            ended.store(shards as u64, Ordering::Release);
+            ended.store(all, Ordering::Release);
             writer_bell[0].ring();
             let written = writing.map_or_else(|| Ok(Written::default()), |writing| join(writing.join()));
-            (join_plain(runner.join()), written)
-        });
+            Ok((join_plain(runner.join()), written))
+        })?;
         let elapsed = began.elapsed();
         let steal = sys::steal_ticks().saturating_sub(steal_before);
         let outcomes = outcomes?.map_err(|error| Error::new(Code::Internal, error.to_string()))?;
@@ -321,7 +330,10 @@ impl Prepared {
     ) -> Result<Assembled> {
         let shards = self.cpus.len();
         let pace = self.rate.map(|rate| {
-            let interval = shards as f64 / rate * 1e9 / sys::ns_per_tick();
+            // Only shards that have something to read take part in the schedule.
+            let reads = |shard: &usize| self.inputs.iter().any(|(_, input)| !input.deal(shards)[*shard].is_empty());
+            let readers = (0..shards).filter(reads).count().max(1);
+            let interval = readers as f64 / rate * 1e9 / sys::ns_per_tick();
             // Time for all shards to start before the first row is due.
             Pace { start: clock() + (2_000_000.0 / sys::ns_per_tick()) as u64, interval }
         });
@@ -427,6 +439,11 @@ impl Prepared {
             too_many_bad,
         })
     }
+}
+
+fn no_thread(cause: std::io::Error) -> Error {
+    let error = Error::new(Code::Io, format!("cannot start a thread: {cause}"));
+    error.help("allow more processes (ulimit -u) or memory (ulimit -v), or take fewer --shards")
 }
 
 fn join<T>(result: std::thread::Result<Result<T>>) -> Result<T> {

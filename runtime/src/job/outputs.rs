@@ -1,15 +1,18 @@
 //! Where results go: standard output, one merged file, one file per shard, or nowhere.
 
 use std::io::IsTerminal;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use corelane_engine::plan::{Node, Operator, Plan, Sink, SinkOrder};
-use corelane_engine::sql::Program;
+use corelane_engine::plan::{Node, NodeId, Operator, Plan, Sink, SinkOrder};
+use corelane_engine::sql::{Program, Table};
 use corelane_engine::{Code, Error, Result};
 use corelane_io::format::{Assembler, Format, Formatter};
 use corelane_io::order::OrderKeys;
+use corelane_io::source::Source;
 
+use super::catalog::read_options;
 use crate::doorbell::Doorbell;
 use crate::options::Options;
 use crate::pace::Pace;
@@ -57,6 +60,17 @@ impl Output {
         }
     }
 
+    /// The files that a run would replace, as far as they exist.
+    fn files(&self, format: Format) -> Vec<PathBuf> {
+        match self {
+            Output::Stdout | Output::Nowhere => Vec::new(),
+            Output::File(path) => vec![path.clone()],
+            Output::Directory(path) => {
+                (0..).map(|shard| part(path, shard, format)).take_while(|part| part.exists()).collect()
+            }
+        }
+    }
+
     /// Refuses early what cannot work, and makes directories.
     fn check(&self) -> Result<()> {
         let failed = |path: &Path, cause: std::io::Error| {
@@ -70,6 +84,9 @@ impl Output {
                     let error = Error::new(Code::Io, format!("there is no directory `{}`", parent.display()));
                     return Err(error.help("make it first"));
                 }
+                if !crate::sys::may_write(if path.exists() { path } else { parent }) {
+                    return Err(Error::new(Code::Io, format!("`{}` may not be written to", path.display())));
+                }
                 Ok(())
             }
             Output::Directory(path) => std::fs::create_dir_all(path).map_err(|cause| failed(path, cause)),
@@ -77,15 +94,53 @@ impl Output {
     }
 }
 
+/// Device and number of a file, the same by whatever name.
+type FileId = (u64, u64);
+
+fn file_id(path: &Path) -> Option<FileId> {
+    let metadata = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+/// The options of a table that is written to; those that only reading knows are refused.
+fn check_sink_options(table: &Table) -> Result<()> {
+    read_options(&table.options)?;
+    for option in &table.options {
+        let is_default = match option.key.to_ascii_lowercase().as_str() {
+            "connector" | "path" | "type" | "format" => true,
+            "delimiter" => option.value == ",",
+            "header" => option.value.eq_ignore_ascii_case("true"),
+            "quote" => option.value == "\"",
+            _ => false,
+        };
+        if !is_default {
+            let message = format!("'{}' = '{}' is not supported for writing yet", option.key, option.value);
+            return Err(Error::new(Code::Unsupported, message)
+                .at(option.span)
+                .help("leave it out: rows are written as RFC 4180 with a header"));
+        }
+    }
+    Ok(())
+}
+
 impl Outputs {
     /// Finds out where every sink of `plan` goes, and checks that it can.
-    pub fn new(plan: &Plan, program: &Program, options: &Options, shards: usize) -> Result<Self> {
-        let mut list = Vec::new();
+    pub fn new(
+        plan: &Plan,
+        program: &Program,
+        options: &Options,
+        shards: usize,
+        inputs: &[(NodeId, Arc<Source>)],
+    ) -> Result<Self> {
+        let mut list: Vec<(Output, Format)> = Vec::new();
+        let files = inputs.iter().flat_map(|(_, input)| &input.files).map(|file| Path::new(file.file.name()));
+        let inputs: Vec<FileId> = files.filter_map(file_id).collect();
         for (_, sink) in sinks(plan) {
             let (path, format) = match &sink.table {
                 None => (options.output.clone(), options.format.clone()),
                 Some(name) => {
                     let table = program.table(name);
+                    table.map_or(Ok(()), check_sink_options)?;
                     let option =
                         |key: &str| table.and_then(|table| table.option(key)).map(|option| option.value.clone());
                     let Some(path) = option("path") else {
@@ -106,6 +161,21 @@ impl Outputs {
                 })?,
             };
             output.check()?;
+            if let Output::File(path) | Output::Directory(path) = &output
+                && list
+                    .iter()
+                    .any(|(other, _)| matches!(other, Output::File(other) | Output::Directory(other) if other == path))
+            {
+                let error = Error::new(Code::BadOption, format!("two queries write to `{}`", path.display()));
+                return Err(error.help("give each a path of its own; UNION ALL is not supported yet"));
+            }
+            for path in output.files(format) {
+                if file_id(&path).is_some_and(|id| inputs.contains(&id)) {
+                    let error =
+                        Error::new(Code::BadOption, format!("`{}` is read and would be replaced", path.display()));
+                    return Err(error.help("write to another file or directory"));
+                }
+            }
             list.push((output, format));
         }
         let outputs = Outputs { list };
