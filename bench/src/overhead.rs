@@ -69,11 +69,14 @@ pub fn measure(request: &Request, mut tell: impl FnMut(&Figures)) -> Result<()> 
     Ok(())
 }
 
+/// Which files: generator, rows, shards.
+type Wanted = (Generator, u64, usize);
+
 /// The data set at hand. Temporary ones go when the next is taken, for there is room for one in the
 /// page cache, not for all.
 struct Shelf {
     root: Option<PathBuf>,
-    current: Option<((Generator, u64, usize), Dataset, Option<TempDir>)>,
+    current: Option<(Wanted, Dataset, Option<TempDir>)>,
 }
 
 impl Shelf {
