@@ -69,27 +69,32 @@ pub fn measure(request: &Request, mut tell: impl FnMut(&Figures)) -> Result<()> 
     Ok(())
 }
 
-/// Which files: generator, rows, shards.
-type Wanted = (Generator, u64, usize);
-
 /// The data set at hand. Temporary ones go when the next is taken, for there is room for one in the
 /// page cache, not for all.
 struct Shelf {
     root: Option<PathBuf>,
-    current: Option<(Wanted, Dataset, Option<TempDir>)>,
+    current: Option<Shelved>,
+}
+
+/// A data set, what it was made for, and where it is if it is temporary.
+struct Shelved {
+    made_for: (Generator, u64, usize),
+    dataset: Dataset,
+    /// Goes, with its files, when the data set does.
+    _temporary: Option<TempDir>,
 }
 
 impl Shelf {
     fn take(&mut self, generator: Generator, rows: u64, files: usize) -> Result<&Dataset> {
         let wanted = (generator, rows, files);
-        if self.current.as_ref().is_none_or(|(current, ..)| *current != wanted) {
+        if self.current.as_ref().is_none_or(|current| current.made_for != wanted) {
             self.current = None;
             let temporary = if self.root.is_none() { Some(TempDir::new()?) } else { None };
             let root = self.root.as_deref().or(temporary.as_ref().map(TempDir::path));
             let dataset = Dataset::prepare(root.expect("one of the two is there"), generator, rows, files)?;
-            self.current = Some((wanted, dataset, temporary));
+            self.current = Some(Shelved { made_for: wanted, dataset, _temporary: temporary });
         }
-        Ok(&self.current.as_ref().expect("was just taken").1)
+        Ok(&self.current.as_ref().expect("was just taken").dataset)
     }
 }
 
@@ -146,9 +151,6 @@ impl Pair {
 impl<'c> Bout<'c> {
     fn new(case: &'c Case, dataset: &Dataset, cpus: &'c [usize]) -> Result<Self> {
         let outputs = TempDir::new()?;
-        for name in ["expected", "direct"] {
-            std::fs::create_dir(outputs.path().join(name))?;
-        }
         let pattern = dataset.pattern();
         let options = coordinated::options(case, &pattern, cpus, outputs.path(), false)?;
         let program = job::compile(case.sql, &RealDisk::default(), &options)?;
@@ -162,7 +164,7 @@ impl<'c> Bout<'c> {
 
     /// What every run is held to: all files in this thread, untimed.
     fn expect(&self) -> Result<Checksum> {
-        let directory = self.output("expected");
+        let directory = self.output("expected")?;
         let mut file = std::fs::File::create(directory.join("part-0.csv"))?;
         let (rows_in, rows_out) = self.direct.all(&mut file)?;
         ensure!(rows_in == self.rows, "the direct run has read {rows_in} of {} rows", self.rows);
@@ -172,8 +174,15 @@ impl<'c> Bout<'c> {
         Ok(expected)
     }
 
-    fn output(&self, name: &str) -> PathBuf {
-        self.outputs.path().join(name)
+    /// An empty directory. What an earlier run left there goes now, not while the next is timed:
+    /// to cut off a file means to give back all its pages.
+    fn output(&self, name: &str) -> Result<PathBuf> {
+        let directory = self.outputs.path().join(name);
+        if directory.exists() {
+            std::fs::remove_dir_all(&directory)?;
+        }
+        std::fs::create_dir(&directory)?;
+        Ok(directory)
     }
 
     fn fight(&self, pairs: usize, may_repeat: impl Fn() -> bool) -> Result<Figures> {
@@ -202,7 +211,7 @@ impl<'c> Bout<'c> {
     }
 
     fn direct(&self) -> Result<Run> {
-        let directory = self.output("direct");
+        let directory = self.output("direct")?;
         let stolen = sys::steal_ticks();
         let copies = self.direct.copies(self.cpus, &directory)?;
         let mut run = Run { lost: stolen_since(stolen), ..Run::default() };
@@ -229,7 +238,7 @@ impl<'c> Bout<'c> {
         } else {
             ("coordinated", "the coordinated run")
         };
-        let directory = self.output(name);
+        let directory = self.output(name)?;
         let options = coordinated::options(self.case, &self.pattern, self.cpus, &directory, force_exchange)?;
         let stolen = sys::steal_ticks();
         let outcome = coordinated::run(self.case, &options)?;
