@@ -4,24 +4,48 @@
 //! Rows lie one after the other; a group is named by its *base*, the index of its first word. Row 0
 //! is nobody's: its tag is one that no key has, so an empty slot (base 0) simply compares unequal.
 //!
-//! Finding the groups of a chunk takes three passes, each without dependence between rows, so that
-//! the core overlaps their cache misses without being told to: read every row's slot; compare every
-//! row's key, column by column; walk on for the few rows that had no hit. Slots are at most a quarter
-//! full, which makes the first slot right nearly always.
+//! The index is hashbrown's table of bases. In front of it stand *guesses*: one base per slot of a
+//! plain array, by the low bits of the hash, the first group to come keeping the slot. Finding the
+//! groups of a chunk takes three passes, each without dependence between rows, so that the core
+//! overlaps their cache misses without being told to: read every row's guess; compare every row's
+//! key, column by column; ask the index for the few rows whose guess was wrong. There are four slots
+//! for a group, so a guess is right nearly always.
 
 use super::key::{KeyLayout, Keys};
 use crate::error::{Code, Error, Result};
 use bumpalo::Bump;
+use hashbrown::HashTable;
 
-/// Slots of an empty table.
-const SLOTS_MIN: usize = 2048;
-/// One slot in this many is used, at most.
-const SLOTS_PER_GROUP: usize = 4;
+/// Guesses of an empty table.
+const GUESSES_MIN: usize = 2048;
+/// There are at least as many guesses for a group.
+const GUESSES_PER_GROUP: usize = 4;
+
+/// An entry of the index. It holds a part of the hash so that growing does not visit every group.
+#[derive(Clone, Copy)]
+struct Entry {
+    base: u32,
+    hash: u32,
+}
+
+/// 32 bits that all bits of a tag have a part in.
+#[inline]
+fn short(tag: u64) -> u32 {
+    (tag.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
+}
+
+/// The index looks at the uppermost and the lowest bits.
+#[inline]
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
+}
 
 /// Groups with their keys and accumulators.
 pub(crate) struct Table {
-    /// Base of a group, by the low bits of the hash and then linearly on; 0 is empty.
-    slots: Vec<u32>,
+    /// All groups, by tag.
+    index: HashTable<Entry>,
+    /// Base of a group whose tag has these low bits; 0 is none.
+    guesses: Vec<u32>,
     /// The rows; `stride` words each.
     pub(crate) state: Vec<u64>,
     /// Long key text.
@@ -33,7 +57,14 @@ pub(crate) struct Table {
 impl Table {
     /// An empty table whose rows have `stride` words.
     pub(crate) fn new(stride: usize) -> Self {
-        let mut table = Table { slots: vec![0; SLOTS_MIN], state: Vec::new(), bytes: Vec::new(), stride, groups: 0 };
+        let mut table = Table {
+            index: HashTable::new(),
+            guesses: vec![0; GUESSES_MIN],
+            state: Vec::new(),
+            bytes: Vec::new(),
+            stride,
+            groups: 0,
+        };
         table.nobody();
         table
     }
@@ -50,18 +81,20 @@ impl Table {
 
     /// Bytes held.
     pub(crate) fn memory(&self) -> usize {
-        self.slots.capacity() * 4 + self.state.capacity() * 8 + self.bytes.capacity()
+        self.index.allocation_size() + self.guesses.capacity() * 4 + self.state.capacity() * 8 + self.bytes.capacity()
     }
 
     /// Empties the table for its next use, giving back memory that its last use did not need.
     pub(crate) fn clear(&mut self) {
-        let wanted = (self.groups * SLOTS_PER_GROUP * 2).next_power_of_two().max(SLOTS_MIN);
-        if self.slots.len() > wanted {
-            self.slots = vec![0; wanted];
-            self.state.shrink_to(wanted / SLOTS_PER_GROUP * self.stride);
+        let wanted = (self.groups * GUESSES_PER_GROUP * 2).next_power_of_two().max(GUESSES_MIN);
+        self.index.clear();
+        if self.guesses.len() > wanted {
+            self.guesses = vec![0; wanted];
+            self.index.shrink_to(wanted / GUESSES_PER_GROUP, |_| 0);
+            self.state.shrink_to(wanted / GUESSES_PER_GROUP * self.stride);
             self.bytes.shrink_to(self.bytes.len() * 2);
         } else {
-            self.slots.fill(0);
+            self.guesses.fill(0);
         }
         self.state.clear();
         self.bytes.clear();
@@ -82,9 +115,9 @@ impl Table {
             bases.fill(self.only_group(keys.tags[0], initial)?);
             return Ok(());
         }
-        let mask = self.slots.len() - 1;
+        let mask = self.guesses.len() - 1;
         for (base, &tag) in bases.iter_mut().zip(keys.tags) {
-            *base = self.slots[tag as usize & mask];
+            *base = self.guesses[tag as usize & mask];
         }
         let differ = scratch.alloc_slice_fill_copy(bases.len(), 0u64);
         layout.compare_rows(keys, &self.state, bases, &self.bytes, differ);
@@ -107,25 +140,40 @@ impl Table {
 
     fn find_or_add(&mut self, layout: &KeyLayout, keys: &Keys<'_>, row: usize, initial: &[u64]) -> Result<u32> {
         let tag = keys.tags[row];
-        let mask = self.slots.len() - 1;
-        let mut slot = tag as usize & mask;
-        loop {
-            let base = self.slots[slot];
-            if base == 0 {
-                break;
-            }
-            if layout.equals(keys, row, &self.state, base as usize, &self.bytes) {
-                return Ok(base);
-            }
-            slot = (slot + 1) & mask;
+        let (state, bytes) = (&self.state, &self.bytes);
+        let hash = short(tag);
+        let found = self.index.find(spread(hash), |entry| {
+            entry.hash == hash && layout.equals(keys, row, state, entry.base as usize, bytes)
+        });
+        if let Some(entry) = found {
+            return Ok(entry.base);
         }
         let base = self.add_row(tag, initial)?;
         layout.write(keys, row, &mut self.state, base as usize, &mut self.bytes);
-        self.slots[slot] = base;
-        if self.groups * SLOTS_PER_GROUP > self.slots.len() {
-            self.grow();
+        self.index.insert_unique(spread(hash), Entry { base, hash }, |entry| spread(entry.hash));
+        if self.groups * GUESSES_PER_GROUP > self.guesses.len() {
+            self.guess_again();
+        } else {
+            self.guess(base);
         }
         Ok(base)
+    }
+
+    /// Takes the slot of a group's guess, if it is free.
+    #[inline]
+    fn guess(&mut self, base: u32) {
+        let slot = self.state[base as usize] as usize & (self.guesses.len() - 1);
+        if self.guesses[slot] == 0 {
+            self.guesses[slot] = base;
+        }
+    }
+
+    /// Twice as many guesses.
+    fn guess_again(&mut self) {
+        self.guesses = vec![0; self.guesses.len() * 2];
+        for group in 1..=self.groups {
+            self.guess((group * self.stride) as u32);
+        }
     }
 
     fn add_row(&mut self, tag: u64, initial: &[u64]) -> Result<u32> {
@@ -140,20 +188,6 @@ impl Table {
         self.state[base as usize] = tag;
         self.groups += 1;
         Ok(base)
-    }
-
-    fn grow(&mut self) {
-        let mut slots = vec![0u32; self.slots.len() * 2];
-        let mask = slots.len() - 1;
-        for group in 1..=self.groups {
-            let base = group * self.stride;
-            let mut slot = self.state[base] as usize & mask;
-            while slots[slot] != 0 {
-                slot = (slot + 1) & mask;
-            }
-            slots[slot] = base as u32;
-        }
-        self.slots = slots;
     }
 
     fn nobody(&mut self) {
