@@ -146,9 +146,9 @@ impl Source {
         self.splits.iter().all(|split| split.ended)
     }
 
-    /// When the next row is due, in ticks, if the source waits for its schedule.
+    /// When the next row is due, in ticks, if the source waits for its schedule (and not for a read).
     pub fn due(&self) -> Option<u64> {
-        if self.is_finished() {
+        if self.is_finished() || self.splits.iter().any(|split| split.reading) {
             return None;
         }
         // What is due later than the stream is looked at again waits for it anyway.

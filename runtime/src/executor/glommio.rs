@@ -130,6 +130,9 @@ pub(super) fn run<T: Task + 'static>(
     results
 }
 
+/// The shortest sleep.
+const SLEEP_LEAST: Duration = Duration::from_micros(10);
+
 async fn shard_task<T: Task + 'static>(
     seat: Seat,
     policy: IdlePolicy,
@@ -183,7 +186,8 @@ async fn turn<T: Task + 'static>(
                 let timer = deadline.map(|deadline| {
                     let local = local.clone();
                     glommio::spawn_local(async move {
-                        glommio::timer::sleep(deadline).await;
+                        // A sleep of nothing would not give way to the rings.
+                        glommio::timer::sleep(deadline.max(SLEEP_LEAST)).await;
                         local.wake();
                     })
                 });

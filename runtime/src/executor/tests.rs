@@ -107,6 +107,35 @@ fn reads_complete_with_their_bytes_or_their_error() {
 }
 
 #[test]
+fn reads_complete_for_one_that_is_always_due() {
+    each_executor(|kind| {
+        for policy in [
+            PARK_AT_ONCE,
+            IdlePolicy { spin_rounds: 100, busy_poll: false },
+            IdlePolicy { spin_rounds: 100, busy_poll: true },
+        ] {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            file.write_all(&[7; 5000]).unwrap();
+            let file = Arc::new(file.reopen().unwrap());
+            let step: StartStep = Box::new(move |_| {
+                let mut rounds = 0;
+                Box::new(move |io| {
+                    if rounds == 0 {
+                        io.submit(ReadRequest { token: 0, file: file.clone(), offset: 0, len: 5000 });
+                    }
+                    rounds += 1;
+                    assert!(rounds < 1_000_000, "the read never completes");
+                    let mut completions = vec![];
+                    io.poll(&mut completions);
+                    if completions.is_empty() { Progress::Idle(Some(Duration::ZERO)) } else { Progress::Done }
+                })
+            });
+            run_steps(kind, policy, vec![step]).unwrap();
+        }
+    });
+}
+
+#[test]
 fn a_deadline_ends_a_park() {
     each_executor(|kind| {
         let step: StartStep = Box::new(|_| {
