@@ -1,8 +1,11 @@
 //! Rows held until the watermark has passed them, given out in order of (time, position).
 //!
 //! Rows are copied into batches as they come; what is sorted is small: time, position, and where the
-//! row lies. Nearly sorted input sorts in nearly linear time (the sort finds runs). A batch goes back
-//! to the spare ones when its last row has left.
+//! row lies. A row joins the first *run* whose tail does not come after it, and begins one if there is
+//! none, so that every run is sorted and the tails fall from run to run (patience sorting: Aldous and
+//! Diaconis, Bull. AMS 36 (1999)). Rows in order make one run; senders ahead of each other make one
+//! run each. A watermark merges the fronts of the runs, so each row is sorted once, as it leaves, and
+//! costs nothing while it waits. A batch goes back to the spare ones when its last row has left.
 
 use std::collections::VecDeque;
 
@@ -31,11 +34,13 @@ pub(crate) struct Reorder {
     /// Batches with the number of their rows that are still held.
     batches: VecDeque<(Batch, usize)>,
     spare: Vec<Batch>,
-    held: Vec<Held>,
-    /// How many of `held`, from the start, are sorted.
-    sorted: usize,
-    /// How many of those may leave.
-    ready: usize,
+    /// Rows that wait, as sorted runs with falling tails.
+    runs: Vec<VecDeque<Held>>,
+    /// The last row ever of each run.
+    tails: Vec<Held>,
+    idle_runs: Vec<VecDeque<Held>>,
+    /// Rows that may leave, in order.
+    ready: Vec<Held>,
     /// How many of those have left.
     given: usize,
     arrived: u64,
@@ -48,9 +53,10 @@ impl Reorder {
             first: 0,
             batches: VecDeque::new(),
             spare: Vec::new(),
-            held: Vec::new(),
-            sorted: 0,
-            ready: 0,
+            runs: Vec::new(),
+            tails: Vec::new(),
+            idle_runs: Vec::new(),
+            ready: Vec::new(),
             given: 0,
             arrived: 0,
         }
@@ -75,39 +81,56 @@ impl Reorder {
                 let time = times.map_or(0, |times| times[row]);
                 let position = chunk.positions.map_or(self.arrived, |positions| positions[row]);
                 self.arrived += 1;
-                self.held.push(Held { time, position, batch: number, row: to as u16 });
+                self.wait(Held { time, position, batch: number, row: to as u16 });
             }
             rest = &rest[count..];
         }
     }
 
+    /// Puts a row into its run.
+    fn wait(&mut self, held: Held) {
+        let at = match self.tails.first() {
+            Some(tail) if *tail <= held => 0,
+            _ => self.tails.partition_point(|tail| *tail > held),
+        };
+        if at == self.runs.len() {
+            self.runs.push(self.idle_runs.pop().unwrap_or_default());
+            self.tails.push(held);
+        }
+        self.runs[at].push_back(held);
+        self.tails[at] = held;
+    }
+
     /// Lets rows at or before `watermark` leave.
     pub(crate) fn release(&mut self, watermark: Time) {
-        if self.given * 2 > self.held.len() {
-            self.held.drain(..self.given);
-            self.ready -= self.given;
-            self.sorted -= self.given;
-            self.given = 0;
+        self.ready.drain(..self.given);
+        self.given = 0;
+        let from = self.ready.len();
+        let mut fronts = 0;
+        for run in &mut self.runs {
+            let leaving = run.partition_point(|held| held.time <= watermark);
+            fronts += usize::from(leaving > 0);
+            self.ready.extend(run.drain(..leaving));
         }
-        if let Some(least) = self.held[self.sorted..].iter().min() {
-            // Only what stands behind the first newcomer moves. A stable sort, because it merges
-            // what is sorted already with the newcomers.
-            let from = self.given + self.held[self.given..self.sorted].partition_point(|held| held < least);
-            self.held[from..].sort();
-            self.sorted = self.held.len();
+        // What was ready before came under an earlier watermark, hence before all of this.
+        if fronts > 1 {
+            self.ready[from..].sort();
         }
-        let waiting = &self.held[self.given..];
-        self.ready = self.given + waiting.partition_point(|held| held.time <= watermark);
+        // Tails fall, so the runs that are empty now are the last ones.
+        while let Some(run) = self.runs.pop_if(|run| run.is_empty()) {
+            self.idle_runs.push(run);
+            self.tails.pop();
+        }
     }
 
     /// Whether rows may leave.
     pub(crate) fn has_ready(&self) -> bool {
-        self.given < self.ready
+        self.given < self.ready.len()
     }
 
     /// The next rows that may leave, up to a chunk of them.
     pub(crate) fn take<'a>(&mut self, scratch: &'a Bump) -> Chunk<'a> {
-        let part = &self.held[self.given..self.ready.min(self.given + BATCH_ROWS)];
+        let part = &self.ready[self.given..self.ready.len().min(self.given + BATCH_ROWS)];
         let places =
             BumpVec::from_iter_in(part.iter().map(|held| ((held.batch - self.first) as u32, held.row)), scratch);
         let mut columns = BumpVec::with_capacity_in(self.layout.len(), scratch);
@@ -174,6 +197,7 @@ impl Reorder {
     /// Bytes held.
     pub(crate) fn memory(&self) -> usize {
         let batches = self.batches.iter().map(|(batch, _)| batch).chain(&self.spare);
-        batches.map(Batch::bytes).sum::<usize>() + self.held.capacity() * size_of::<Held>()
+        let runs = self.runs.iter().chain(&self.idle_runs).map(VecDeque::capacity).sum::<usize>();
+        batches.map(Batch::bytes).sum::<usize>() + (runs + self.ready.capacity()) * size_of::<Held>()
     }
 }
