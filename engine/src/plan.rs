@@ -318,6 +318,9 @@ pub struct Exchange {
     pub kind: ExchangeKind,
     /// Receivers merge their senders' rows by ordinal (`--ordered`).
     pub ordered: bool,
+    /// What is behind holds rows until the watermark has passed them, so that a receiver takes few
+    /// rows of a sender that is ahead of the others.
+    pub held: bool,
     /// What rows carry besides their columns.
     pub needs: Needs,
 }

@@ -39,6 +39,19 @@ const RING_MESSAGES: usize = 64;
 /// Batches one outbox lends per destination before it says that it has no credit.
 const BATCHES_PER_DESTINATION: usize = 4;
 
+/// Rows a receiver takes from one sender that is ahead, where they would be held.
+const AHEAD_ROWS: usize = 16 * BATCH_ROWS;
+
+/// How far ahead of the last sender, in event time, a receiver takes rows of another. A sender that
+/// is further ahead finds its ring full and waits; the last one is always heard, so it never does.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Skew {
+    /// What is behind holds rows until every sender has passed them.
+    pub held: bool,
+    /// The most event time (`--max-skew`).
+    pub most: Option<Time>,
+}
+
 /// What an outbox has sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
@@ -59,7 +72,7 @@ pub struct Lanes {
 }
 
 /// Lays the lanes of one exchange between all shards; element `s` is for shard `s`.
-pub fn lay(layout: &[Physical], bells: &Arc<[Doorbell]>, ordered: bool) -> Vec<Lanes> {
+pub fn lay(layout: &[Physical], bells: &Arc<[Doorbell]>, ordered: bool, skew: Skew) -> Vec<Lanes> {
     let shards = bells.len();
     let lent = (BATCHES_PER_DESTINATION + 2) * shards * 2 + RING_MESSAGES;
     let mut ways_out: Vec<Vec<WayOut>> = (0..shards).map(|_| Vec::with_capacity(shards)).collect();
@@ -82,6 +95,7 @@ pub fn lay(layout: &[Physical], bells: &Arc<[Doorbell]>, ordered: bool) -> Vec<L
                 watermark: TIME_MIN,
                 progress: 0,
                 finished: false,
+                ahead: 0,
                 head: None,
             });
         }
@@ -104,6 +118,7 @@ pub fn lay(layout: &[Physical], bells: &Arc<[Doorbell]>, ordered: bool) -> Vec<L
         inbox: Inbox {
             merged: ordered.then(|| Box::new(Batch::new(layout))),
             ways: ways_in,
+            skew,
             next: 0,
             told: TIME_MIN,
             ended: false,
@@ -298,6 +313,7 @@ pub const MAX_SHARDS: usize = 256;
 /// One shard's side of an exchange from all senders.
 pub struct Inbox {
     ways: Vec<WayIn>,
+    skew: Skew,
     next: usize,
     told: Time,
     ended: bool,
@@ -313,6 +329,8 @@ struct WayIn {
     watermark: Time,
     progress: u64,
     finished: bool,
+    /// Rows taken since this sender was last the last.
+    ahead: usize,
     /// Under `--ordered`: the batch being merged, and its next row.
     head: Option<(Box<Batch>, usize)>,
 }
@@ -376,12 +394,16 @@ impl Inbox {
         let count = self.ways.len();
         for step in 0..count {
             let from = (self.next + step) % count;
+            if self.is_ahead(from) {
+                continue;
+            }
             while let Some(message) = self.ways[from].ring.pop() {
                 // There is room in the ring again.
                 self.bells[from].ring();
                 match message {
                     Message::Batch(batch) => {
                         self.next = (from + 1) % count;
+                        self.ways[from].ahead += batch.rows();
                         return Some(Arrival::Batch { from, batch });
                     }
                     Message::Watermark(watermark) => self.ways[from].watermark = watermark,
@@ -394,6 +416,22 @@ impl Inbox {
             }
         }
         None
+    }
+
+    /// Whether a sender is so far ahead of the last one that its rows wait where they are.
+    fn is_ahead(&mut self, from: usize) -> bool {
+        if !self.skew.held && self.skew.most.is_none() {
+            return false;
+        }
+        let unfinished = self.ways.iter().filter(|way| !way.finished);
+        let last = unfinished.map(|way| way.watermark).min().unwrap_or(Time::MAX);
+        let way = &mut self.ways[from];
+        if way.watermark <= last {
+            way.ahead = 0;
+            return false;
+        }
+        let far = self.skew.most.is_some_and(|most| way.watermark.saturating_sub(last) > most);
+        far || (self.skew.held && way.ahead >= AHEAD_ROWS)
     }
 
     /// A watermark or the end, if what was received has moved the minimum over the senders.
@@ -490,5 +528,85 @@ impl Inbox {
             }
         }
         least.filter(|&(lowest, _)| lowest < bound).map(|(_, from)| (from, bound))
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use corelane_engine::batch::{Data, Vector};
+
+    /// Sends `rows` rows of time `time` from `outbox`, then the watermark `time`.
+    fn send(outbox: &mut Outbox, rows: usize, time: Time) {
+        let times = vec![time; rows];
+        let columns = [Vector { data: Data::I64(&times), nulls: None }];
+        let chunk = Chunk { rows, columns: &columns, positions: None, ordinals: None, floors: None, stamp: 0 };
+        outbox.scatter(&chunk, &vec![0; rows]);
+        outbox.watermark(time);
+        outbox.flush();
+    }
+
+    /// Takes all that comes; returns rows from each sender and the watermarks told.
+    fn take(inbox: &mut Inbox) -> ([usize; 2], Vec<Time>) {
+        let (mut rows, mut times) = ([0; 2], Vec::new());
+        while let Some(arrival) = inbox.pop() {
+            match arrival {
+                Arrival::Batch { from, batch } => {
+                    rows[from] += batch.rows();
+                    inbox.give_back(from, batch);
+                }
+                Arrival::Watermark(time) => times.push(time),
+                Arrival::Merged | Arrival::Finished => panic!("nothing is merged or finished"),
+            }
+        }
+        (rows, times)
+    }
+
+    fn two_shards(skew: Skew) -> (Outbox, Outbox, Inbox) {
+        let bells: Arc<[Doorbell]> = (0..2).map(|_| Doorbell::new().expect("an eventfd")).collect();
+        let mut lanes = lay(&[Physical::I64], &bells, false, skew).into_iter();
+        let (first, second) = (lanes.next().expect("two"), lanes.next().expect("two"));
+        (first.outbox, second.outbox, first.inbox)
+    }
+
+    #[test]
+    fn rows_of_a_sender_far_ahead_wait_in_its_lane() {
+        let (mut ahead, mut last, mut inbox) = two_shards(Skew { held: true, most: None });
+        send(&mut last, 1, 5);
+        let mut taken = 0;
+        for time in 10..40 {
+            send(&mut ahead, BATCH_ROWS, time);
+            taken += take(&mut inbox).0[0];
+        }
+        // The first batch came when its sender was not known to be ahead.
+        assert_eq!(taken, BATCH_ROWS + AHEAD_ROWS);
+        // The last sender passes it, and is never held back itself.
+        send(&mut last, 1, 100);
+        let (rows, times) = take(&mut inbox);
+        assert_eq!(rows, [29 * BATCH_ROWS - AHEAD_ROWS, 1]);
+        assert_eq!(times.last(), Some(&39));
+    }
+
+    #[test]
+    fn max_skew_bounds_event_time() {
+        let (mut ahead, mut last, mut inbox) = two_shards(Skew { held: false, most: Some(10) });
+        send(&mut last, 1, 5);
+        send(&mut ahead, 1, 15);
+        send(&mut ahead, 2, 16);
+        assert_eq!(take(&mut inbox).0, [3, 1]);
+        send(&mut ahead, 4, 17);
+        assert_eq!(take(&mut inbox).0, [0, 0]);
+        send(&mut last, 1, 6);
+        let (rows, times) = take(&mut inbox);
+        assert_eq!((rows, times), ([4, 1], vec![6]));
+    }
+
+    #[test]
+    fn without_a_bound_everything_is_taken() {
+        let (mut ahead, _last, mut inbox) = two_shards(Skew::default());
+        for time in 1000..1030 {
+            send(&mut ahead, BATCH_ROWS, time);
+        }
+        assert_eq!(take(&mut inbox).0, [30 * BATCH_ROWS, 0]);
     }
 }

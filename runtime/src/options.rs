@@ -105,6 +105,7 @@ pub struct Options {
     pub max_batch_delay: Option<Duration>,
     pub ordered: bool,
     pub merge_buffer: Option<u64>,
+    pub max_skew: Option<Duration>,
     pub on_error: OnError,
     pub max_errors: Option<MaxErrors>,
     pub stats_json: Option<PathBuf>,

@@ -317,9 +317,9 @@ fn over_rows_is_what_a_loop_says() {
     expect(S1, expected, late);
 }
 
-/// Batch delays and merge buffers change when something is sent, never what.
+/// Batch delays, merge buffers and the skew allowed change when something is sent, never what.
 #[test]
-fn delays_and_small_buffers_change_nothing() {
+fn delays_small_buffers_and_skew_change_nothing() {
     let files = texts();
     for (name, script, flags) in QUERIES {
         for shards in [2, 3, 7] {
@@ -327,6 +327,8 @@ fn delays_and_small_buffers_change_nothing() {
             for more in [
                 &["--merge-buffer", "1KiB"][..],
                 &["--merge-buffer", "0"],
+                &["--max-skew", "0s"],
+                &["--max-skew", "5s"],
                 &["--max-batch-delay", "0ns"],
                 &["--max-batch-delay", "1h", "--merge-buffer", "100"],
             ] {

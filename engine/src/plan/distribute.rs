@@ -75,6 +75,9 @@ impl Spread<'_> {
                 }
                 (Some(input), Operator::Over(over)) => {
                     let input = spread.exchange(input, over.partition.clone(), ExchangeKind::Rows, node.span);
+                    if let Operator::Exchange(exchange) = &mut spread.plan.nodes[input].operator {
+                        exchange.held = over.time.is_some();
+                    }
                     spread.plan.add(node.operator.clone(), vec![input], node.schema.clone(), node.span)
                 }
                 (Some(input), Operator::Limit { limit, offset }) => {
@@ -116,7 +119,7 @@ impl Spread<'_> {
             ExchangeKind::Rows => self.carried(input),
         };
         let ordered = self.distribution.ordered && kind == ExchangeKind::Rows;
-        let exchange = Exchange { number, keys, kind, ordered, needs };
+        let exchange = Exchange { number, keys, kind, ordered, held: false, needs };
         self.plan.add(Operator::Exchange(exchange), vec![input], schema, span)
     }
 

@@ -70,6 +70,9 @@ pub struct RunFlags {
     /// Memory for putting results in order
     #[arg(long, env = "CORELANE_MERGE_BUFFER", value_parser = parse_size)]
     pub merge_buffer: Option<u64>,
+    /// Event time by which one shard may be ahead of the last, like 10min
+    #[arg(long, env = "CORELANE_MAX_SKEW", value_parser = parse_duration)]
+    pub max_skew: Option<Duration>,
     /// What a bad row does
     #[arg(long, env = "CORELANE_ON_ERROR", value_enum, default_value_t)]
     pub on_error: OnError,
@@ -148,6 +151,7 @@ impl RunFlags {
             max_batch_delay: self.max_batch_delay,
             ordered: self.ordered,
             merge_buffer: self.merge_buffer,
+            max_skew: self.max_skew,
             on_error: self.on_error,
             max_errors: self.max_errors,
             stats_json: self.stats_json,

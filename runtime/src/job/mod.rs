@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use corelane_engine::operator::Time;
 use corelane_engine::pipeline::Pipeline;
 use corelane_engine::plan::{self, NodeId, Operator, Plan};
 use corelane_engine::scan::{Scanner, SplitTime};
@@ -28,7 +29,7 @@ use crate::cores::{self, CpuSet};
 use crate::doorbell::Doorbell;
 use crate::executor::{self, Kind, Seat, Start};
 use crate::idle::IdlePolicy;
-use crate::lane::{self, Lanes};
+use crate::lane::{self, Lanes, Skew};
 use crate::latency::Clocks;
 use crate::options::{Executor, MaxErrors, OnError as OnErrorFlag, Options};
 use crate::pace::Pace;
@@ -78,6 +79,7 @@ pub struct Prepared {
     rate: Option<f64>,
     delay: Duration,
     merge_buffer: usize,
+    max_skew: Option<Time>,
     on_error: OnError,
     bad_limit: Option<Arc<BadLimit>>,
     max_errors: Option<MaxErrors>,
@@ -221,6 +223,7 @@ pub fn prepare_with(program: Program, disk: &dyn Disk, options: &Options, grain:
         rate: options.rate,
         delay: options.max_batch_delay.unwrap_or(fast),
         merge_buffer: options.merge_buffer.map_or(MERGE_BUFFER_BYTES, |bytes| bytes as usize),
+        max_skew: options.max_skew.map(|skew| skew.as_micros().try_into().unwrap_or(Time::MAX)),
         on_error,
         bad_limit: limit,
         max_errors: options.max_errors,
@@ -359,7 +362,8 @@ impl Prepared {
         let mut lanes: Vec<Vec<Lanes>> = (0..shards).map(|_| Vec::new()).collect();
         for node in &self.plan.nodes {
             if let Operator::Exchange(exchange) = &node.operator {
-                let laid = lane::lay(&node.layout(), bells, exchange.ordered);
+                let skew = Skew { held: exchange.held, most: self.max_skew };
+                let laid = lane::lay(&node.layout(), bells, exchange.ordered, skew);
                 for (shard, laid) in lanes.iter_mut().zip(laid) {
                     shard.push(laid);
                 }
