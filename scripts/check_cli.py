@@ -26,15 +26,19 @@ FILES = {
     "ragged.csv": "a,b\n1,2\n3\n4,5\n",
     "bad_number.csv": "a,b\n1,2\nx,4\n5,6\n",
     "semicolon.csv": "a;b\n1;x\n",
+    "cr.csv": "a,b\r1,x\r2,y\r",
+    "headless.csv": "1,2\n3,4\n",
+    "times.csv": "a\n1000\n99999999999999999\n3000\n",
     "null.csv": 'a,b\n1,\n2,""\n',
     "q.sql": "SELECT a, b FROM 'plain.csv' WHERE a > 1",
 }
 SINK = "CREATE TABLE s (a INT, b STRING) WITH ('path' = 'sink.csv', 'format' = 'csv'{}); "
 NUMBERS = "CREATE TABLE t (a INT, b INT) WITH ('path' = '{}', 'format' = 'csv'); "
-PACED = (
+TIMES = (
     "CREATE TABLE t (a BIGINT, ts AS TO_TIMESTAMP_LTZ(a, 3), WATERMARK FOR ts AS ts - INTERVAL '1' SECOND) "
-    "WITH ('path' = 'long.csv'); SELECT COUNT(*) FROM TUMBLE(t, ts, INTERVAL '1' SECOND) GROUP BY window_start, window_end"
+    "WITH ('path' = '{}'); SELECT COUNT(*) FROM TUMBLE(t, ts, INTERVAL '1' SECOND) GROUP BY window_start, window_end"
 )
+PACED = TIMES.format("long.csv")
 
 
 def run(arguments, status=0, out=None, err=None, name=None, stdin="", env=None, before=(), runs=((),)):
@@ -92,6 +96,11 @@ def rows():
     run([*csv, "SELECT COUNT(*) AS n FROM 'header.csv'"], out="n\n0\n", runs=EVERYWHERE)
     run([*csv, NUMBERS.format("empty.csv") + "SELECT COUNT(*) AS n, SUM(a) AS s FROM t"], out="n,s\n0,\n", runs=EVERYWHERE)
     run([*csv, "--on-error", "skip", "SELECT * FROM 'ragged.csv'"], out="a,b\n1,2\n4,5\n", runs=EVERYWHERE)
+    times = TIMES.format("times.csv")
+    run([*csv, "--on-error", "skip", times], out="COUNT(*)\n1\n1\n", runs=EVERYWHERE)
+    run([times], status=1, err="times.csv:3: the row has no event time", runs=EVERYWHERE)
+    run(["--input", "typo=plain.csv", "SELECT COUNT(*) FROM 'plain.csv'"], err="the script reads no table `typo`")
+    run(["SELECT * FROM 'headless.csv'"], err="headless.csv: the first row was taken as values")
     run(["--quiet", "SELECT a, b FROM 'plain.csv' LIMIT 1"], out='{"a":1,"b":"x"}\n', runs=EVERYWHERE)
     run(["--quiet", "-f", "q.sql"], out='{"a":2,"b":"y"}\n{"a":3,"b":"z"}\n', runs=EVERYWHERE)
     run(["--quiet", "-f", "-"], out='{"a":2,"b":"y"}\n{"a":3,"b":"z"}\n', stdin=FILES["q.sql"])
@@ -104,6 +113,8 @@ def rows():
 def refusals():
     for arguments, err in [
         (["SELECT * FROM 'empty.csv'"], "the files are empty"),
+        (["SELECT * FROM 'cr.csv'"], "its lines end with CR alone"),
+        (["--error-format", "json", "--nonsense"], '{"code":"E0207"'),
         (["SELECT * FROM 'missing.csv'"], "there is no file `missing.csv`"),
         (["SELECT * FROM 'no*.txt'"], "no file matches"),
         (["SELECT * FROM '.'"], "is a directory"),

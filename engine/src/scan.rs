@@ -45,7 +45,7 @@ pub struct Selected<'a> {
     pub late: &'a [u16],
     /// Rows that WHERE dropped.
     pub filtered: usize,
-    /// Rows whose event time is NULL: bad rows.
+    /// Rows without an event time, which is NULL or cannot be computed: bad rows.
     pub timeless: &'a [u16],
 }
 

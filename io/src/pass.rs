@@ -356,7 +356,7 @@ mod tests {
                 assert_eq!(late, [(15, "1,x,b 1000".to_owned()), (72, "5,5,g 5000".to_owned())]);
                 let reasons = [
                     "21 is not a whole number",
-                    "32 the row has no event time: it is NULL",
+                    "32 the row has no event time: it is NULL or out of range",
                     "37 is not a whole number",
                     "67 the row has 2 fields instead of 3",
                 ];

@@ -5,9 +5,9 @@
 //! cannot raise the highest), so where the batches are cut makes no difference.
 
 use super::{Selected, SplitTime, is_late, is_partly_late};
-use crate::batch::{Chunk, Vector, is_null};
+use crate::batch::{Chunk, Data, Vector, is_null};
 use crate::error::Result;
-use crate::expr;
+use crate::expr::{self, Expr};
 use crate::operator::{Context, TIME_MIN, Time};
 use crate::plan::{Late, Scan};
 use bumpalo::collections::Vec as Rows;
@@ -21,7 +21,10 @@ pub(super) fn select<'a>(
     let scratch = context.scratch;
     let mut selected = Selected { rows: None, times: None, late: &[], filtered: 0, timeless: &[], floors: None };
     if let Some(event_time) = &scan.event_time {
-        let times = expr::evaluate(&event_time.expression, eager, context)?;
+        let times = match expr::evaluate(&event_time.expression, eager, context) {
+            Ok(times) => times,
+            Err(_) => one_by_one(&event_time.expression, eager, context),
+        };
         selected.times = Some(times);
         if times.nulls.is_some() {
             let rows = (0..eager.rows as u16).filter(|&row| times.is_null(usize::from(row)));
@@ -53,6 +56,20 @@ pub(super) fn select<'a>(
     let passed = selected.rows.map_or(eager.rows, <[u16]>::len);
     selected.filtered = eager.rows - dropped - passed;
     Ok(selected)
+}
+
+/// Event times where some row's cannot be computed: it has none, like one that is NULL.
+fn one_by_one<'a>(expression: &Expr, eager: &Chunk<'a>, context: &Context<'a>) -> Vector<'a> {
+    let scratch = context.scratch;
+    let times = scratch.alloc_slice_fill_copy(eager.rows, 0i64);
+    let nulls = scratch.alloc_slice_fill_copy(eager.rows.div_ceil(64), 0u64);
+    for (row, to) in times.iter_mut().enumerate() {
+        match expr::evaluate(expression, &eager.gather(&[row as u16], scratch), context) {
+            Ok(time) if !time.is_null(0) => *to = time.i64s()[0],
+            _ => nulls[row / 64] |= 1 << (row % 64),
+        }
+    }
+    Vector { data: Data::I64(times), nulls: Some(nulls) }
 }
 
 /// The late rows, and the floors if some other row is late for a part of its windows; moves the split's time past all of them.

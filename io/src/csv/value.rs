@@ -53,8 +53,8 @@ pub enum Reason {
         /// Fields in the header or the first row.
         expected: u32,
     },
-    /// The event time is NULL.
-    #[error("the row has no event time: it is NULL")]
+    /// The event time is NULL, or its expression fails.
+    #[error("the row has no event time: it is NULL or out of range")]
     Timeless,
 }
 

@@ -2,8 +2,9 @@
 
 use super::RunFlags;
 use super::schema::SchemaFlags;
-use crate::options::Options;
+use crate::options::{ErrorFormat, Options};
 use clap::{CommandFactory, Parser};
+use corelane_engine::{Code, Error};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -116,6 +117,7 @@ fn parse_with(
     if reads_config {
         words = extend(words).map_err(|what| (format!("error: {what}\n"), 2))?;
     }
+    let as_json = wants_json(&words);
     let rest = || words.iter().enumerate().filter(|&(at, _)| at != 1).map(|(_, word)| word.clone());
     match name.as_str() {
         "explain" => RunFlags::try_parse_from(rest()).map(|flags| Command::Explain(Box::new(flags.into_options()))),
@@ -127,20 +129,34 @@ fn parse_with(
         "cores" if words.len() == 2 => Ok(Command::Cores),
         _ => run(words),
     }
-    .map_err(shown)
+    .map_err(|error| shown(error, as_json))
+}
+
+/// Whether `--error-format json` is asked for, by words that could not be parsed.
+fn wants_json(words: &[String]) -> bool {
+    let flag = "--error-format";
+    let pairs = words.windows(2).any(|pair| pair[0] == flag && pair[1] == "json");
+    let variable = || std::env::var("CORELANE_ERROR_FORMAT").is_ok_and(|value| value == "json");
+    pairs || words.iter().any(|word| word.strip_prefix(flag) == Some("=json")) || variable()
 }
 
 fn run(words: Vec<String>) -> Result<Command, clap::Error> {
     super::parse_run(words).map(|options| Command::Run(Box::new(options)))
 }
 
-fn shown(error: clap::Error) -> (String, u8) {
+fn shown(error: clap::Error, as_json: bool) -> (String, u8) {
     if !error.use_stderr() {
         return (error.render().to_string(), 0);
     }
     let text = error.render().to_string();
     let first: Vec<&str> = text.split("\n\n").next().unwrap_or_default().split_whitespace().collect();
-    (first.join(" ") + "\n", 2)
+    let line = first.join(" ");
+    if as_json {
+        let message = line.strip_prefix("error: ").unwrap_or(&line);
+        let error = Error::new(Code::BadOption, message);
+        return (super::errors::render(&error, "", "", ErrorFormat::Json, false), 2);
+    }
+    (line + "\n", 2)
 }
 
 #[cfg(test)]
@@ -167,6 +183,10 @@ mod tests {
             assert_eq!((text.lines().count(), status), (1, 2), "{text}");
         }
         assert_eq!(words(&["--help"]).unwrap_err().1, 0);
+        for json in [&["--error-format", "json", "--nonsense"][..], &["--nonsense", "--error-format=json"]] {
+            let (text, _) = words(json).unwrap_err();
+            assert!(text.starts_with(r#"{"code":"E0207","message":"unexpected argument"#), "{text}");
+        }
         let (text, _) = parse_with([OsString::from("corelane"), OsString::from_vec(vec![0xff])], Ok).unwrap_err();
         assert!(text.contains("not UTF-8"));
     }

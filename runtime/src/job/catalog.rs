@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use corelane_engine::sql::{Catalog, Table, TableOption, TableReference};
+use corelane_engine::sql::{Catalog, Program, Table, TableOption, TableReference};
 use corelane_engine::{Code, Error, Result, Span};
 use corelane_io::csv::Kernel;
 use corelane_io::fs::{Disk, expand};
@@ -68,6 +68,22 @@ impl<'d> Inputs<'d> {
         let options = read_options(&table.options)?;
         let declared: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
         Source::open_with(self.disk, &names, &options, &declared, piece, Kernel::detect()?)
+    }
+
+    /// What a user may not expect of `program`'s inputs.
+    pub fn notes(&self, program: &Program) -> Vec<String> {
+        let unread = self.given.keys().filter(|name| program.table(name).is_none());
+        let unread = unread.map(|name| format!("--input {name}: the script reads no table `{name}`"));
+        let guessed = |table: &&Table| {
+            table.option("header").is_some_and(|option| option.value == "false" && option.span == Span::NONE)
+        };
+        let headless = program.tables.iter().filter(guessed);
+        let headless = headless.map(|table| {
+            let names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).take(3).collect();
+            let (name, names) = (&table.name, names.join(", "));
+            format!("{name}: the first row was taken as values, not as a header; the columns are called {names}, ... ('header' = 'true' in CREATE TABLE makes it the header)")
+        });
+        unread.chain(headless).collect()
     }
 
     fn inferred(&self, name: &str, patterns: &str, options: &[TableOption]) -> Result<Table> {

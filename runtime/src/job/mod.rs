@@ -180,7 +180,7 @@ pub fn prepare_with(program: Program, disk: &dyn Disk, options: &Options, grain:
     };
     let (kind, note) = preflight::choose(choice, shards).map_err(refused)?;
     let quota = preflight::cpu_quota();
-    let notes = note.into_iter().chain(preflight::quota_note(shards, quota)).collect();
+    let mut notes: Vec<String> = note.into_iter().chain(preflight::quota_note(shards, quota)).collect();
     let runnable = quota.unwrap_or(f64::INFINITY).min(cpus.len() as f64);
 
     let distribution =
@@ -199,6 +199,7 @@ pub fn prepare_with(program: Program, disk: &dyn Disk, options: &Options, grain:
         }
         inputs.push((node, input));
     }
+    notes.extend(catalog.notes(&program));
     let outputs = Outputs::new(&plan, &program, options, shards, &inputs)?;
     let limit = match options.max_errors {
         Some(MaxErrors::Rows(most)) => Some(Arc::new(BadLimit::new(most))),
