@@ -276,11 +276,12 @@ impl Head {
                 }
             }
             refuse_other_formats(file.name(), &bytes[MARGIN..MARGIN + count])?;
-            let head = Head::of(&mut bytes, count, is_whole, options, kernel);
-            if head.rows.first().is_some_and(|row| row.iter().any(|field| !field.quoted && field.text.contains('\r'))) {
+            let text = &bytes[MARGIN..MARGIN + count];
+            if memchr::memchr(b'\n', text).is_none() && memchr::memchr_iter(b'\r', text).nth(1).is_some() {
                 let error = Error::new(Code::Input, format!("{}: its lines end with CR alone", file.name()));
                 return Err(error.help("lines end with LF or CRLF; tr '\\r' '\\n' converts them"));
             }
+            let head = Head::of(&mut bytes, count, is_whole, options, kernel);
             if !head.rows.is_empty() || is_whole {
                 return Ok(head);
             }
