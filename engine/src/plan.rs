@@ -14,6 +14,7 @@ pub use explain::explain;
 
 use crate::error::Span;
 use crate::expr::Expr;
+use crate::operator::Time;
 use crate::types::{DataType, Physical, Schema};
 
 /// Position of a node in [`Plan::nodes`].
@@ -318,9 +319,10 @@ pub struct Exchange {
     pub kind: ExchangeKind,
     /// Receivers merge their senders' rows by ordinal (`--ordered`).
     pub ordered: bool,
-    /// What is behind holds rows until the watermark has passed them, so that a receiver takes few
-    /// rows of a sender that is ahead of the others.
-    pub held: bool,
+    /// What is behind holds rows or windows until the watermark has passed them, so a receiver takes
+    /// few rows of a sender that is ahead of the others, if the senders' inputs begin within this
+    /// time of each other. Inputs that do not (a file a day) are read at once on purpose.
+    pub held_within: Option<Time>,
     /// What rows carry besides their columns.
     pub needs: Needs,
 }

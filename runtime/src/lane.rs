@@ -423,14 +423,13 @@ impl Inbox {
         if !self.skew.held && self.skew.most.is_none() {
             return false;
         }
-        let unfinished = self.ways.iter().filter(|way| !way.finished);
-        let last = unfinished.map(|way| way.watermark).min().unwrap_or(Time::MAX);
         let way = &mut self.ways[from];
-        if way.watermark <= last {
+        // What was told last is the least watermark of all.
+        if way.watermark <= self.told {
             way.ahead = 0;
             return false;
         }
-        let far = self.skew.most.is_some_and(|most| way.watermark.saturating_sub(last) > most);
+        let far = self.skew.most.is_some_and(|most| way.watermark.saturating_sub(self.told) > most);
         far || (self.skew.held && way.ahead >= AHEAD_ROWS)
     }
 

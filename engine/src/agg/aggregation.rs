@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use super::answer::Source;
 use super::key::{Keys, make_tags};
 use super::shape::Shape;
+use super::single::{self, Pay};
 use super::update::{Groups, Rows, Values};
 use super::windows;
 use crate::batch::{BATCH_ROWS, Chunk, Vector};
@@ -22,8 +23,6 @@ use crate::plan::{Aggregate, Emit, Phase, Window};
 use crate::stage::Stage;
 use crate::types::Physical;
 
-/// Groups a partial aggregation holds at most before it ships them.
-const PARTIAL_GROUPS_MAX: usize = 16 * 1024;
 /// Empty sets of groups kept for windows to come.
 const SPARE_MAX: usize = 64;
 
@@ -39,6 +38,8 @@ pub(crate) struct Aggregation {
     open: VecDeque<(i64, Groups)>,
     spare: Vec<Groups>,
     due: VecDeque<Due>,
+    /// Of a partial aggregation: whether collecting rows in groups pays.
+    pay: Pay,
     /// A watermark that waits for what is due.
     watermark: Option<Time>,
     /// The end waits for what is due.
@@ -80,6 +81,8 @@ impl Aggregation {
         } else {
             layout.extend(aggregate.calls.iter().map(|call| call.data_type.physical()));
         }
+        let has_one_window = aggregate.window.is_none_or(|(window, _)| window.is_tumbling());
+        let may_be_single = partial && has_one_window && shape.key.width() > 0;
         Ok(Aggregation {
             shape,
             window: aggregate.window,
@@ -90,6 +93,7 @@ impl Aggregation {
             open: VecDeque::new(),
             spare: Vec::new(),
             due: VecDeque::new(),
+            pay: Pay::new(may_be_single),
             watermark: None,
             finish: false,
             stamp: 0,
@@ -172,23 +176,34 @@ impl Aggregation {
         }
         if self.phase == Phase::Partial {
             let groups: usize = self.open.iter().map(|open| open.1.table.groups()).sum();
-            if groups >= PARTIAL_GROUPS_MAX {
+            if self.pay.is_enough(chunk.rows, groups) {
                 self.close(i64::MAX);
             }
         }
         Ok(())
     }
 
+    /// Passes rows on as partial states of their own.
+    fn pass_single(&self, chunk: &Chunk<'_>, context: &Context<'_>, caller: Stage, next: &mut Next<'_>) -> Result<()> {
+        let rows = self.rows(chunk, context)?;
+        let states = single::states(&self.shape, &rows, chunk, self.times(chunk), self.place.shard, context.scratch);
+        context.ledger.enter(caller);
+        next.push(&states, context)
+    }
+
     fn merge<'a>(&mut self, chunk: &Chunk<'a>, context: &Context<'a>) -> Result<()> {
         let scratch = context.scratch;
-        let (shares, first) = match self.window {
-            None => (&[(0, None)][..], 0),
-            Some(_) => (windows::deal_starts(chunk.columns[0].i64s(), scratch), 1),
-        };
-        for &(start, share) in shares {
-            let at = self.window_at(start);
-            let rows = share.map_or(*chunk, |share| chunk.gather(share, scratch));
-            self.open[at].1.merge(&self.shape, &rows, first, self.place.hash_seed, scratch)?;
+        if self.window.is_none() {
+            let at = self.window_at(0);
+            return self.open[at].1.merge(&self.shape, chunk, 0, self.place.hash_seed, scratch);
+        }
+        let chunk = windows::by_window(chunk, chunk.columns[0].i64s(), scratch);
+        let mut from = 0;
+        for window in chunk.columns[0].i64s().chunk_by(|left, right| left == right) {
+            let at = self.window_at(window[0]);
+            let rows = chunk.slice(from..from + window.len(), scratch);
+            self.open[at].1.merge(&self.shape, &rows, 1, self.place.hash_seed, scratch)?;
+            from += window.len();
         }
         Ok(())
     }
@@ -301,6 +316,7 @@ impl Aggregation {
                 break;
             }
             let (start, groups) = self.open.pop_front().expect("seen above");
+            self.pay.shipped(groups.table.groups());
             self.due.push_back(Due { start, groups, bases: None, given: 0 });
         }
     }
@@ -414,6 +430,9 @@ impl Operator for Aggregation {
         self.stamp = self.stamp.max(chunk.stamp);
         let done = match (self.phase, self.emit) {
             (Phase::Merge, _) => self.merge(chunk, context),
+            (_, Emit::Final) if self.phase == Phase::Partial && self.pay.is_single(chunk.rows) => {
+                self.pass_single(chunk, context, caller, next)
+            }
             (_, Emit::Final) => self.add(chunk, context),
             (_, Emit::Changes) => self.change(chunk, context, caller, next),
         };

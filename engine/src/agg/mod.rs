@@ -7,6 +7,7 @@
 //! | `update`, `texts` | rows into accumulators |
 //! | `answer` | accumulators to results |
 //! | `partial` | accumulators as columns, and back |
+//! | `single` | rows as partial states of their own |
 //! | `windows` | which rows belong to which windows |
 //! | `aggregation` | the operator |
 //!
@@ -19,6 +20,7 @@ mod answer;
 mod key;
 mod partial;
 mod shape;
+mod single;
 mod sort;
 mod table;
 mod texts;

@@ -229,7 +229,7 @@ pub(crate) fn scan(plan: &mut Plan) -> NodeId {
 
 pub(crate) fn exchange(plan: &mut Plan, input: NodeId, keys: Vec<Expr>, kind: ExchangeKind) -> NodeId {
     let schema = plan.nodes[input].schema.clone();
-    let exchange = Exchange { number: 0, keys, kind, ordered: false, held: false, needs: Needs::default() };
+    let exchange = Exchange { number: 0, keys, kind, ordered: false, held_within: None, needs: Needs::default() };
     plan.add(Operator::Exchange(exchange), vec![input], schema, Span::NONE)
 }
 

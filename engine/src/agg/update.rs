@@ -125,25 +125,38 @@ impl Groups {
         }
         let mut target = Target { stride: shape.stride, state: &mut self.table.state, snapshot };
         target.begin(bases);
-        for run in shape.accumulators.chunk_by(|a, b| (a.lane, a.argument) == (b.lane, b.argument)) {
-            let values = run[0].argument.map(|argument| rows.arguments[argument]);
-            let mut picked = Picked { bases, values, positions: rows.positions, seen: seen[run[0].lane] };
-            if let Some(values) = values.filter(Values::has_nulls) {
-                let live = |row: usize| picked.seen.is_none_or(|seen| seen[row]);
-                let nulls = scratch.alloc_slice_fill_with(rows.count, |row| live(row) && values.is_null(row));
-                let others = scratch.alloc_slice_fill_with(rows.count, |row| live(row) && !values.is_null(row));
-                let counted = Picked { values: None, seen: Some(nulls), ..picked }.pack(&target, scratch);
-                for accumulator in run.iter().filter(|accumulator| accumulator.kind == Kind::Nulls) {
-                    target.each(accumulator.offset, &counted, |_, words: &mut [u64; 1]| words[0] += 1);
-                }
-                picked.seen = Some(others);
-            }
-            let picked = picked.pack(&target, scratch);
-            for accumulator in run.iter().filter(|accumulator| accumulator.kind != Kind::Nulls) {
-                add(accumulator, &picked, &mut target, &mut self.texts);
-            }
-        }
+        accumulate(shape, rows, bases, seen, &mut target, &mut self.texts, scratch);
         Ok(())
+    }
+}
+
+/// Adds rows to the accumulators at `bases`; `seen` says per lane which rows it sees.
+pub(crate) fn accumulate<'a>(
+    shape: &Shape,
+    rows: &Rows<'a>,
+    bases: &'a [u32],
+    seen: &[Option<&'a [bool]>],
+    target: &mut Target<'_>,
+    texts: &mut Texts,
+    scratch: &'a Bump,
+) {
+    for run in shape.accumulators.chunk_by(|a, b| (a.lane, a.argument) == (b.lane, b.argument)) {
+        let values = run[0].argument.map(|argument| rows.arguments[argument]);
+        let mut picked = Picked { bases, values, positions: rows.positions, seen: seen[run[0].lane] };
+        if let Some(values) = values.filter(Values::has_nulls) {
+            let live = |row: usize| picked.seen.is_none_or(|seen| seen[row]);
+            let nulls = scratch.alloc_slice_fill_with(rows.count, |row| live(row) && values.is_null(row));
+            let others = scratch.alloc_slice_fill_with(rows.count, |row| live(row) && !values.is_null(row));
+            let counted = Picked { values: None, seen: Some(nulls), ..picked }.pack(target, scratch);
+            for accumulator in run.iter().filter(|accumulator| accumulator.kind == Kind::Nulls) {
+                target.each(accumulator.offset, &counted, |_, words: &mut [u64; 1]| words[0] += 1);
+            }
+            picked.seen = Some(others);
+        }
+        let picked = picked.pack(target, scratch);
+        for accumulator in run.iter().filter(|accumulator| accumulator.kind != Kind::Nulls) {
+            add(accumulator, &picked, target, texts);
+        }
     }
 }
 

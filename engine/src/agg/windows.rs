@@ -3,6 +3,7 @@
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
+use crate::batch::Chunk;
 use crate::operator::{TIME_MIN, Time};
 use crate::plan::Window;
 
@@ -47,13 +48,15 @@ pub(crate) fn deal<'a>(times: &[i64], floors: Option<&[Time]>, window: &Window, 
     shares.into_bump_slice()
 }
 
-/// Deals rows whose window's start is known.
-pub(crate) fn deal_starts<'a>(starts: &[i64], scratch: &'a Bump) -> &'a [Share<'a>] {
-    let (least, greatest) = extremes(starts);
-    if least == greatest {
-        return scratch.alloc_slice_copy(&[(least, None)]);
+/// The rows of a chunk in order of their windows' `starts`; within a window they keep their order.
+pub(crate) fn by_window<'a>(chunk: &Chunk<'a>, starts: &[i64], scratch: &'a Bump) -> Chunk<'a> {
+    if starts.is_sorted() {
+        return *chunk;
     }
-    by_start(BumpVec::from_iter_in(starts.iter().copied().zip(0u16..), scratch), scratch)
+    let mut order = BumpVec::from_iter_in(starts.iter().copied().zip(0u16..), scratch);
+    order.sort_unstable();
+    let order = scratch.alloc_slice_fill_iter(order.iter().map(|&(_, row)| row));
+    chunk.gather(order, scratch)
 }
 
 /// Runs of rows of one tumbling window, in order of the rows: (start, first row, number of rows).

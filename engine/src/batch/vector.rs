@@ -1,5 +1,7 @@
 //! Borrowed columns: what operators and kernels read.
 
+use std::ops::Range;
+
 use super::Text;
 use crate::types::Physical;
 
@@ -167,6 +169,45 @@ impl<'a> Chunk<'a> {
     }
 }
 
+impl<'a> Chunk<'a> {
+    /// The rows of `range`; nothing is copied but NULLs.
+    pub fn slice(&self, range: Range<usize>, scratch: &'a bumpalo::Bump) -> Chunk<'a> {
+        let side = |side: Option<&'a [u64]>| side.map(|side| &side[range.clone()]);
+        Chunk {
+            rows: range.len(),
+            columns: scratch
+                .alloc_slice_fill_iter(self.columns.iter().map(|column| slice(column, range.clone(), scratch))),
+            positions: side(self.positions),
+            ordinals: side(self.ordinals),
+            floors: self.floors.map(|floors| &floors[range.clone()]),
+            stamp: self.stamp,
+        }
+    }
+}
+
+fn slice<'a>(column: &Vector<'a>, range: Range<usize>, scratch: &'a bumpalo::Bump) -> Vector<'a> {
+    let data = match column.data {
+        Data::I64(values) => Data::I64(&values[range.clone()]),
+        Data::I128(values) => Data::I128(&values[range.clone()]),
+        Data::F64(values) => Data::F64(&values[range.clone()]),
+        Data::Text(values) => Data::Text(&values[range.clone()]),
+    };
+    let nulls = column.nulls.map(|_| pick_nulls(column, range.map(|row| row as u16), scratch));
+    Vector { data, nulls }
+}
+
+fn pick_nulls<'a>(
+    column: &Vector<'_>,
+    rows: impl ExactSizeIterator<Item = u16>,
+    scratch: &'a bumpalo::Bump,
+) -> &'a [u64] {
+    let words = scratch.alloc_slice_fill_copy(rows.len().div_ceil(64).max(1), 0u64);
+    for (to, row) in rows.enumerate() {
+        words[to / 64] |= u64::from(column.is_null(usize::from(row))) << (to % 64);
+    }
+    words
+}
+
 /// The rows of `column` named by `selection`, in that order.
 pub fn gather<'a>(column: &Vector<'a>, selection: &[u16], scratch: &'a bumpalo::Bump) -> Vector<'a> {
     fn pick<'a, T: Copy>(values: &[T], selection: &[u16], scratch: &'a bumpalo::Bump) -> &'a [T] {
@@ -178,12 +219,6 @@ pub fn gather<'a>(column: &Vector<'a>, selection: &[u16], scratch: &'a bumpalo::
         Data::F64(values) => Data::F64(pick(values, selection, scratch)),
         Data::Text(values) => Data::Text(pick(values, selection, scratch)),
     };
-    let nulls = column.nulls.map(|_| {
-        let words = scratch.alloc_slice_fill_copy(selection.len().div_ceil(64).max(1), 0u64);
-        for (to, &row) in selection.iter().enumerate() {
-            words[to / 64] |= u64::from(column.is_null(usize::from(row))) << (to % 64);
-        }
-        &*words
-    });
+    let nulls = column.nulls.map(|_| pick_nulls(column, selection.iter().copied(), scratch));
     Vector { data, nulls }
 }

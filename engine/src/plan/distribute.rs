@@ -16,6 +16,7 @@ use super::{Aggregate, Emit, Exchange, ExchangeKind, NodeId, Operator, Phase, Pl
 use crate::agg;
 use crate::error::{Result, Span};
 use crate::expr::Expr;
+use crate::operator::Time;
 use crate::types::Schema;
 
 /// Over what a plan is spread.
@@ -75,9 +76,7 @@ impl Spread<'_> {
                 }
                 (Some(input), Operator::Over(over)) => {
                     let input = spread.exchange(input, over.partition.clone(), ExchangeKind::Rows, node.span);
-                    if let Operator::Exchange(exchange) = &mut spread.plan.nodes[input].operator {
-                        exchange.held = over.time.is_some();
-                    }
+                    spread.hold(input, over.time.map(|_| Time::MAX));
                     spread.plan.add(node.operator.clone(), vec![input], node.schema.clone(), node.span)
                 }
                 (Some(input), Operator::Limit { limit, offset }) => {
@@ -119,8 +118,14 @@ impl Spread<'_> {
             ExchangeKind::Rows => self.carried(input),
         };
         let ordered = self.distribution.ordered && kind == ExchangeKind::Rows;
-        let exchange = Exchange { number, keys, kind, ordered, held: false, needs };
+        let exchange = Exchange { number, keys, kind, ordered, held_within: None, needs };
         self.plan.add(Operator::Exchange(exchange), vec![input], schema, span)
+    }
+
+    fn hold(&mut self, exchange: NodeId, within: Option<Time>) {
+        if let Operator::Exchange(exchange) = &mut self.plan.nodes[exchange].operator {
+            exchange.held_within = within;
+        }
     }
 
     /// What the rows of `node` carry: what the scan gives, until an aggregate makes new rows.
@@ -162,6 +167,7 @@ impl Spread<'_> {
         let rows = !agg::can_be_partial(aggregate);
         if rows {
             let input = self.exchange(input, aggregate.keys.clone(), ExchangeKind::Rows, span);
+            self.hold(input, aggregate.window.map(|(window, _)| window.size));
             return Ok(self.plan.add(Operator::Aggregate(aggregate.clone()), vec![input], schema.clone(), span));
         }
         let Schema { fields } = agg::partial_schema(aggregate, &self.plan.nodes[input].schema)?;
@@ -172,6 +178,7 @@ impl Spread<'_> {
         let partial = Aggregate { phase: Phase::Partial, ..aggregate.clone() };
         let partial = self.plan.add(Operator::Aggregate(partial), vec![input], Schema { fields }, span);
         let exchange = self.exchange(partial, keys, ExchangeKind::PartialStates, span);
+        self.hold(exchange, aggregate.window.map(|(window, _)| window.size));
         let merge = Aggregate { phase: Phase::Merge, ..aggregate.clone() };
         Ok(self.plan.add(Operator::Aggregate(merge), vec![exchange], schema.clone(), span))
     }

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use corelane_engine::operator::Time;
+use corelane_engine::operator::{TIME_MIN, Time};
 use corelane_engine::pipeline::Pipeline;
 use corelane_engine::plan::{self, NodeId, Operator, Plan};
 use corelane_engine::scan::{Scanner, SplitTime};
@@ -231,6 +231,25 @@ pub fn prepare_with(program: Program, disk: &dyn Disk, options: &Options, grain:
     })
 }
 
+/// A scan with all that its sources are made of.
+struct Reading<'p> {
+    node: NodeId,
+    input: &'p Arc<Input>,
+    scanner: Scanner,
+    /// At the first row of every split.
+    times: Vec<SplitTime>,
+    /// Splits by shard.
+    deal: Vec<Vec<usize>>,
+}
+
+impl Reading<'_> {
+    /// The event time at which `shard` begins to read.
+    fn begins(&self, shard: usize) -> Option<Time> {
+        let times = self.deal[shard].iter().map(|&split| self.times[split].highest);
+        times.filter(|&time| time != TIME_MIN).min()
+    }
+}
+
 /// The scans of a plan with their nodes.
 fn scans(plan: &Plan) -> impl Iterator<Item = (NodeId, &plan::Scan)> {
     plan.nodes.iter().enumerate().filter_map(|(node, this)| match &this.operator {
@@ -360,23 +379,26 @@ impl Prepared {
         clock: fn() -> u64,
     ) -> Result<Vec<MakeParts>> {
         let shards = self.cpus.len();
-        let mut lanes: Vec<Vec<Lanes>> = (0..shards).map(|_| Vec::new()).collect();
-        for node in &self.plan.nodes {
-            if let Operator::Exchange(exchange) = &node.operator {
-                let skew = Skew { held: exchange.held, most: self.max_skew };
-                let laid = lane::lay(&node.layout(), bells, exchange.ordered, skew);
-                for (shard, laid) in lanes.iter_mut().zip(laid) {
-                    shard.push(laid);
-                }
-            }
-        }
         let mut scans = Vec::new();
         for (node, input) in &self.inputs {
             let Operator::Scan(scan) = &self.plan.nodes[*node].operator else { continue };
             let scanner = Scanner::new(scan.clone());
             let times: Result<Vec<SplitTime>> =
                 (0..input.splits.len()).map(|split| input.peek(split, &scanner)).collect();
-            scans.push((*node, Arc::clone(input), scanner, Arc::new(times?), input.deal(shards)));
+            scans.push(Reading { node: *node, input, scanner, times: times?, deal: input.deal(shards) });
+        }
+        let begins = (0..shards).filter_map(|shard| scans.iter().filter_map(|scan| scan.begins(shard)).min());
+        let spread = begins.clone().max().unwrap_or(0).saturating_sub(begins.min().unwrap_or(0));
+        let mut lanes: Vec<Vec<Lanes>> = (0..shards).map(|_| Vec::new()).collect();
+        for node in &self.plan.nodes {
+            if let Operator::Exchange(exchange) = &node.operator {
+                let skew =
+                    Skew { held: exchange.held_within.is_some_and(|within| spread <= within), most: self.max_skew };
+                let laid = lane::lay(&node.layout(), bells, exchange.ordered, skew);
+                for (shard, laid) in lanes.iter_mut().zip(laid) {
+                    shard.push(laid);
+                }
+            }
         }
         let delay = (self.delay.as_nanos() as f64 / sys::ns_per_tick()) as u64;
         let mut all: Vec<MakeParts> = Vec::with_capacity(shards);
@@ -386,7 +408,7 @@ impl Prepared {
             let sources: Vec<(NodeId, Source)> = scans
                 .iter()
                 .enumerate()
-                .map(|(number, (node, input, scanner, times, deal))| {
+                .map(|(number, scan)| {
                     let options = SourceOptions {
                         on_error: self.on_error,
                         bad_limit: self.bad_limit.clone(),
@@ -395,7 +417,9 @@ impl Prepared {
                         shard,
                         number,
                     };
-                    (*node, Source::new(Arc::clone(input), &deal[shard], times, scanner.clone(), options))
+                    let input = Arc::clone(scan.input);
+                    let source = Source::new(input, &scan.deal[shard], &scan.times, scan.scanner.clone(), options);
+                    (scan.node, source)
                 })
                 .collect();
             all.push(Box::new(move || {

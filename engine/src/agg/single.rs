@@ -1,0 +1,166 @@
+//! Rows as partial states of their own, where collecting them in groups does not pay.
+//!
+//! A partial aggregation that finds hardly two rows of a group before it ships them looks every row
+//! up, builds a group of it and takes the group apart again, for nothing. Then it is cheaper to make
+//! a state of each row and let the owner do the looking up. Whether it pays is decided from numbers
+//! of rows alone, never from time, so that a run repeats itself exactly.
+
+use bumpalo::Bump;
+use bumpalo::collections::Vec as BumpVec;
+
+use super::answer::Source;
+use super::shape::Shape;
+use super::texts::Texts;
+use super::update::{Rows, Target, accumulate};
+use crate::batch::{Chunk, Data, Vector};
+use crate::operator::Column;
+use crate::plan::Window;
+
+/// Tests come to every bound with few rows.
+const SCALE: usize = if cfg!(test) { 1 } else { 256 };
+/// Groups a partial aggregation holds at first before it is asked whether they pay.
+const GROUPS_FIRST: usize = 64 * SCALE;
+/// Groups it holds at most before it ships them.
+const GROUPS_MAX: usize = 1024 * SCALE;
+/// Rows from which closed windows say whether groups pay.
+const PROBE_ROWS: u64 = 64 * SCALE as u64;
+/// Rows that go on as they are before groups are tried again.
+const SINGLE_ROWS: u64 = 4096 * SCALE as u64;
+
+/// Whether rows are collected in groups, and how many, or go on one by one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pay {
+    /// Rows collected since the last decision.
+    rows: u64,
+    /// Groups shipped since, less those that were open then.
+    groups: i64,
+    /// Groups held before the next decision.
+    bound: usize,
+    /// Rows that may still go on one by one.
+    single: u64,
+    /// Rows may go on one by one at all.
+    may_be_single: bool,
+}
+
+impl Pay {
+    pub(crate) fn new(may_be_single: bool) -> Self {
+        Pay { rows: 0, groups: 0, bound: GROUPS_FIRST, single: 0, may_be_single }
+    }
+
+    /// Whether `rows` rows go on one by one; counts them if so.
+    pub(crate) fn is_single(&mut self, rows: usize) -> bool {
+        let is_single = self.single > 0;
+        self.single = self.single.saturating_sub(rows as u64);
+        is_single
+    }
+
+    /// Notes groups that are shipped.
+    pub(crate) fn shipped(&mut self, groups: usize) {
+        self.groups += groups as i64;
+    }
+
+    /// Notes rows collected in groups, `open` of which are held now. True if all are to be shipped:
+    /// because there were less than two rows of a group, so that rows go on one by one from now on,
+    /// or because there are too many.
+    pub(crate) fn is_enough(&mut self, rows: usize, open: usize) -> bool {
+        self.rows += rows as u64;
+        let is_probed = self.groups > 0 && self.rows >= PROBE_ROWS;
+        if open < self.bound && !is_probed {
+            return false;
+        }
+        let is_single = self.may_be_single && (self.groups + open as i64) * 2 > self.rows as i64;
+        let is_full = open >= GROUPS_MAX;
+        if open >= self.bound {
+            self.bound = (self.bound * 2).min(GROUPS_MAX);
+        }
+        self.rows = 0;
+        self.groups = -(open as i64);
+        self.single = if is_single { SINGLE_ROWS } else { 0 };
+        is_single || is_full
+    }
+}
+
+/// A partial state of every row of `chunk`, whose columns are evaluated in `rows`. Windows are tumbling
+/// ones: a row has one.
+pub(crate) fn states<'a>(
+    shape: &Shape,
+    rows: &Rows<'a>,
+    chunk: &Chunk<'a>,
+    window: Option<(Window, &'a [i64])>,
+    shard: usize,
+    scratch: &'a Bump,
+) -> Chunk<'a> {
+    // Keys are passed on as they are, so there are no words for them, but offsets count them.
+    let (key, width) = (shape.key.words(), shape.stride - shape.key.words());
+    let state = scratch.alloc_slice_fill_copy(key + rows.count * width, 0u64);
+    for words in state[key..].chunks_exact_mut(width.max(1)) {
+        words.copy_from_slice(&shape.initial);
+    }
+    let bases: &[u32] = scratch.alloc_slice_fill_iter((0..rows.count).map(|row| (row * width) as u32));
+    let mut texts = Texts::default();
+    let mut target = Target { stride: width, state, snapshot: None };
+    accumulate(shape, rows, bases, rows.passed, &mut target, &mut texts, scratch);
+
+    let physicals = shape.partial_fields().into_iter().map(|field| field.data_type.physical());
+    let mut columns: Vec<Column<'a>> = physicals.map(|physical| Column::new(physical, scratch)).collect();
+    shape.write_partial(&Source { state, bases, texts: &texts, start: 0 }, shard, &mut columns);
+    let mut all: BumpVec<'a, Vector<'a>> = BumpVec::new_in(scratch);
+    if let Some((window, times)) = window {
+        // Neighbours are mostly of one window.
+        let mut start = 0;
+        let mut ends = i64::MIN;
+        let starts = times.iter().map(|&time| {
+            if time >= ends || time < start {
+                start = window.last_start(time);
+                ends = start.saturating_add(window.size);
+            }
+            start
+        });
+        all.push(Vector::new(Data::I64(scratch.alloc_slice_fill_iter(starts))));
+    }
+    all.extend_from_slice(rows.keys.columns);
+    all.extend(columns.into_iter().map(|column| column.finish(rows.count)));
+    let columns = all.into_bump_slice();
+    Chunk { rows: rows.count, columns, positions: None, ordinals: None, floors: None, stamp: chunk.stamp }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Feeds chunks of 16 rows of which `new` make a group, all of them held; true if it was enough.
+    fn feed(pay: &mut Pay, chunks: usize, new: usize, open: &mut usize) -> bool {
+        (0..chunks).any(|_| {
+            *open += new;
+            let enough = pay.is_enough(16, *open);
+            if enough {
+                pay.shipped(std::mem::take(open));
+            }
+            enough
+        })
+    }
+
+    #[test]
+    fn rows_go_one_by_one_while_groups_do_not_pay() {
+        let (mut pay, mut open) = (Pay::new(true), 0);
+        assert!(feed(&mut pay, 64, 9, &mut open) && open == 0);
+        assert!((0..SINGLE_ROWS / 64).all(|_| pay.is_single(64)));
+        assert!(!pay.is_single(64), "groups are tried again");
+    }
+
+    #[test]
+    fn groups_that_pay_are_held_up_to_the_bound() {
+        let (mut pay, mut open, mut chunks) = (Pay::new(true), 0, 0);
+        while !feed(&mut pay, 1, 4, &mut open) {
+            chunks += 1;
+        }
+        assert_eq!((chunks + 1) * 4, GROUPS_MAX);
+        assert!(!pay.is_single(16));
+    }
+
+    #[test]
+    fn rows_that_cannot_go_one_by_one_are_shipped_in_groups() {
+        let (mut pay, mut open) = (Pay::new(false), 0);
+        assert!(feed(&mut pay, GROUPS_MAX / 16, 16, &mut open) && !pay.is_single(16));
+    }
+}
