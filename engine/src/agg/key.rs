@@ -8,7 +8,7 @@
 
 use std::cmp::Ordering;
 
-use crate::batch::{Data, INLINE_MAX, Nulls, Text, Vector, is_null};
+use crate::batch::{BATCH_ROWS, Data, INLINE_MAX, Nulls, Text, Vector, is_null};
 use crate::hash::canonical_bits;
 use crate::operator::Column;
 use crate::types::Physical;
@@ -102,24 +102,29 @@ impl KeyLayout {
         for (column, &(_, offset)) in keys.columns.iter().zip(&self.columns) {
             let rows = differ.iter_mut().zip(bases.iter().map(|&base| base as usize + offset));
             match column.data {
-                Data::I64(values) => compare(rows, values, column.nulls, |value, at| *value as u64 ^ state[at]),
+                Data::I64(values) => compare(rows, values, column.nulls, |_, value, at| *value as u64 ^ state[at]),
                 Data::F64(values) => {
-                    compare(rows, values, column.nulls, |value, at| canonical_bits(*value) ^ state[at])
+                    compare(rows, values, column.nulls, |_, value, at| canonical_bits(*value) ^ state[at])
                 }
-                Data::I128(values) => compare(rows, values, column.nulls, |value, at| {
+                Data::I128(values) => compare(rows, values, column.nulls, |_, value, at| {
                     (*value as u64 ^ state[at]) | ((*value >> 64) as u64 ^ state[at + 1])
                 }),
-                Data::Text(values) => compare(rows, values, column.nulls, |value, at| {
-                    let [first, second] = value.words();
-                    let differ = first ^ state[at];
-                    if value.is_inline() {
-                        differ | (second ^ state[at + 1])
-                    } else if differ == 0 {
-                        u64::from(value.as_bytes() != long_bytes(state, at, bytes))
-                    } else {
-                        differ
+                Data::Text(values) => {
+                    // Which texts are long cannot be foreseen, so they are looked at apart.
+                    let mut long = [0u16; BATCH_ROWS];
+                    let mut count = 0;
+                    compare(rows, values, column.nulls, |row, value, at| {
+                        let [first, second] = value.words();
+                        let differ = first ^ state[at];
+                        long[count] = row as u16;
+                        count += usize::from(!value.is_inline() && differ == 0);
+                        differ | if value.is_inline() { second ^ state[at + 1] } else { 0 }
+                    });
+                    for row in long[..count].iter().map(|&row| usize::from(row)) {
+                        let at = bases[row] as usize + offset;
+                        differ[row] |= u64::from(!same_long(values[row].as_bytes(), long_bytes(state, at, bytes)));
                     }
-                }),
+                }
             }
         }
     }
@@ -221,20 +226,29 @@ fn compare<'s, T>(
     rows: impl Iterator<Item = (&'s mut u64, usize)>,
     values: &[T],
     nulls: Nulls<'_>,
-    differs: impl Fn(&T, usize) -> u64,
+    mut differs: impl FnMut(usize, &T, usize) -> u64,
 ) {
     if nulls.is_none() {
-        for ((differ, at), value) in rows.zip(values) {
-            *differ |= differs(value, at);
+        for (row, ((differ, at), value)) in rows.zip(values).enumerate() {
+            *differ |= differs(row, value, at);
         }
     } else {
         for (row, ((differ, at), value)) in rows.zip(values).enumerate() {
             // The tags have told whether both are NULL.
             if !is_null(nulls, row) {
-                *differ |= differs(value, at);
+                *differ |= differs(row, value, at);
             }
         }
     }
+}
+
+/// Whether two texts of more than eight bytes and the same length are the same.
+#[inline]
+fn same_long(left: &[u8], right: &[u8]) -> bool {
+    let pairs = left.as_chunks::<8>().0.iter().zip(right.as_chunks::<8>().0);
+    let differ =
+        pairs.fold(0, |differ, (left, right)| differ | (u64::from_le_bytes(*left) ^ u64::from_le_bytes(*right)));
+    differ == 0 && left.last_chunk::<8>() == right.last_chunk::<8>()
 }
 
 /// Words of a value of this shape.

@@ -25,6 +25,18 @@ pub struct Text<'a> {
     borrow: PhantomData<&'a [u8]>,
 }
 
+/// What is kept of 16 bytes loaded for a text of so many. A table beats shifting 128 bits by a variable
+/// count.
+const KEEP: [u128; INLINE_MAX + 1] = {
+    let mut keep = [0; INLINE_MAX + 1];
+    let mut len = 0;
+    while len <= INLINE_MAX {
+        keep[len] = (1 << (8 * len)) - 1;
+        len += 1;
+    }
+    keep
+};
+
 #[derive(Clone, Copy)]
 union Tail {
     inline: u64,
@@ -59,20 +71,21 @@ impl<'a> Text<'a> {
     #[inline]
     pub fn from_padded(padded: [u8; 16], len: usize) -> Self {
         assert!(len <= INLINE_MAX);
-        // A table beats shifting 128 bits by a variable count.
-        const KEEP: [u128; INLINE_MAX + 1] = {
-            let mut keep = [0; INLINE_MAX + 1];
-            let mut len = 0;
-            while len <= INLINE_MAX {
-                keep[len] = (1 << (8 * len)) - 1;
-                len += 1;
-            }
-            keep
-        };
         let bits = u128::from_le_bytes(padded) & KEEP[len];
         let head = (bits as u32).to_le_bytes();
         let inline = (bits >> 32) as u64;
         Text { len: len as u32, head, tail: Tail { inline }, borrow: PhantomData }
+    }
+
+    /// A view of `bytes`, the first 16 of which, with what stands behind them, are `padded`. Whether
+    /// it is short makes no branch, since a column of both kinds cannot be foreseen.
+    #[inline]
+    pub fn with_padded(padded: [u8; 16], bytes: &'a [u8]) -> Self {
+        let len = u32::try_from(bytes.len()).expect("text is shorter than 4 GiB");
+        let bits = u128::from_le_bytes(padded) & KEEP[bytes.len().min(INLINE_MAX)];
+        let short = std::ptr::without_provenance((bits >> 32) as u64 as usize);
+        let pointer = std::hint::select_unpredictable(bytes.len() <= INLINE_MAX, short, bytes.as_ptr());
+        Text { len, head: (bits as u32).to_le_bytes(), tail: Tail { pointer }, borrow: PhantomData }
     }
 
     /// Length in bytes.
@@ -203,5 +216,8 @@ mod tests {
         let padded = *b"SYM7,12345678901";
         assert_eq!(Text::from_padded(padded, 4), Text::new(b"SYM7"));
         assert_eq!(Text::from_padded(padded, 0), Text::EMPTY);
+        for len in 0..=16 {
+            assert_eq!(Text::with_padded(padded, &padded[..len]), Text::new(&padded[..len]));
+        }
     }
 }

@@ -7,7 +7,7 @@
 #![allow(unsafe_code, reason = "fields are read within margins that the reader keeps")]
 
 use bumpalo::Bump;
-use corelane_engine::batch::{Data, INLINE_MAX, Text, Vector};
+use corelane_engine::batch::{Data, Text, Vector};
 use corelane_engine::types::{DataType, Physical};
 
 use super::index::Index;
@@ -357,15 +357,10 @@ fn texts<'a>(stretch: &Stretch<'a, '_>, rows: &impl Rows, field: usize, out: &mu
     let values = out.scratch.alloc_slice_fill_copy(rows.len(), Text::EMPTY);
     for (row, value) in values.iter_mut().enumerate() {
         let (start, end) = stretch.span_fast(rows.entry(row), field);
-        let len = end - start;
-        if len <= INLINE_MAX {
-            let padded = u128::from(stretch.load(start)) | u128::from(stretch.load(start + 8)) << 64;
-            *value = Text::from_padded(padded.to_le_bytes(), len);
-            if len == 0 {
-                out.null(row);
-            }
-        } else {
-            *value = Text::new(&stretch.bytes[start..end]);
+        let padded = u128::from(stretch.load(start)) | u128::from(stretch.load(start + 8)) << 64;
+        *value = Text::with_padded(padded.to_le_bytes(), &stretch.bytes[start..end]);
+        if start == end {
+            out.null(row);
         }
     }
     values
