@@ -3,7 +3,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | `shape` | breaks calls down into shared accumulators, and lays a group's words out |
-//! | `key`, `table`, `sort` | keys as words; from keys to groups; groups in order |
+//! | `key`, `table`, `index`, `sort` | keys as words; from keys to groups; groups in order |
 //! | `update`, `texts` | rows into accumulators |
 //! | `answer` | accumulators to results |
 //! | `partial` | accumulators as columns, and back |
@@ -17,6 +17,7 @@
 
 mod aggregation;
 mod answer;
+mod index;
 mod key;
 mod partial;
 mod shape;
