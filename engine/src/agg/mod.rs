@@ -2,6 +2,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
+//! | [`functions`] | names and documentation |
 //! | `shape` | breaks calls down into shared accumulators, and lays a group's words out |
 //! | `key`, `table`, `sort` | keys as words; from keys to groups; groups in order |
 //! | `update`, `texts` | rows into accumulators |
@@ -17,6 +18,7 @@
 
 mod aggregation;
 mod answer;
+pub mod functions;
 mod key;
 mod partial;
 mod shape;

@@ -11,42 +11,6 @@ use crate::expr::{Expr, ExprKind};
 use crate::plan::{AggregateCall, AggregateFunction};
 use crate::types::{DECIMAL_DIGITS_MAX, DataType, Value};
 
-/// Names of the aggregates, for suggestions.
-pub(super) const NAMES: [&str; 12] = [
-    "count",
-    "sum",
-    "avg",
-    "min",
-    "max",
-    "first_value",
-    "last_value",
-    "stddev",
-    "variance",
-    "bool_and",
-    "bool_or",
-    "coalesce",
-];
-
-/// The aggregate called `name` (in lower case).
-pub(super) fn function(name: &str) -> Option<AggregateFunction> {
-    Some(match name {
-        "count" => AggregateFunction::Count,
-        "sum" => AggregateFunction::Sum,
-        "avg" | "mean" => AggregateFunction::Avg,
-        "min" => AggregateFunction::Min,
-        "max" => AggregateFunction::Max,
-        "first_value" | "first" | "earliest_by_offset" => AggregateFunction::First,
-        "last_value" | "last" | "latest_by_offset" => AggregateFunction::Last,
-        "var_pop" => AggregateFunction::VarPop,
-        "variance" | "var_samp" => AggregateFunction::VarSamp,
-        "stddev_pop" => AggregateFunction::StddevPop,
-        "stddev" | "stddev_samp" => AggregateFunction::StddevSamp,
-        "bool_and" | "every" => AggregateFunction::BoolAnd,
-        "bool_or" => AggregateFunction::BoolOr,
-        _ => return None,
-    })
-}
-
 /// The aggregates other engines have and this one does not yet.
 pub(super) fn refuse(name: &str, span: Span) -> Result<()> {
     let later = [
@@ -73,7 +37,8 @@ pub(super) fn refuse(name: &str, span: Span) -> Result<()> {
     ];
     if later.contains(&name) {
         let error = unsupported(format!("the aggregate `{name}` is not supported yet"), span);
-        return Err(error.note(format!("aggregates: {}", NAMES[..11].join(", "))));
+        let names: Vec<_> = crate::agg::functions::describe().map(|known| known.name).collect();
+        return Err(error.note(format!("aggregates: {}", names.join(", "))));
     }
     Ok(())
 }
