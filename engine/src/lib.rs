@@ -11,6 +11,7 @@
 //! | [`types`], [`error`] | SQL types and schemas; errors with their place |
 //! | [`batch`] | arena batches, text views, borrowed columns |
 //! | [`hash`] | the specified hash, key groups, owners |
+//! | [`memory`] | huge pages for large tables |
 //! | [`expr`] | expressions, their kernels, the table of functions |
 //! | [`scan`] | event time, lateness and WHERE, decided before rows are built |
 //! | [`operator`], [`pipeline`] | what an operator is; a plan at work on one shard |
@@ -27,6 +28,7 @@ pub mod batch;
 pub mod error;
 pub mod expr;
 pub mod hash;
+mod memory;
 pub mod operator;
 pub mod over;
 pub mod pipeline;

@@ -14,9 +14,11 @@ pub struct IdlePolicy {
 
 impl IdlePolicy {
     /// The policy for `shards` where `cpus` can run at a time (a quota counts as CPUs). Spinning
-    /// with more shards than that would take the CPU from the one that has work.
-    pub fn new(shards: usize, cpus: f64, busy_poll: bool) -> Self {
-        IdlePolicy { spin_rounds: if shards as f64 > cpus { 0 } else { SPIN_ROUNDS }, busy_poll }
+    /// with more shards than that would take the CPU from the one that has work. On a schedule
+    /// (`paced`) a shard mostly waits: if it sleeps meanwhile, the writer and the kernel take the CPU
+    /// then and not when a row is due (S3b at 100,000 rows/s: p99.9 8 -> 3 ms, p50 9 -> 50 us).
+    pub fn new(shards: usize, cpus: f64, paced: bool, busy_poll: bool) -> Self {
+        IdlePolicy { spin_rounds: if paced || shards as f64 > cpus { 0 } else { SPIN_ROUNDS }, busy_poll }
     }
 
     /// Whether the shard sleeps after this many empty rounds in a row.
@@ -32,10 +34,11 @@ mod tests {
 
     #[test]
     fn spins_only_with_a_cpu_for_each_shard() {
-        assert_eq!(IdlePolicy::new(2, 2.0, false).spin_rounds, SPIN_ROUNDS);
-        assert_eq!(IdlePolicy::new(2, 1.5, false).spin_rounds, 0);
-        assert!(IdlePolicy::new(3, 2.0, false).sleeps_after(1));
-        assert!(!IdlePolicy::new(2, 2.0, false).sleeps_after(SPIN_ROUNDS));
-        assert!(!IdlePolicy::new(9, 2.0, true).sleeps_after(u32::MAX));
+        assert_eq!(IdlePolicy::new(2, 2.0, false, false).spin_rounds, SPIN_ROUNDS);
+        assert_eq!(IdlePolicy::new(2, 1.5, false, false).spin_rounds, 0);
+        assert!(IdlePolicy::new(3, 2.0, false, false).sleeps_after(1));
+        assert!(IdlePolicy::new(1, 2.0, true, false).sleeps_after(1));
+        assert!(!IdlePolicy::new(2, 2.0, false, false).sleeps_after(SPIN_ROUNDS));
+        assert!(!IdlePolicy::new(9, 2.0, true, true).sleeps_after(u32::MAX));
     }
 }

@@ -43,6 +43,7 @@ pub fn choose(choice: Choice, shards: usize) -> Result<(Kind, Option<String>), S
         Err(error) => Some(io_uring_obstacle(error.raw_os_error(), io_uring_disabled())),
         Ok(()) => memlock_obstacle(shards, sys::memlock_limit()),
     };
+    sys::expect_membarriers();
     decide(choice, obstacle)
 }
 

@@ -249,6 +249,15 @@ pub fn probe_io_uring() -> io::Result<()> {
     Ok(())
 }
 
+/// Says to the kernel that this process will use expedited memory barriers, as glommio's first sleep
+/// does: told while there is one thread it is free, later it waits up to 50 ms for all CPUs. A kernel
+/// that does not know them is left to glommio.
+pub fn expect_membarriers() {
+    const REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
+    // SAFETY: the call takes plain numbers and touches no memory.
+    unsafe { libc::syscall(libc::SYS_membarrier, REGISTER_PRIVATE_EXPEDITED, 0) };
+}
+
 /// The soft limit of locked memory in bytes; `None` where there is none.
 pub fn memlock_limit() -> Option<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

@@ -399,6 +399,7 @@ fn write(
     bytes: &[u8],
     page: &mut Page<'_>,
 ) -> Result<()> {
+    source.touch(shape.stride);
     let rows = page.rows..page.rows + source.bases.len();
     let mut first = 0;
     if let Some(window) = window {

@@ -12,6 +12,11 @@ use crate::types::{DataType, Physical};
 /// 10^38: one more than any decimal can be.
 const DECIMAL_END: i128 = 10i128.pow(38);
 
+/// Words of a cache line.
+const LINE_WORDS: usize = 8;
+/// State beyond this many words does not stay in a core's own caches.
+const TOUCH_WORDS: usize = 1 << 17;
+
 /// Rows of state to be read: those at `bases`, written to output rows from `start` on.
 #[derive(Clone, Copy)]
 pub(crate) struct Source<'s> {
@@ -22,6 +27,15 @@ pub(crate) struct Source<'s> {
 }
 
 impl Source<'_> {
+    /// Reads the rows once if they lie scattered over much memory, so that their cache misses overlap.
+    pub(crate) fn touch(&self, stride: usize) {
+        if self.state.len() > TOUCH_WORDS {
+            let rows = self.bases.iter().map(|&base| &self.state[base as usize..base as usize + stride]);
+            let lines = rows.flat_map(|row| row.iter().step_by(LINE_WORDS));
+            std::hint::black_box(lines.fold(0, |all, word| all ^ word));
+        }
+    }
+
     fn rows(&self) -> impl Iterator<Item = (usize, usize)> {
         (self.start..).zip(self.bases.iter().map(|&base| base as usize))
     }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`functions`] | names and documentation |
 //! | `shape` | breaks calls down into shared accumulators, and lays a group's words out |
-//! | `key`, `table`, `sort` | keys as words; from keys to groups; groups in order |
+//! | `key`, `table`, `index`, `sort` | keys as words; from keys to groups; groups in order |
 //! | `update`, `texts` | rows into accumulators |
 //! | `answer` | accumulators to results |
 //! | `partial` | accumulators as columns, and back |
@@ -19,6 +19,7 @@
 mod aggregation;
 mod answer;
 pub mod functions;
+mod index;
 mod key;
 mod partial;
 mod shape;

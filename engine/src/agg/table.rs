@@ -4,29 +4,23 @@
 //! Rows lie one after the other; a group is named by its *base*, the index of its first word. Row 0
 //! is nobody's: its tag is one that no key has, so an empty slot (base 0) simply compares unequal.
 //!
-//! The index is hashbrown's table of bases. In front of it stand *guesses*: one base per slot of a
-//! plain array, by the low bits of the hash, the first group to come keeping the slot. Finding the
-//! groups of a chunk takes three passes, each without dependence between rows, so that the core
-//! overlaps their cache misses without being told to: read every row's guess; compare every row's
-//! key, column by column; ask the index for the few rows whose guess was wrong. There are four slots
-//! for a group, so a guess is right nearly always.
+//! In front of the [`super::index`] stand *guesses*: one base per slot of a plain array, by the low bits
+//! of the hash, the first group to come keeping the slot. Finding the groups of a chunk takes three
+//! passes, each without dependence between rows, so that the core overlaps their cache misses without
+//! being told to: read every row's guess; compare every row's key, column by column; ask the index for
+//! the few rows whose guess was wrong. There are four slots for a group, so a guess is right nearly
+//! always; of a large table, whose slots are not in the cache, one or two.
 
+use super::index::Index;
 use super::key::{KeyLayout, Keys};
 use crate::error::{Code, Error, Result};
+use crate::memory::prefer_huge_pages;
 use bumpalo::Bump;
-use hashbrown::HashTable;
 
 /// Guesses of an empty table.
 const GUESSES_MIN: usize = 2048;
 /// There are at least as many guesses for a group.
 const GUESSES_PER_GROUP: usize = 4;
-
-/// An entry of the index. It holds a part of the hash so that growing does not visit every group.
-#[derive(Clone, Copy)]
-struct Entry {
-    base: u32,
-    hash: u32,
-}
 
 /// 32 bits that all bits of a tag have a part in.
 #[inline]
@@ -34,16 +28,10 @@ fn short(tag: u64) -> u32 {
     (tag.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
 }
 
-/// The index looks at the uppermost and the lowest bits.
-#[inline]
-fn spread(hash: u32) -> u64 {
-    u64::from(hash) << 32 | u64::from(hash)
-}
-
 /// Groups with their keys and accumulators.
 pub(crate) struct Table {
     /// All groups, by tag.
-    index: HashTable<Entry>,
+    index: Index,
     /// Base of a group whose tag has these low bits; 0 is none.
     guesses: Vec<u32>,
     /// The rows; `stride` words each.
@@ -58,7 +46,7 @@ impl Table {
     /// An empty table whose rows have `stride` words.
     pub(crate) fn new(stride: usize) -> Self {
         let mut table = Table {
-            index: HashTable::new(),
+            index: Index::new(),
             guesses: vec![0; GUESSES_MIN],
             state: Vec::new(),
             bytes: Vec::new(),
@@ -81,16 +69,15 @@ impl Table {
 
     /// Bytes held.
     pub(crate) fn memory(&self) -> usize {
-        self.index.allocation_size() + self.guesses.capacity() * 4 + self.state.capacity() * 8 + self.bytes.capacity()
+        self.index.memory() + self.guesses.capacity() * 4 + self.state.capacity() * 8 + self.bytes.capacity()
     }
 
     /// Empties the table for its next use, giving back memory that its last use did not need.
     pub(crate) fn clear(&mut self) {
         let wanted = (self.groups * GUESSES_PER_GROUP * 2).next_power_of_two().max(GUESSES_MIN);
-        self.index.clear();
+        self.index.clear(wanted / GUESSES_PER_GROUP);
         if self.guesses.len() > wanted {
             self.guesses = vec![0; wanted];
-            self.index.shrink_to(wanted / GUESSES_PER_GROUP, |_| 0);
             self.state.shrink_to(wanted / GUESSES_PER_GROUP * self.stride);
             self.bytes.shrink_to(self.bytes.len() * 2);
         } else {
@@ -127,7 +114,11 @@ impl Table {
             missed[count] = row as u16;
             count += usize::from(*differ != 0);
         }
-        for &row in &missed[..count] {
+        let missed = &missed[..count];
+        if self.index.is_large() {
+            self.index.warm(missed.iter().map(|&row| short(keys.tags[usize::from(row)])));
+        }
+        for &row in missed {
             bases[usize::from(row)] = self.find_or_add(layout, keys, usize::from(row), initial)?;
         }
         Ok(())
@@ -142,20 +133,19 @@ impl Table {
         let tag = keys.tags[row];
         let (state, bytes) = (&self.state, &self.bytes);
         let hash = short(tag);
-        let found = self.index.find(spread(hash), |entry| {
-            entry.hash == hash && layout.equals(keys, row, state, entry.base as usize, bytes)
-        });
-        if let Some(entry) = found {
-            return Ok(entry.base);
+        let found = self.index.find(hash, |base| layout.equals(keys, row, state, base as usize, bytes));
+        if let Some(base) = found {
+            self.guess(base);
+            return Ok(base);
         }
         let base = self.add_row(tag, initial)?;
         layout.write(keys, row, &mut self.state, base as usize, &mut self.bytes);
-        self.index.insert_unique(spread(hash), Entry { base, hash }, |entry| spread(entry.hash));
-        if self.groups * GUESSES_PER_GROUP > self.guesses.len() {
+        self.index.insert(hash, base);
+        let slots = if self.index.is_large() { 1 } else { GUESSES_PER_GROUP };
+        if self.groups * slots > self.guesses.len() {
             self.guess_again();
-        } else {
-            self.guess(base);
         }
+        self.guess(base);
         Ok(base)
     }
 
@@ -168,12 +158,10 @@ impl Table {
         }
     }
 
-    /// Twice as many guesses.
+    /// Twice as many slots. They fill as groups are looked for: no row waits for all of them.
     fn guess_again(&mut self) {
         self.guesses = vec![0; self.guesses.len() * 2];
-        for group in 1..=self.groups {
-            self.guess((group * self.stride) as u32);
-        }
+        prefer_huge_pages(&mut self.guesses);
     }
 
     fn add_row(&mut self, tag: u64, initial: &[u64]) -> Result<u32> {
@@ -182,6 +170,10 @@ impl Table {
             Error::new(Code::Limit, format!("one group table cannot hold more than {groups} groups of this size"))
                 .help("spread the keys over more shards with --shards")
         })? - self.stride as u32;
+        if self.state.capacity() - self.state.len() < self.stride {
+            self.state.reserve(self.state.len().max(self.stride));
+            prefer_huge_pages(&mut self.state);
+        }
         let words = self.stride - initial.len();
         self.state.resize(self.state.len() + words, 0);
         self.state.extend_from_slice(initial);

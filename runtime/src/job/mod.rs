@@ -218,7 +218,7 @@ pub fn prepare_with(program: Program, disk: &dyn Disk, options: &Options, grain:
         notes,
         inputs,
         outputs,
-        policy: IdlePolicy::new(shards, runnable, options.busy_poll),
+        policy: IdlePolicy::new(shards, runnable, options.rate.is_some(), options.busy_poll),
         turn_rows: grain.turn_rows,
         hash_seed: options.hash_seed.unwrap_or(corelane_engine::hash::DEFAULT_SEED),
         rate: options.rate,
@@ -290,6 +290,10 @@ impl Prepared {
             ended: Arc::clone(&ended),
         };
 
+        if self.rate.is_some() {
+            // No row waits for that once the schedule has begun.
+            self.outputs.clear()?;
+        }
         let Assembled { parts, merged } = self.assemble(&bells, &writer_bell, &stop, sys::ticks)?;
         let mut starts: Vec<Start<ShardTask>> = Vec::with_capacity(shards);
         for (shard, parts) in parts.into_iter().enumerate() {
