@@ -203,6 +203,8 @@ class Generator:
         self.r = random.Random(seed)
         self.seen = collections.Counter()
         self.columns = [both(name, kind) for name, kind, *_ in COLUMNS]
+        # In what order rows stand in the input.
+        self.arrival = "file_, line_"
 
     def mark(self, name):
         self.seen[name] += 1
@@ -735,7 +737,8 @@ class Generator:
 
     def aggregate(self, depth):
         r = self.r
-        which = r.choice(["COUNT(*)", "COUNT", "COUNT DISTINCT", "SUM", "SUM", "AVG", "AVG", "MIN", "MAX", "MIN", "MAX", "SUM DISTINCT", "STDDEV", "BOOL_AND", "AVG DISTINCT"])
+        which = r.choice(["COUNT(*)", "COUNT", "COUNT DISTINCT", "SUM", "SUM", "AVG", "AVG", "MIN", "MAX", "MIN", "MAX", "SUM DISTINCT", "STDDEV", "BOOL_AND", "AVG DISTINCT", "CORR..", "REGR..", "ARG_MIN", "ARG_MAX", "MEDIAN", "PERCENTILE_CONT", "PERCENTILE_DISC",
+                          "STRING_AGG", "FIRST_VALUE", "APPROX_COUNT_DISTINCT"])
         self.mark(which)
         condition = self.a_bool(depth) if r.random() < 0.25 else None
         if condition:
@@ -776,6 +779,60 @@ class Generator:
                 name = r.choice(["STDDEV_POP", "STDDEV_SAMP", "VAR_POP", "VAR_SAMP", "STDDEV", "VARIANCE"])
                 column = r.choice([both("k", INT), both("x", DBL)]) if self.has("k") and self.has("x") else self.column(INT)
                 return plain(f"{name}({column.c})", f"{name}({column.d}::DOUBLE)", DBL)
+            case "CORR.." | "REGR..":
+                name = r.choice(["CORR", "COVAR_POP", "COVAR_SAMP"] if which == "CORR.." else ["REGR_SLOPE", "REGR_INTERCEPT", "REGR_R2"])
+                self.mark(name)
+                y, x = (r.choice([self.column(INT), self.column(DBL), self.column(D10)]) for _ in range(2))
+                if self.has("k") and self.has("x") and r.random() < 0.7:
+                    y, x = r.sample([both("k", INT), both("x", DBL), both("id", INT)], 2)
+                # Where a line has no slope the two round differently; a spread that is only rounding is none.
+                pair = f"{y.d}::DOUBLE, {x.d}::DOUBLE"
+                live = f"CASE WHEN {y.d} IS NOT NULL THEN {x.d} END"
+                flat = f"min({live}){d_tail} = max({live}){d_tail}"
+                other = f"CASE WHEN {x.d} IS NOT NULL THEN {y.d} END"
+                duck = f"{name.lower()}({pair}){d_tail}"
+                if name == "CORR":
+                    duck = f"CASE WHEN NOT ({flat}) AND min({other}){d_tail} <> max({other}){d_tail} THEN {duck} END"
+                elif which == "REGR..":
+                    duck = f"CASE WHEN NOT ({flat}) THEN {duck} END"
+                return E(f"{name}({y.c}, {x.c}){c_tail}", duck, DBL)
+            case "ARG_MIN" | "ARG_MAX":
+                value = self.expression(r.choice([INT, D10, D30, DBL, TEXT, TEXT, DATE, BOOL]), depth)
+                by = self.expression(r.choice([INT, D10, DBL, TEXT, TS]), depth)
+                by = self.column(D30) if r.random() < 0.15 else by
+                # Of equal extremes the first in the files counts.
+                if not self.has("id"):
+                    return both("COUNT(*)", INT)
+                name = r.choice([which, {"ARG_MIN": "MIN_BY", "ARG_MAX": "MAX_BY"}[which]])
+                live = f"{value.d} IS NOT NULL AND {by.d} IS NOT NULL" + (f" AND ({condition.d})" if condition else "")
+                direction = "ASC" if which == "ARG_MIN" else "DESC"
+                return E(f"{name}({value.c}, {by.c}){c_tail}", f"first({value.d} ORDER BY {by.d} {direction}, {self.arrival}) FILTER (WHERE {live})", value.t)
+            case "MEDIAN" | "PERCENTILE_CONT" | "PERCENTILE_DISC":
+                one = self.expression(r.choice([INT, D10, DBL] + ([DATE, TS] if which == "PERCENTILE_DISC" else [])), depth)
+                distinct = "DISTINCT " if r.random() < 0.1 else ""
+                share = r.choice(["0", "0.1", "0.25", "0.5", "0.55", "0.95", "1"])
+                name, kind = ("quantile_disc", one.t) if which == "PERCENTILE_DISC" else ("quantile_cont", DBL)
+                value = one.d if which == "PERCENTILE_DISC" else f"({one.d})::DOUBLE"
+                if which == "MEDIAN":
+                    return plain(f"MEDIAN({distinct}{one.c})", f"quantile_cont({distinct}{value}, 0.5)", DBL)
+                duck = f"{name}({distinct}{value}, {share})"
+                if r.random() < 0.5 or distinct:
+                    return plain(f"{which}({distinct}{one.c}, {share})", duck, kind)
+                return plain(f"{which}({share}) WITHIN GROUP (ORDER BY {one.c})", duck, kind)
+            case "STRING_AGG":
+                one = self.expression(TEXT, depth)
+                between = r.choice(["", ", '-'", ", ''", ", ' and then '"])
+                name = r.choice(["STRING_AGG", "LISTAGG"])
+                duck_between = between or ", ','"
+                return plain(f"{name}({one.c}{between})", f"string_agg({one.d}{duck_between} ORDER BY {self.arrival})", TEXT)
+            case "FIRST_VALUE":
+                name = r.choice(["FIRST_VALUE", "LAST_VALUE"])
+                one = self.expression(self.any_kind(), depth)
+                live = f"{one.d} IS NOT NULL" + (f" AND ({condition.d})" if condition else "")
+                return E(f"{name}({one.c}){c_tail}", f"{name[:-6].lower()}({one.d} ORDER BY {self.arrival}) FILTER (WHERE {live})", one.t)
+            case "APPROX_COUNT_DISTINCT":
+                one = self.expression(self.any_kind(), depth)
+                return plain(f"APPROX_COUNT_DISTINCT({one.c})", f"count(DISTINCT {one.d})", INT)
             case "BOOL_AND":
                 name = r.choice(["BOOL_AND", "BOOL_OR"])
                 one = self.expression(BOOL, depth)

@@ -235,7 +235,11 @@ fn over_call<'a>(
             error.note("before OVER: avg, min, max, sum, count, lag, lead, row_number, first_value, last_value")
         );
     };
-    let (tree, distinct) = aggregate::argument(function, kind, span)?;
+    let aggregate::Arguments { value: tree, second, distinct } = aggregate::arguments(function, kind, span)?;
+    if kind.keeps_values() || kind.is_of_pairs() || second.is_some() {
+        let error = unsupported(format!("`{}` before OVER is not supported yet", function.name), span);
+        return Err(error.help("avg, min, max, sum and count are; this one is with GROUP BY"));
+    }
     if distinct {
         return Err(unsupported("DISTINCT before OVER is not supported yet", span));
     }
