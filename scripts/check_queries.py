@@ -203,6 +203,8 @@ class Generator:
         self.r = random.Random(seed)
         self.seen = collections.Counter()
         self.columns = [both(name, kind) for name, kind, *_ in COLUMNS]
+        # In what order rows stand in the input.
+        self.arrival = "file_, line_"
 
     def mark(self, name):
         self.seen[name] += 1
@@ -296,7 +298,7 @@ class Generator:
         r = self.r
         which = r.choice(["+", "-", "*", "/", "%", "negate", "abs", "sign", "length", "position", "ascii", "count_char",
                           "extract", "extract", "year..", "timestampdiff", "datediff", "CAST int", "TRY_CAST int",
-                          "floor int", "greatest", "unix_timestamp", "+", "date-date"])
+                          "floor int", "greatest", "unix_timestamp", "+", "date-date", "strpos", "quarter..", "datediff unit", "json int"])
         self.mark(which)
         one, two = self.expression(INT, depth), self.expression(INT, depth)
         whole = lambda c, d: E(c, f"({d})::BIGINT", INT)
@@ -366,9 +368,34 @@ class Generator:
             case "greatest":
                 name = r.choice(["GREATEST", "LEAST"])
                 return E(f"{name}({one.c}, {two.c})", f"CASE WHEN {one.d} IS NOT NULL AND {two.d} IS NOT NULL THEN {name}({one.d}, {two.d}) END", INT)
+            case "strpos":
+                text, what = self.expression(TEXT, depth), quoted(r.choice(["a", "an", "ü", "bytes", "n"]))
+                return whole(f"{r.choice(['STRPOS', 'INSTR'])}({text.c}, {what})", f"strpos({text.d}, {what})")
+            case "quarter..":
+                unit = r.choice(["QUARTER", "WEEK", "DAYOFYEAR", "HOUR", "MINUTE", "SECOND"])
+                self.mark(unit)
+                time = self.expression(TS, depth)
+                return whole(f"{unit}({time.c})", f"{unit}({time.d})")
+            case "datediff unit":
+                unit = r.choice(["second", "minute", "hour", "day", "week", "month", "quarter", "year"])
+                a, b = self.expression(TS, depth), self.expression(TS, depth)
+                duck = f"date_diff('{unit}', {a.d}, {b.d})"
+                if unit == "week":  # DuckDB's own miscounts by one across 1970.
+                    duck = f"date_diff('day', date_trunc('week', {a.d}), date_trunc('week', {b.d})) // 7"
+                return whole(f"DATEDIFF({unit}, {a.c}, {b.c})", duck)
+            case "json int":
+                c, d = self.json()
+                return whole(f"CAST(JSON_VALUE({c}, '$.k') AS BIGINT)", f"({d} ->> '$.k')::BIGINT")
             case "date-date":
                 a, b = self.expression(DATE, depth), self.expression(DATE, depth)
                 return whole(f"({a.c} - {b.c})", f"({a.d} - {b.d})")
+
+    def json(self):
+        """A document with a number k, which may be null, and a few more members."""
+        k = self.column(INT)
+        tail = r""", "l": [1, {"m": "x\"y\u00fc"}, [2.50, true]], "odd name": null}"""
+        number = lambda text, cast: f"COALESCE(CAST({text} AS {cast}), 'null')"
+        return [f"""('{{"k": ' || {number(text, cast)} || '{tail}')""" for text, cast in ((k.c, "STRING"), (k.d, "VARCHAR"))]
 
     def a_dec(self, depth):
         r = self.r
@@ -476,7 +503,7 @@ class Generator:
         r = self.r
         which = r.choice(["upper", "lower", "substring", "substring", "replace", "trim", "ltrim", "concat", "||", "||", "left", "right", "lpad", "rpad",
                           "reverse", "split_part", "split_index", "concat_ws", "regexp_extract", "regexp_replace", "CAST text", "CAST text", "date_format",
-                          "text least", "chr", "from_unixtime"])
+                          "text least", "chr", "from_unixtime", "md5", "sha256", "repeat", "json_value", "json_query", "->", "->>", "to_char"])
         self.mark(which)
         one, two = self.expression(TEXT, depth), self.expression(TEXT, depth)
         small = r.randint(0, 8)
@@ -528,6 +555,31 @@ class Generator:
                 time = self.expression(TS, depth)
                 form, duck = r.choice([("yyyy-MM-dd", "%Y-%m-%d"), ("HH:mm:ss.SSS", "%H:%M:%S.%g"), ("yyyyMMdd", "%Y%m%d"), ("dd/MM/yyyy HH", "%d/%m/%Y %H")])
                 return E(f"DATE_FORMAT({time.c}, '{form}')", f"strftime({time.d}, '{duck}')", TEXT)
+            case "md5" | "sha256":
+                return E(f"{which.upper()}({one.c})", f"{which}({one.d})", TEXT)
+            case "repeat":
+                return E(f"REPEAT({one.c}, {small % 4})", f"repeat({one.d}, {small % 4})", TEXT)
+            case "json_value":
+                c, d = self.json()
+                path, duck = r.choice([("$.l[1].m", "$.l[1].m"), ("lax $.k", "$.k"), ("$.l[2][0]", "$.l[2][0]"), ("$.l[9]", "$.l[9]"), ("$.none", "$.none"), ("$.\"odd name\"", "$.\"odd name\""), ("$.l[2][1]", "$.l[2][1]")])
+                # DuckDB writes numbers anew.
+                duck = f"'2.50'" if path == "$.l[2][0]" else f"({d} ->> '{duck}')"
+                return E(f"JSON_VALUE({c}, '{path}')", duck, TEXT)
+            case "json_query":
+                c, d = self.json()
+                path = r.choice(["$.l[1]", "$.k", "$.none", "$.l[1].m"])
+                return E(f"JSON_QUERY({c}, '{path}')", f"CASE WHEN json_type({d}, '{path}') IN ('OBJECT', 'ARRAY') THEN replace(json_extract({d}, '{path}')::VARCHAR, '\":', '\": ') END", TEXT)
+            case "->":
+                c, d = self.json()
+                step = r.choice(["'k'", "'none'", "'odd name'"])
+                return E(f"({c} -> {step})", f"(({d} -> {step})::VARCHAR)", TEXT)
+            case "->>":
+                c, d = self.json()
+                return r.choice([E(f"({c} ->> 'k')", f"({d} ->> 'k')", TEXT), E(f"({c} -> 'l' -> 1 ->> 'm')", f"({d} -> 'l' -> 1 ->> 'm')", TEXT), E(f"({c} -> 'l' ->> 0)", f"({d} -> 'l' ->> 0)", TEXT)])
+            case "to_char":
+                time = self.expression(TS, depth)
+                form, duck = r.choice([("YYYY-MM-DD HH24:MI:SS", "%Y-%m-%d %H:%M:%S"), ("DD Mon YYYY HH12:MI AM", "%d %b %Y %I:%M %p"), ("dd MMM yyyy EEE hh a", "%d %b %Y %a %I %p"), ("EEEE, MMMM d", "%A, %B %-d"), ("Dy DDD HH24", "%a %j %H")])
+                return E(f"TO_CHAR({time.c}, '{form}')", f"strftime({time.d}, '{duck}')", TEXT)
             case "text least":
                 name = r.choice(["GREATEST", "LEAST"])
                 return E(f"{name}({one.c}, {two.c})", f"CASE WHEN {one.d} IS NOT NULL AND {two.d} IS NOT NULL THEN {name}({one.d}, {two.d}) END", TEXT)
@@ -542,7 +594,7 @@ class Generator:
     def a_bool(self, depth):
         r = self.r
         which = r.choice(["compare", "compare", "compare", "mixed", "AND", "OR", "NOT", "IN", "NOT IN", "BETWEEN", "LIKE", "ILIKE", "IS NULL", "DISTINCT",
-                          "IS TRUE", "starts_with", "regexp_like", "CAST bool", "IN null", "huge", "literal", "IN mixed"])
+                          "IS TRUE", "starts_with", "ends_with", "json_exists", "regexp_like", "CAST bool", "IN null", "huge", "literal", "IN mixed"])
         self.mark(which)
         kind = r.choice([INT, D10, DBL, TEXT, DATE, TS, BOOL])
         sign = r.choice(["=", "<>", "<", "<=", ">", ">="])
@@ -611,6 +663,13 @@ class Generator:
                 one = self.expression(BOOL, depth)
                 word = r.choice(["IS TRUE", "IS NOT TRUE", "IS FALSE", "IS NOT FALSE"])
                 return E(f"({one.c} {word})", f"({one.d} {word})", BOOL)
+            case "json_exists":
+                c, d = self.json()
+                path = r.choice(["$.l[1].m", "$.k", "$.l[3]", "$.none"])
+                return E(f"JSON_EXISTS({c}, '{path}')", f"json_exists({d}, '{path}')", BOOL)
+            case "ends_with":
+                one, what = self.expression(TEXT, depth), quoted(r.choice(["a", "bytes", "", "漢字", "more"]))
+                return E(f"ENDS_WITH({one.c}, {what})", f"suffix({one.d}, {what})", BOOL)
             case "starts_with":
                 one, what = self.expression(TEXT, depth), quoted(r.choice(["a", "thirteen", "", "漢", "Z"]))
                 return E(f"STARTS_WITH({one.c}, {what})", f"starts_with({one.d}, {what})", BOOL)
@@ -622,7 +681,13 @@ class Generator:
                 return E(f"CAST({one.c} AS BOOLEAN)", f"CAST({one.d} AS BOOLEAN)", BOOL)
 
     def a_date(self, depth):
-        self.mark(which := self.r.choice(["CAST date", "TRY_CAST date"]))
+        self.mark(which := self.r.choice(["CAST date", "TRY_CAST date", "last_day", "to_date"]))
+        if which == "last_day":
+            time = self.expression(TS, depth)
+            return E(f"LAST_DAY({time.c})", f"last_day({time.d})", DATE)
+        if which == "to_date":
+            date = self.expression(DATE, depth)
+            return E(f"TO_DATE(DATE_FORMAT({date.c}, 'dd.MM.yyyy'), 'dd.MM.yyyy')", date.d, DATE)
         if which == "CAST date":
             time = self.expression(TS, depth)
             return E(f"CAST({time.c} AS DATE)", f"CAST({time.d} AS DATE)", DATE)
@@ -630,7 +695,7 @@ class Generator:
 
     def a_ts(self, depth):
         r = self.r
-        which = r.choice(["date_trunc", "ts + interval", "ts - interval", "CAST ts", "date_bin", "TRY_CAST ts"])
+        which = r.choice(["date_trunc", "ts + interval", "ts - interval", "CAST ts", "date_bin", "TRY_CAST ts", "timestampadd", "to_timestamp"])
         self.mark(which)
         one = self.expression(TS, depth)
         amount, unit = r.randint(1, 90), r.choice(["SECOND", "MINUTE", "HOUR", "DAY"])
@@ -646,6 +711,15 @@ class Generator:
             case "CAST ts":
                 one = self.expression(DATE, depth)
                 return E(f"CAST({one.c} AS TIMESTAMP(3))", f"CAST({one.d} AS TIMESTAMP)", TS)
+            case "timestampadd":
+                unit, count = r.choice(["second", "minute", "hour", "day", "week", "month", "quarter", "year"]), r.randint(-40, 40)
+                self.mark("timestampadd " + unit)
+                months = {"month": 1, "quarter": 3, "year": 12}.get(unit)
+                later = f"to_months({months * count})" if months else f"INTERVAL ({count}) {unit}"
+                return E(f"TIMESTAMPADD({unit}, {count}, {one.c})", f"({one.d} + {later})", TS)
+            case "to_timestamp":
+                form, unit = r.choice([("dd/MM/yyyy HH:mm:ss.SSS", "millisecond"), ("yyyyMMddHHmmss", "second"), ("MMM d, yyyy hh:mm a", "minute"), ("YYYY-MM-DD HH24:MI", "minute"), ("yyyy DDD", "day"), ("yyyy", "year")])
+                return E(f"TO_TIMESTAMP(DATE_FORMAT({one.c}, '{form}'), '{form}')", f"date_trunc('{unit}', {one.d})", TS)
             case "TRY_CAST ts":
                 return E("TRY_CAST(n AS TIMESTAMP(3))", "TRY_CAST(n AS TIMESTAMP)", TS)
             case "date_bin":
@@ -663,7 +737,8 @@ class Generator:
 
     def aggregate(self, depth):
         r = self.r
-        which = r.choice(["COUNT(*)", "COUNT", "COUNT DISTINCT", "SUM", "SUM", "AVG", "AVG", "MIN", "MAX", "MIN", "MAX", "SUM DISTINCT", "STDDEV", "BOOL_AND", "AVG DISTINCT"])
+        which = r.choice(["COUNT(*)", "COUNT", "COUNT DISTINCT", "SUM", "SUM", "AVG", "AVG", "MIN", "MAX", "MIN", "MAX", "SUM DISTINCT", "STDDEV", "BOOL_AND", "AVG DISTINCT", "CORR..", "REGR..", "ARG_MIN", "ARG_MAX", "MEDIAN", "PERCENTILE_CONT", "PERCENTILE_DISC",
+                          "STRING_AGG", "FIRST_VALUE", "APPROX_COUNT_DISTINCT"])
         self.mark(which)
         condition = self.a_bool(depth) if r.random() < 0.25 else None
         if condition:
@@ -704,6 +779,60 @@ class Generator:
                 name = r.choice(["STDDEV_POP", "STDDEV_SAMP", "VAR_POP", "VAR_SAMP", "STDDEV", "VARIANCE"])
                 column = r.choice([both("k", INT), both("x", DBL)]) if self.has("k") and self.has("x") else self.column(INT)
                 return plain(f"{name}({column.c})", f"{name}({column.d}::DOUBLE)", DBL)
+            case "CORR.." | "REGR..":
+                name = r.choice(["CORR", "COVAR_POP", "COVAR_SAMP"] if which == "CORR.." else ["REGR_SLOPE", "REGR_INTERCEPT", "REGR_R2"])
+                self.mark(name)
+                y, x = (r.choice([self.column(INT), self.column(DBL), self.column(D10)]) for _ in range(2))
+                if self.has("k") and self.has("x") and r.random() < 0.7:
+                    y, x = r.sample([both("k", INT), both("x", DBL), both("id", INT)], 2)
+                # Where a line has no slope the two round differently; a spread that is only rounding is none.
+                pair = f"{y.d}::DOUBLE, {x.d}::DOUBLE"
+                live = f"CASE WHEN {y.d} IS NOT NULL THEN {x.d} END"
+                flat = f"min({live}){d_tail} = max({live}){d_tail}"
+                other = f"CASE WHEN {x.d} IS NOT NULL THEN {y.d} END"
+                duck = f"{name.lower()}({pair}){d_tail}"
+                if name == "CORR":
+                    duck = f"CASE WHEN NOT ({flat}) AND min({other}){d_tail} <> max({other}){d_tail} THEN {duck} END"
+                elif which == "REGR..":
+                    duck = f"CASE WHEN NOT ({flat}) THEN {duck} END"
+                return E(f"{name}({y.c}, {x.c}){c_tail}", duck, DBL)
+            case "ARG_MIN" | "ARG_MAX":
+                value = self.expression(r.choice([INT, D10, D30, DBL, TEXT, TEXT, DATE, BOOL]), depth)
+                by = self.expression(r.choice([INT, D10, DBL, TEXT, TS]), depth)
+                by = self.column(D30) if r.random() < 0.15 else by
+                # Of equal extremes the first in the files counts.
+                if not self.has("id"):
+                    return both("COUNT(*)", INT)
+                name = r.choice([which, {"ARG_MIN": "MIN_BY", "ARG_MAX": "MAX_BY"}[which]])
+                live = f"{value.d} IS NOT NULL AND {by.d} IS NOT NULL" + (f" AND ({condition.d})" if condition else "")
+                direction = "ASC" if which == "ARG_MIN" else "DESC"
+                return E(f"{name}({value.c}, {by.c}){c_tail}", f"first({value.d} ORDER BY {by.d} {direction}, {self.arrival}) FILTER (WHERE {live})", value.t)
+            case "MEDIAN" | "PERCENTILE_CONT" | "PERCENTILE_DISC":
+                one = self.expression(r.choice([INT, D10, DBL] + ([DATE, TS] if which == "PERCENTILE_DISC" else [])), depth)
+                distinct = "DISTINCT " if r.random() < 0.1 else ""
+                share = r.choice(["0", "0.1", "0.25", "0.5", "0.55", "0.95", "1"])
+                name, kind = ("quantile_disc", one.t) if which == "PERCENTILE_DISC" else ("quantile_cont", DBL)
+                value = one.d if which == "PERCENTILE_DISC" else f"({one.d})::DOUBLE"
+                if which == "MEDIAN":
+                    return plain(f"MEDIAN({distinct}{one.c})", f"quantile_cont({distinct}{value}, 0.5)", DBL)
+                duck = f"{name}({distinct}{value}, {share})"
+                if r.random() < 0.5 or distinct:
+                    return plain(f"{which}({distinct}{one.c}, {share})", duck, kind)
+                return plain(f"{which}({share}) WITHIN GROUP (ORDER BY {one.c})", duck, kind)
+            case "STRING_AGG":
+                one = self.expression(TEXT, depth)
+                between = r.choice(["", ", '-'", ", ''", ", ' and then '"])
+                name = r.choice(["STRING_AGG", "LISTAGG"])
+                duck_between = between or ", ','"
+                return plain(f"{name}({one.c}{between})", f"string_agg({one.d}{duck_between} ORDER BY {self.arrival})", TEXT)
+            case "FIRST_VALUE":
+                name = r.choice(["FIRST_VALUE", "LAST_VALUE"])
+                one = self.expression(self.any_kind(), depth)
+                live = f"{one.d} IS NOT NULL" + (f" AND ({condition.d})" if condition else "")
+                return E(f"{name}({one.c}){c_tail}", f"{name[:-6].lower()}({one.d} ORDER BY {self.arrival}) FILTER (WHERE {live})", one.t)
+            case "APPROX_COUNT_DISTINCT":
+                one = self.expression(self.any_kind(), depth)
+                return plain(f"APPROX_COUNT_DISTINCT({one.c})", f"count(DISTINCT {one.d})", INT)
             case "BOOL_AND":
                 name = r.choice(["BOOL_AND", "BOOL_OR"])
                 one = self.expression(BOOL, depth)

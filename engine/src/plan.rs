@@ -248,6 +248,52 @@ pub enum AggregateFunction {
     BoolAnd,
     /// BOOL_OR.
     BoolOr,
+    /// Correlation of two DOUBLEs (y, x).
+    Corr,
+    /// Population covariance.
+    CovarPop,
+    /// Sample covariance.
+    CovarSamp,
+    /// Slope of the line through the pairs.
+    RegrSlope,
+    /// Where that line meets x = 0.
+    RegrIntercept,
+    /// Square of the correlation.
+    RegrR2,
+    /// The first argument where the second is least.
+    ArgMin,
+    /// The first argument where the second is greatest.
+    ArgMax,
+    /// The value at a share (the second argument, a literal) of the DOUBLEs in order, between two of
+    /// them if need be.
+    PercentileCont,
+    /// The first value that a share (the second argument, a literal) of those in order does not pass.
+    PercentileDisc,
+    /// The texts in order of the input, with the second argument, a literal, between.
+    StringAgg,
+}
+
+impl AggregateFunction {
+    /// Sees the rows in which neither of its two arguments is NULL.
+    pub const fn is_of_pairs(self) -> bool {
+        use AggregateFunction as F;
+        matches!(
+            self,
+            F::Corr | F::CovarPop | F::CovarSamp | F::RegrSlope | F::RegrIntercept | F::RegrR2 | F::ArgMin | F::ArgMax
+        )
+    }
+
+    /// Keeps every value until the answer, so its rows cross an exchange, not its states.
+    pub const fn keeps_values(self) -> bool {
+        use AggregateFunction as F;
+        matches!(self, F::PercentileCont | F::PercentileDisc | F::StringAgg)
+    }
+
+    /// Depends on where rows stand in the input.
+    pub const fn is_by_position(self) -> bool {
+        use AggregateFunction as F;
+        matches!(self, F::First | F::Last | F::ArgMin | F::ArgMax | F::StringAgg)
+    }
 }
 
 /// OVER with ROWS frames: input columns pass through, one column per call is added. All calls of

@@ -67,8 +67,10 @@ impl Aggregation {
         if aggregate.emit == Emit::Changes && aggregate.phase != Phase::Single {
             return Err(Error::new(Code::Internal, "EMIT CHANGES was planned over partial states"));
         }
-        if aggregate.phase != Phase::Single && aggregate.calls.iter().any(|call| call.distinct) {
-            return Err(Error::new(Code::Internal, "DISTINCT was planned over partial states"));
+        if aggregate.phase != Phase::Single
+            && !super::can_be_partial(&Aggregate { emit: Emit::Final, ..aggregate.clone() })
+        {
+            return Err(Error::new(Code::Internal, "a call that needs its rows was planned over partial states"));
         }
         let mut layout = Vec::new();
         let partial = aggregate.phase == Phase::Partial;
@@ -113,9 +115,13 @@ impl Aggregation {
         }
         let mut arguments = bumpalo::collections::Vec::with_capacity_in(self.shape.arguments.len(), scratch);
         for argument in &self.shape.arguments {
-            arguments.push(match &argument.factors {
-                None => Values::Plain(expr::evaluate(&argument.expression, chunk, context)?),
-                Some((left, right)) => {
+            arguments.push(match (&argument.factors, &argument.second) {
+                (None, None) => Values::Plain(expr::evaluate(&argument.expression, chunk, context)?),
+                (_, Some(second)) => {
+                    let first = expr::evaluate(&argument.expression, chunk, context)?;
+                    Values::Pair(first, expr::evaluate(second, chunk, context)?)
+                }
+                (Some((left, right)), None) => {
                     Values::Product(expr::evaluate(left, chunk, context)?, expr::evaluate(right, chunk, context)?)
                 }
             });
@@ -238,11 +244,15 @@ impl Aggregation {
                     }
                     _ => run,
                 };
-                if page.rows + share.len() > BATCH_ROWS {
-                    self.turn(&mut page, chunk, &mut origins, context, caller, next)?;
+                // Lists are not noted row by row, so each row's result is taken before the next row.
+                let step = if self.shape.has_lists() { 1 } else { share.len().max(1) };
+                for share in share.chunks(step) {
+                    if page.rows + share.len() > BATCH_ROWS {
+                        self.turn(&mut page, chunk, &mut origins, context, caller, next)?;
+                    }
+                    self.change_window(start, &rows, share, &mut page, scratch)?;
+                    origins.extend_from_slice(share);
                 }
-                self.change_window(start, &rows, share, &mut page, scratch)?;
-                origins.extend_from_slice(share);
                 start += window.map_or(1, |(window, _)| window.slide);
             }
         }

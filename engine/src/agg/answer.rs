@@ -1,6 +1,8 @@
 //! Accumulators to results, a column at a time.
 
 use super::key::{from_order_bits, get_i128};
+use super::list::{LIST_WORDS, continuous, put_discrete, put_joined};
+use super::pair::{CoMoments, MOMENT_WORDS};
 use super::shape::{Accumulator, Answer, Kind, Shape};
 use super::texts::Texts;
 use super::update::merge_moments;
@@ -76,6 +78,23 @@ impl Answer {
                         None => out.set_null(row),
                     }
                 }
+                F::Corr | F::CovarPop | F::CovarSamp | F::RegrSlope | F::RegrIntercept | F::RegrR2 => {
+                    let at = base + value.offset;
+                    let sources = source.state[at..at + MOMENT_WORDS * shape.sources].chunks_exact(MOMENT_WORDS);
+                    let moments = sources.map(CoMoments::from_words).reduce(CoMoments::merge);
+                    match moments.and_then(|moments| moments.answer(self.function)) {
+                        Some(answer) => out.f64s()[row] = answer,
+                        None => out.set_null(row),
+                    }
+                }
+                F::ArgMin | F::ArgMax => {
+                    let Kind::Beside(beside) = value.kind else { unreachable!("the shape gives it no other kind") };
+                    put_value(beside.value, source, base + value.offset + beside.value_at(), out, row);
+                }
+                F::PercentileCont | F::PercentileDisc | F::StringAgg => {
+                    let at = base + value.offset;
+                    self.keep(shape.physical(value), &source.state[at..at + LIST_WORDS], source, out, row)?;
+                }
                 F::First | F::Last => put_value(shape.physical(value), source, base + value.offset + 1, out, row),
                 F::Min | F::Max | F::BoolAnd | F::BoolOr => {
                     let word = base + value.offset;
@@ -86,6 +105,27 @@ impl Answer {
                 }
                 F::Count => unreachable!("COUNT is answered above"),
             }
+        }
+        Ok(())
+    }
+
+    /// Answers from a list of values.
+    fn keep(
+        &self,
+        physical: Physical,
+        list: &[u64],
+        source: &Source<'_>,
+        out: &mut Column<'_>,
+        row: usize,
+    ) -> Result<()> {
+        if self.function == AggregateFunction::StringAgg {
+            put_joined(&self.separator, list, source, out, row);
+            return Ok(());
+        }
+        let share = self.share.ok_or_else(|| Error::new(Code::Internal, "a percentile has no share"))?;
+        match self.function {
+            AggregateFunction::PercentileCont => out.f64s()[row] = continuous(share, list, source),
+            _ => put_discrete(physical, share, list, source, out, row),
         }
         Ok(())
     }

@@ -2,9 +2,11 @@
 //!
 //! | module | what it does |
 //! |---|---|
+//! | [`functions`] | names and documentation |
 //! | `shape` | breaks calls down into shared accumulators, and lays a group's words out |
 //! | `key`, `table`, `index`, `sort` | keys as words; from keys to groups; groups in order |
 //! | `update`, `texts` | rows into accumulators |
+//! | `pair`, `list` | accumulators of two arguments; those that keep every value |
 //! | `answer` | accumulators to results |
 //! | `partial` | accumulators as columns, and back |
 //! | `single` | rows as partial states of their own |
@@ -17,8 +19,11 @@
 
 mod aggregation;
 mod answer;
+pub mod functions;
 mod index;
 mod key;
+mod list;
+mod pair;
 mod partial;
 mod shape;
 mod single;
@@ -35,7 +40,7 @@ use crate::error::Result;
 use crate::operator::Operator;
 use crate::pipeline::Place;
 use crate::plan::{Aggregate, Phase};
-use crate::types::{Field, Schema};
+use crate::types::{DataType, Field, Schema, Value};
 
 pub(crate) use answer::decimal_mean;
 pub(crate) use key::{KEY_COLUMNS_MAX, KeyLayout, Keys, from_order_bits, make_tags, order_bits};
@@ -64,7 +69,14 @@ pub fn partial_schema(aggregate: &Aggregate, input: &Schema) -> Result<Schema> {
 /// Whether `aggregate` can be split into [`Phase::Partial`] and [`Phase::Merge`]; else its rows must
 /// cross the exchange and one node does all of it.
 pub fn can_be_partial(aggregate: &Aggregate) -> bool {
-    aggregate.emit == crate::plan::Emit::Final && aggregate.calls.iter().all(|call| !call.distinct)
+    aggregate.emit == crate::plan::Emit::Final
+        && aggregate.calls.iter().all(|call| !call.distinct && !call.function.keeps_values())
+}
+
+/// Whether a literal is a share, as percentiles take: exact, from 0 to 1.
+pub fn is_share(value: &Value, data_type: DataType) -> bool {
+    (data_type.is_integer() || matches!(data_type, DataType::Decimal { .. }))
+        && list::Share::of(value, data_type.scale()).is_some()
 }
 
 /// The operator of `aggregate`.

@@ -8,6 +8,7 @@ use bumpalo::Bump;
 
 use super::answer::{Source, put_value};
 use super::key::{Keys, get_i128, make_tags};
+use super::pair::{self, MOMENT_WORDS};
 use super::shape::{Accumulator, Kind, Shape};
 use super::update::{Groups, Picked, Target, add_i128, add_i192, merge_moments};
 use crate::batch::Chunk;
@@ -37,6 +38,14 @@ impl Shape {
             Kind::Min(Physical::F64) | Kind::Max(Physical::F64) => vec![DataType::BigInt],
             Kind::Min(_) | Kind::Max(_) => vec![argument],
             Kind::First(_) | Kind::Last(_) => vec![DataType::BigInt, argument],
+            Kind::CoMoments => vec![DataType::Double; MOMENT_WORDS],
+            Kind::Beside(_) => {
+                let second = accumulator.argument.and_then(|at| self.arguments[at].second.as_ref());
+                let by = second.map_or(DataType::BigInt, |second| second.data_type);
+                // In order-preserving form, as of MIN and MAX.
+                vec![DataType::BigInt, if by == DataType::Double { DataType::BigInt } else { by }, argument]
+            }
+            Kind::List => unreachable!("lists do not cross"),
         }
     }
 
@@ -91,6 +100,22 @@ impl Shape {
                     let out = next();
                     rows().for_each(|(row, base)| put_value(physical, source, base + at, out, row));
                 }
+                Kind::CoMoments => {
+                    for part in 0..MOMENT_WORDS {
+                        let out = next().f64s();
+                        rows().for_each(|(row, base)| out[row] = f64::from_bits(source.state[base + at + part]));
+                    }
+                }
+                Kind::Beside(beside) => {
+                    let out = next().i64s();
+                    rows().for_each(|(row, base)| out[row] = source.state[base + at] as i64);
+                    let by = if beside.by == Physical::F64 { Physical::I64 } else { beside.by };
+                    for (physical, offset) in [(by, 1), (beside.value, beside.value_at())] {
+                        let out = next();
+                        rows().for_each(|(row, base)| put_value(physical, source, base + at + offset, out, row));
+                    }
+                }
+                Kind::List => unreachable!("lists do not cross"),
                 Kind::First(physical) | Kind::Last(physical) => {
                     let out = next().i64s();
                     rows().for_each(|(row, base)| out[row] = source.state[base + at] as i64);
@@ -158,6 +183,18 @@ impl Groups {
                 Kind::Min(_) | Kind::Max(_) => {
                     super::update::merge_extreme(accumulator, next(), &picked, &mut target, &mut self.texts)
                 }
+                Kind::CoMoments => {
+                    let parts: [&[f64]; MOMENT_WORDS] = std::array::from_fn(|_| next().f64s());
+                    add_per_source(&mut target, at, &picked, sources, MOMENT_WORDS, |row, words| {
+                        pair::merge_moments(words, parts.map(|part| part[row]));
+                    });
+                }
+                Kind::Beside(beside) => {
+                    let (marks, by, value) = (next().i64s(), next(), next());
+                    let values = [value, by];
+                    beside.add(accumulator, values, Some(marks), &picked, &mut target, &mut self.texts);
+                }
+                Kind::List => unreachable!("lists do not cross"),
                 Kind::First(_) | Kind::Last(_) => {
                     let (marks, values) = (next().i64s(), next());
                     super::update::merge_end(accumulator, marks, values, &picked, &mut target, &mut self.texts);

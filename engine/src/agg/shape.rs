@@ -5,10 +5,12 @@
 //! Accumulators see the rows of their *lane*: a FILTER condition, or DISTINCT, or simply all rows.
 
 use super::key::{KEY_COLUMNS_MAX, KeyLayout, width};
+use super::list::{LIST_WORDS, Share};
+use super::pair::{Beside, MOMENT_WORDS};
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::{Expr, ExprKind, functions};
 use crate::plan::{Aggregate, AggregateCall, AggregateFunction};
-use crate::types::{DataType, Physical};
+use crate::types::{DataType, Physical, Value};
 
 /// What one accumulator computes, and so its words and their meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,12 @@ pub(crate) enum Kind {
     First(Physical),
     /// Position + 1 (first word) and value of the last row with a value.
     Last(Physical),
+    /// Moments of pairs of doubles: six words per source shard.
+    CoMoments,
+    /// The value beside an extreme.
+    Beside(Beside),
+    /// Every value, in [`super::list::Lists`].
+    List,
 }
 
 /// One accumulator in a group's row.
@@ -54,6 +62,8 @@ pub(crate) struct Argument {
     pub(crate) expression: Expr,
     /// Two `i64` columns whose exact product the argument is.
     pub(crate) factors: Option<(Expr, Expr)>,
+    /// The second argument of a call that takes pairs.
+    pub(crate) second: Option<Expr>,
 }
 
 /// Which rows accumulators see.
@@ -75,6 +85,10 @@ pub(crate) struct Answer {
     pub(crate) nulls: Option<usize>,
     pub(crate) value: Option<usize>,
     pub(crate) squares: Option<usize>,
+    /// The share of a percentile.
+    pub(crate) share: Option<Share>,
+    /// What stands between the texts of STRING_AGG.
+    pub(crate) separator: String,
 }
 
 /// The whole layout.
@@ -105,6 +119,9 @@ impl Kind {
             Kind::Moments => 3 * sources,
             Kind::Min(physical) | Kind::Max(physical) => width(physical),
             Kind::First(physical) | Kind::Last(physical) => 1 + width(physical),
+            Kind::CoMoments => MOMENT_WORDS * sources,
+            Kind::Beside(beside) => beside.words(),
+            Kind::List => LIST_WORDS,
         }
     }
 
@@ -120,13 +137,14 @@ impl Kind {
                 words[0] = if matches!(self, Kind::First(_)) { u64::MAX } else { 0 };
                 words[1] = if physical == Physical::Text { super::texts::UNSET } else { 0 };
             }
+            Kind::Beside(beside) => beside.initial(words),
             _ => {}
         }
     }
 
     /// The result depends on the order in which rows are added.
     pub(crate) fn by_source(self) -> bool {
-        matches!(self, Kind::FloatSum | Kind::Moments)
+        matches!(self, Kind::FloatSum | Kind::Moments | Kind::CoMoments)
     }
 }
 
@@ -159,7 +177,8 @@ impl Shape {
 
     fn answer(&mut self, call: &AggregateCall) -> Result<Answer> {
         use AggregateFunction as F;
-        let argument = call.arguments.first().map(|argument| self.argument(argument));
+        let second = call.arguments.get(1).filter(|_| call.function.is_of_pairs());
+        let argument = call.arguments.first().map(|argument| self.argument(argument, second));
         let lane = self.lane(call.filter.as_ref(), argument.filter(|_| call.distinct));
         let rows = self.accumulator(Kind::Rows, lane, None);
         let mut answer = Answer {
@@ -171,7 +190,15 @@ impl Shape {
             nulls: None,
             value: None,
             squares: None,
+            share: None,
+            separator: String::new(),
         };
+        if let Some(Expr { kind: ExprKind::Literal(value), data_type, .. }) = call.arguments.get(1) {
+            answer.share = Share::of(value, data_type.scale());
+            if let (F::StringAgg, Value::Text(separator)) = (call.function, value) {
+                answer.separator.clone_from(separator);
+            }
+        }
         let Some(argument) = argument else {
             if call.function != F::Count {
                 return Err(Error::new(Code::Internal, "an aggregate other than COUNT has no argument"));
@@ -179,7 +206,21 @@ impl Shape {
             return Ok(answer);
         };
         let physical = answer.argument_type.physical();
+        if call.function.is_of_pairs() {
+            let second = second.ok_or_else(|| Error::new(Code::Internal, "a call of pairs has one argument"))?;
+            let least = call.function == F::ArgMin;
+            let kind = match call.function {
+                F::ArgMin | F::ArgMax => {
+                    Kind::Beside(Beside { least, by: second.data_type.physical(), value: physical })
+                }
+                _ => Kind::CoMoments,
+            };
+            answer.nulls = Some(self.accumulator(Kind::Nulls, lane, Some(argument)));
+            answer.value = Some(self.accumulator(kind, lane, Some(argument)));
+            return Ok(answer);
+        }
         let sum = match physical {
+            _ if call.function.keeps_values() => Kind::List,
             Physical::F64 => Kind::FloatSum,
             Physical::I64 => Kind::Sum,
             Physical::I128 => match answer.argument_type {
@@ -201,6 +242,17 @@ impl Shape {
             F::Max | F::BoolOr => (Some(Kind::Max(physical)), None),
             F::First => (Some(Kind::First(physical)), None),
             F::Last => (Some(Kind::Last(physical)), None),
+            F::PercentileCont | F::PercentileDisc | F::StringAgg => (Some(Kind::List), None),
+            F::Corr
+            | F::CovarPop
+            | F::CovarSamp
+            | F::RegrSlope
+            | F::RegrIntercept
+            | F::RegrR2
+            | F::ArgMin
+            | F::ArgMax => {
+                unreachable!("answered above")
+            }
             F::VarPop | F::VarSamp | F::StddevPop | F::StddevSamp => match physical {
                 Physical::I64 => (Some(Kind::Sum), Some(Kind::WideSquares)),
                 _ => (Some(Kind::Moments), None),
@@ -211,11 +263,14 @@ impl Shape {
         Ok(answer)
     }
 
-    fn argument(&mut self, expression: &Expr) -> usize {
-        let known =
-            self.arguments.iter().position(|known| without_spans(&known.expression) == without_spans(expression));
-        known.unwrap_or_else(|| {
-            self.arguments.push(Argument { expression: expression.clone(), factors: factors(expression) });
+    fn argument(&mut self, expression: &Expr, second: Option<&Expr>) -> usize {
+        let same = |known: &Argument| {
+            without_spans(&known.expression) == without_spans(expression)
+                && known.second.as_ref().map(without_spans) == second.map(without_spans)
+        };
+        self.arguments.iter().position(same).unwrap_or_else(|| {
+            let factors = factors(expression).filter(|_| second.is_none());
+            self.arguments.push(Argument { expression: expression.clone(), factors, second: second.cloned() });
             self.arguments.len() - 1
         })
     }
@@ -261,6 +316,11 @@ impl Shape {
             }
         }
         self.stride = offset;
+    }
+
+    /// Some accumulator keeps every value.
+    pub(crate) fn has_lists(&self) -> bool {
+        self.accumulators.iter().any(|accumulator| accumulator.kind == Kind::List)
     }
 
     /// Shape of an argument's values.

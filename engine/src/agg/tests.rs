@@ -113,6 +113,33 @@ fn calls() -> Vec<AggregateCall> {
         call(F::BoolAnd, Some(7), DataType::Boolean),
         call(F::BoolOr, Some(7), DataType::Boolean),
         AggregateCall { filter: truth, ..call(F::Sum, Some(3), SUM) },
+        with(call(F::ArgMin, Some(6), DataType::Text), column(3)),
+        with(call(F::ArgMax, Some(4), WIDE), column(5)),
+        with(call(F::ArgMax, Some(5), DataType::Double), column(6)),
+        with(call(F::ArgMin, Some(7), DataType::Boolean), column(4)),
+    ]
+}
+
+fn with(mut call: AggregateCall, second: Expr) -> AggregateCall {
+    call.arguments.push(second);
+    call
+}
+
+/// Calls that keep every value.
+fn keeping() -> Vec<AggregateCall> {
+    use AggregateFunction as F;
+    let share = |part| Expr::literal(Value::I64(part), DataType::Decimal { precision: 2, scale: 2 });
+    let between = Expr::literal(Value::Text(" and ".to_owned()), DataType::Text);
+    vec![
+        call(F::Count, None, DataType::BigInt),
+        with(call(F::PercentileDisc, Some(3), DataType::BigInt), share(25)),
+        with(call(F::PercentileDisc, Some(4), WIDE), share(95)),
+        AggregateCall {
+            filter: Some(column(7)),
+            ..with(call(F::PercentileDisc, Some(5), DataType::Double), share(50))
+        },
+        with(call(F::PercentileCont, Some(5), DataType::Double), share(50)),
+        with(call(F::StringAgg, Some(6), DataType::Text), between),
     ]
 }
 
@@ -123,6 +150,26 @@ fn expected(call: &AggregateCall, rows: &[&Vec<Value>]) -> Value {
     let rows: Vec<&&Vec<Value>> = rows.iter().filter(passes).collect();
     let Some(argument) = call.arguments.first() else { return Value::I64(rows.len() as i64) };
     let crate::expr::ExprKind::Column(column) = argument.kind else { unreachable!("arguments are columns") };
+    let second = call.arguments.get(1).map(|second| &second.kind);
+    let rows: Vec<_> = match second {
+        Some(&crate::expr::ExprKind::Column(second)) => {
+            let order = |row: &&&&Vec<Value>| match &row[second] {
+                Value::I64(value) => (i128::from(*value), String::new()),
+                Value::I128(value) => (*value, String::new()),
+                Value::F64(value) => ((*value * 4.0) as i128, String::new()),
+                Value::Text(value) => (0, value.clone()),
+                Value::Null => unreachable!("left out"),
+            };
+            let live: Vec<_> =
+                rows.iter().filter(|row| row[column] != Value::Null && row[second] != Value::Null).collect();
+            let first = match call.function {
+                F::ArgMin => live.iter().min_by_key(|row| order(row)),
+                _ => live.iter().rev().max_by_key(|row| order(row)),
+            };
+            return first.map_or(Value::Null, |row| row[column].clone());
+        }
+        _ => rows,
+    };
     let mut values: Vec<Value> = rows.iter().map(|row| row[column].clone()).filter(|v| *v != Value::Null).collect();
     if call.distinct {
         let mut kept: Vec<Value> = Vec::new();
@@ -167,6 +214,25 @@ fn expected(call: &AggregateCall, rows: &[&Vec<Value>]) -> Value {
         F::Min | F::BoolAnd => values.into_iter().min_by(order).expect("not empty"),
         F::Max | F::BoolOr => values.into_iter().max_by(order).expect("not empty"),
         F::First => values.swap_remove(0),
+        F::PercentileDisc => {
+            values.sort_by(order);
+            let share = [25, 95, 50][column - 3];
+            values.swap_remove((values.len() * share).div_ceil(100) - 1)
+        }
+        F::PercentileCont => {
+            values.sort_by(order);
+            match (&values[(values.len() - 1) / 2], &values[values.len() / 2]) {
+                (Value::F64(low), Value::F64(high)) => Value::F64(low + (high - low) / 2.0),
+                _ => unreachable!("only doubles"),
+            }
+        }
+        F::StringAgg => {
+            let texts = values.iter().map(|value| match value {
+                Value::Text(text) => text.as_str(),
+                _ => unreachable!("only texts"),
+            });
+            Value::Text(texts.collect::<Vec<_>>().join(" and "))
+        }
         F::Last => values.pop().expect("not empty"),
         _ => unreachable!("not among the calls"),
     }
@@ -346,6 +412,27 @@ fn results_equal_the_model_on_any_number_of_shards() {
 }
 
 #[test]
+fn values_that_are_kept_give_their_answers_on_any_number_of_shards() {
+    for seed in 0..12 {
+        let mut random = Random(seed << 32);
+        let rows: Vec<Vec<Value>> = (0..1200).map(|number| random.row(number, seed % 3 > 0)).collect();
+        let window = windows()[random.below(5) as usize];
+        let keys: &[usize] = [&[0, 1][..], &[], &[1]][random.below(3) as usize];
+        let chunk = [1, 63, 1024][random.below(3) as usize];
+        let aggregate = aggregate(keys, window, keeping());
+        assert!(!super::can_be_partial(&aggregate));
+        let expected = reference(&rows, window, keys, &aggregate.calls);
+        for shards in [1, 2, 7] {
+            let plan = plan(&aggregate, Some(ExchangeKind::Rows));
+            let mut got: Vec<_> = run(&plan, &rows, shards, chunk, seed).into_iter().flat_map(values).collect();
+            let head = keys.len() + 2 * usize::from(window.is_some());
+            got.sort_by_key(|row| sort_key(&row[..head]));
+            assert_eq!(got, expected, "seed {seed}, {shards} shards");
+        }
+    }
+}
+
+#[test]
 fn distinct_values_count_once() {
     use AggregateFunction as F;
     let distinct = |call: AggregateCall| AggregateCall { distinct: true, ..call };
@@ -367,7 +454,8 @@ fn distinct_values_count_once() {
 
 #[test]
 fn changes_give_each_row_its_groups_new_values() {
-    for seed in 0..10 {
+    for seed in 0..14 {
+        let calls = if seed < 10 { calls } else { keeping };
         let mut random = Random(seed << 32);
         let nulls = random.below(2) > 0;
         let rows: Vec<Vec<Value>> = (0..150).map(|number| random.row(number, nulls)).collect();

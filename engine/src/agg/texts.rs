@@ -5,6 +5,7 @@
 //! once the chunk is done with.
 
 use super::key::inline_text;
+use super::list::Lists;
 use crate::batch::{INLINE_MAX, Text};
 
 /// First word of an accumulator without a text yet: a length no text has.
@@ -16,6 +17,8 @@ pub(crate) struct Texts {
     cells: Vec<Vec<u8>>,
     free: Vec<u32>,
     replaced: Vec<u32>,
+    /// What else does not fit in a group's row.
+    pub(crate) lists: Lists,
 }
 
 impl Texts {
@@ -57,10 +60,11 @@ impl Texts {
         self.cells.clear();
         self.free.clear();
         self.replaced.clear();
+        self.lists.clear();
     }
 
     /// Bytes held.
     pub(crate) fn memory(&self) -> usize {
-        self.cells.iter().map(|cell| cell.capacity() + size_of::<Vec<u8>>()).sum()
+        self.cells.iter().map(|cell| cell.capacity() + size_of::<Vec<u8>>()).sum::<usize>() + self.lists.memory()
     }
 }

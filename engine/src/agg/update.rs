@@ -7,6 +7,7 @@
 use bumpalo::Bump;
 
 use super::key::{KeyLayout, Keys, make_tags, order_bits};
+use super::pair;
 use super::shape::{Accumulator, Kind, Shape};
 use super::table::Table;
 use super::texts::Texts;
@@ -40,20 +41,24 @@ pub(crate) enum Values<'a> {
     Plain(Vector<'a>),
     /// The products of two columns, NULL where either is.
     Product(Vector<'a>, Vector<'a>),
+    /// Two columns, NULL where either is.
+    Pair(Vector<'a>, Vector<'a>),
 }
 
 impl Values<'_> {
     fn has_nulls(&self) -> bool {
         match self {
             Values::Plain(vector) => vector.nulls.is_some(),
-            Values::Product(left, right) => left.nulls.is_some() || right.nulls.is_some(),
+            Values::Product(left, right) | Values::Pair(left, right) => left.nulls.is_some() || right.nulls.is_some(),
         }
     }
 
     fn is_null(&self, row: usize) -> bool {
         match self {
             Values::Plain(vector) => is_null(vector.nulls, row),
-            Values::Product(left, right) => is_null(left.nulls, row) || is_null(right.nulls, row),
+            Values::Product(left, right) | Values::Pair(left, right) => {
+                is_null(left.nulls, row) || is_null(right.nulls, row)
+            }
         }
     }
 }
@@ -64,6 +69,7 @@ impl<'a> Values<'a> {
         match self {
             Values::Plain(vector) => Values::Plain(pick(vector)),
             Values::Product(left, right) => Values::Product(pick(left), pick(right)),
+            Values::Pair(left, right) => Values::Pair(pick(left), pick(right)),
         }
     }
 }
@@ -181,6 +187,7 @@ fn first_of_each<'a>(
     let values = match values.gather(live, scratch) {
         Values::Plain(vector) => vector,
         Values::Product(left, right) => product(&left, &right, scratch),
+        Values::Pair(..) => unreachable!("DISTINCT takes one argument"),
     };
     let groups = scratch.alloc_slice_fill_iter(live.iter().map(|&row| i64::from(bases[usize::from(row)])));
     let columns = scratch.alloc_slice_copy(&[Vector::new(Data::I64(groups)), values]);
@@ -316,6 +323,12 @@ fn add(accumulator: &Accumulator, picked: &Picked<'_>, target: &mut Target<'_>, 
     };
     let values = match values {
         Values::Plain(values) => values,
+        Values::Pair(left, right) => {
+            return match accumulator.kind {
+                Kind::Beside(beside) => beside.add(accumulator, [&left, &right], None, picked, target, texts),
+                _ => pair::add_moments(at, left.f64s(), right.f64s(), picked, target),
+            };
+        }
         Values::Product(left, right) => {
             let (a, b) = (left.i64s(), right.i64s());
             let product = |row: usize| i128::from(a[row]) * i128::from(b[row]);
@@ -326,6 +339,9 @@ fn add(accumulator: &Accumulator, picked: &Picked<'_>, target: &mut Target<'_>, 
             };
         }
     };
+    if accumulator.kind == Kind::List {
+        return texts.lists.add(accumulator, &values, picked, target);
+    }
     match values.data {
         Data::I64(values) => add_i64s(accumulator.kind, at, picked, target, |row| values[row]),
         Data::F64(values) => add_f64s(accumulator.kind, at, picked, target, |row| values[row]),

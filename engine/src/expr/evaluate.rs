@@ -51,7 +51,7 @@ pub(crate) fn walk<'a>(expr: &Expr, input: &Chunk<'a>, scratch: &'a Bump) -> Res
             let nulls = columns.iter().fold(None, |nulls, column| union(nulls, column.nulls, rows, scratch));
             let returns = expr.data_type;
             let call = Call { expressions: arguments, arguments: &columns, returns, rows, nulls, scratch };
-            (functions::get(*function).kernel)(&call)
+            functions::get(*function).run(&call)
         }
         ExprKind::Cast { input: inner, safe } => {
             let vector = match walk(inner, input, scratch) {

@@ -4,6 +4,9 @@
 //! Operators stand in it under their symbol (`+`, `||`) and, for the sign, `negate`. A function is
 //! picked once, when the query is bound; evaluation calls its kernel with whole columns.
 
+mod digest;
+mod format;
+mod json;
 mod math;
 mod pattern;
 mod text;
@@ -79,7 +82,18 @@ impl Call<'_, '_> {
     }
 }
 
-const FAMILIES: [&[Function]; 4] = [math::FUNCTIONS, text::FUNCTIONS, pattern::FUNCTIONS, time::FUNCTIONS];
+impl Function {
+    /// Computes a column; an error says whose it is.
+    pub(crate) fn run<'a>(&self, call: &Call<'_, 'a>) -> Result<Vector<'a>> {
+        (self.kernel)(call).map_err(|error| match self.name.starts_with(|c: char| c.is_ascii_alphabetic()) {
+            true => error.note(format!("in `{}`", self.name)),
+            false => error,
+        })
+    }
+}
+
+const FAMILIES: [&[Function]; 6] =
+    [math::FUNCTIONS, text::FUNCTIONS, pattern::FUNCTIONS, digest::FUNCTIONS, time::FUNCTIONS, json::FUNCTIONS];
 
 fn table() -> impl Iterator<Item = &'static Function> {
     FAMILIES.into_iter().flatten()
@@ -106,14 +120,30 @@ pub fn name(function: FunctionId) -> &'static str {
     get(function).name
 }
 
-/// Every example as (name, call, result as text).
-pub fn examples() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    table().map(|function| (function.name, function.example.0, function.example.1))
+/// What documentation says of a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// Its name.
+    pub name: &'static str,
+    /// Other names for it.
+    pub aliases: &'static [&'static str],
+    /// What it takes, in words.
+    pub signature: &'static str,
+    /// One line on what it does.
+    pub doc: &'static str,
+    /// A call, and its result as text.
+    pub example: Option<(&'static str, &'static str)>,
 }
 
-/// Every function as (name, accepted arguments, one line on what it does), for documentation.
-pub fn describe() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    table().map(|function| (function.name, function.signature, function.doc))
+/// Every function, in order of the table.
+pub fn describe() -> impl Iterator<Item = Description> {
+    table().map(|&Function { name, aliases, signature, doc, example, .. }| Description {
+        name,
+        aliases,
+        signature,
+        doc,
+        example: Some(example),
+    })
 }
 
 /// Picks the function called `name`, without regard to case, for arguments of these types;
@@ -124,11 +154,7 @@ pub fn resolve(name: &str, arguments: &[DataType], literals: &[Option<&Value>]) 
             || function.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
     };
     let Some((index, function)) = table().enumerate().find(|(_, function)| named(function)) else {
-        let error = Error::new(Code::UnknownFunction, format!("function `{name}` not found"));
-        return Err(match closest(name) {
-            Some(known) => error.help(format!("did you mean `{known}`?")),
-            None => error,
-        });
+        return Err(Error::new(Code::UnknownFunction, format!("function `{name}` not found")));
     };
     let literals: Vec<_> = (0..arguments.len()).map(|index| literals.get(index).copied().flatten()).collect();
     // A bare NULL takes whatever type makes the call fit.
@@ -147,27 +173,4 @@ pub fn resolve(name: &str, arguments: &[DataType], literals: &[Option<&Value>]) 
             Err(Error::new(Code::Type, message).help(format!("it takes {}", function.signature)))
         }
     }
-}
-
-/// The known name nearest to `name`, if it is near at all.
-fn closest(name: &str) -> Option<&'static str> {
-    let lower = name.to_ascii_lowercase();
-    let words = names().filter(|known| known.len() > 1);
-    let (distance, known) = words.map(|known| (distance(&lower, known), known)).min()?;
-    (distance <= 1 + name.len() / 4).then_some(known)
-}
-
-/// Edits (insert, delete, replace) between two words.
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (index, from) in left.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], index + 1);
-        for (column, &to) in right.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != to);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[right.len()]
 }

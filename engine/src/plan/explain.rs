@@ -247,11 +247,23 @@ fn function_name(function: AggregateFunction) -> &'static str {
         AggregateFunction::StddevSamp => "STDDEV_SAMP",
         AggregateFunction::BoolAnd => "BOOL_AND",
         AggregateFunction::BoolOr => "BOOL_OR",
+        AggregateFunction::Corr => "CORR",
+        AggregateFunction::CovarPop => "COVAR_POP",
+        AggregateFunction::CovarSamp => "COVAR_SAMP",
+        AggregateFunction::RegrSlope => "REGR_SLOPE",
+        AggregateFunction::RegrIntercept => "REGR_INTERCEPT",
+        AggregateFunction::RegrR2 => "REGR_R2",
+        AggregateFunction::ArgMin => "ARG_MIN",
+        AggregateFunction::ArgMax => "ARG_MAX",
+        AggregateFunction::PercentileCont => "PERCENTILE_CONT",
+        AggregateFunction::PercentileDisc => "PERCENTILE_DISC",
+        AggregateFunction::StringAgg => "STRING_AGG",
     }
 }
 
 fn call_sql(call: &AggregateCall, schema: &Schema) -> String {
-    let argument = call.arguments.first().map_or("*".to_owned(), |argument| sql(argument, schema));
+    let arguments: Vec<_> = call.arguments.iter().map(|argument| sql(argument, schema)).collect();
+    let argument = if arguments.is_empty() { "*".to_owned() } else { arguments.join(", ") };
     let distinct = if call.distinct { "DISTINCT " } else { "" };
     let filter = call.filter.as_ref().map_or(String::new(), |f| format!(" FILTER (WHERE {})", sql(f, schema)));
     format!("{}({distinct}{argument}){filter}", function_name(call.function))

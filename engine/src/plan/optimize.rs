@@ -6,7 +6,7 @@
 //!    first in a scan, so that the rest is converted for the rows that are kept.
 //! 3. [`set_needs`]: positions and ordinals are carried only where something reads them.
 
-use super::{AggregateFunction, Late, Node, NodeId, Operator, Plan, ReadOrder, Scan, SinkOrder};
+use super::{Late, Node, NodeId, Operator, Plan, ReadOrder, Scan, SinkOrder};
 use crate::error::Span;
 use crate::expr::{Expr, ExprKind};
 use crate::types::{Field, Schema};
@@ -310,10 +310,7 @@ pub(super) fn set_needs(plan: &mut Plan, ordinals: bool) {
 /// Whether something behind `node` looks at where rows stood in the input.
 pub(super) fn reads_positions(plan: &Plan, node: NodeId) -> bool {
     let reads = |user: &NodeId| match &plan.nodes[*user].operator {
-        Operator::Aggregate(aggregate) => {
-            let ordered = [AggregateFunction::First, AggregateFunction::Last];
-            aggregate.calls.iter().any(|call| ordered.contains(&call.function))
-        }
+        Operator::Aggregate(aggregate) => aggregate.calls.iter().any(|call| call.function.is_by_position()),
         // Ties break by position.
         Operator::Over(_) | Operator::Sort { .. } => true,
         Operator::Sink(sink) => {

@@ -11,69 +11,11 @@ use crate::expr::{Expr, ExprKind};
 use crate::plan::{AggregateCall, AggregateFunction};
 use crate::types::{DECIMAL_DIGITS_MAX, DataType, Value};
 
-/// Names of the aggregates, for suggestions.
-pub(super) const NAMES: [&str; 12] = [
-    "count",
-    "sum",
-    "avg",
-    "min",
-    "max",
-    "first_value",
-    "last_value",
-    "stddev",
-    "variance",
-    "bool_and",
-    "bool_or",
-    "coalesce",
-];
-
-/// The aggregate called `name` (in lower case).
-pub(super) fn function(name: &str) -> Option<AggregateFunction> {
-    Some(match name {
-        "count" => AggregateFunction::Count,
-        "sum" => AggregateFunction::Sum,
-        "avg" | "mean" => AggregateFunction::Avg,
-        "min" => AggregateFunction::Min,
-        "max" => AggregateFunction::Max,
-        "first_value" | "first" | "earliest_by_offset" => AggregateFunction::First,
-        "last_value" | "last" | "latest_by_offset" => AggregateFunction::Last,
-        "var_pop" => AggregateFunction::VarPop,
-        "variance" | "var_samp" => AggregateFunction::VarSamp,
-        "stddev_pop" => AggregateFunction::StddevPop,
-        "stddev" | "stddev_samp" => AggregateFunction::StddevSamp,
-        "bool_and" | "every" => AggregateFunction::BoolAnd,
-        "bool_or" => AggregateFunction::BoolOr,
-        _ => return None,
-    })
-}
-
 /// The aggregates other engines have and this one does not yet.
 pub(super) fn refuse(name: &str, span: Span) -> Result<()> {
-    let later = [
-        "approx_count_distinct",
-        "arg_min",
-        "arg_max",
-        "string_agg",
-        "listagg",
-        "array_agg",
-        "collect_list",
-        "median",
-        "percentile_cont",
-        "percentile_disc",
-        "approx_percentile",
-        "corr",
-        "covar_pop",
-        "covar_samp",
-        "topk",
-        "uniq",
-        "group_array",
-        "regr_slope",
-        "regr_intercept",
-        "regr_r2",
-    ];
-    if later.contains(&name) {
+    if ["array_agg", "collect_list", "topk", "group_array"].contains(&name) {
         let error = unsupported(format!("the aggregate `{name}` is not supported yet"), span);
-        return Err(error.note(format!("aggregates: {}", NAMES[..11].join(", "))));
+        return Err(error.help("string_agg puts values into one text"));
     }
     Ok(())
 }
@@ -90,6 +32,10 @@ pub(super) fn types(function: AggregateFunction, given: DataType) -> Option<(Dat
             (DataType::Boolean, DataType::Boolean)
         }
         (AggregateFunction::BoolAnd | AggregateFunction::BoolOr, _) => return None,
+        (AggregateFunction::ArgMin | AggregateFunction::ArgMax, _) => (given, given),
+        (AggregateFunction::StringAgg, _) => (DataType::Text, DataType::Text),
+        (AggregateFunction::PercentileDisc, DataType::Text | DataType::Null) => return None,
+        (AggregateFunction::PercentileDisc, _) => (given, given),
         (_, DataType::Null) => return types(function, DataType::BigInt),
         (AggregateFunction::Sum, given) if given.is_integer() => (given, decimal(0)),
         (AggregateFunction::Sum, DataType::Decimal { scale, .. }) => (given, decimal(scale)),
@@ -114,37 +60,105 @@ pub(super) fn typed(
     Ok((coerce(argument, takes), gives))
 }
 
-/// The only argument of an aggregate; `None` for `*` and constants in COUNT.
-pub(super) fn argument(
-    function: &ast::Function,
-    kind: AggregateFunction,
-    span: Span,
-) -> Result<(Option<&ast::Expr>, bool)> {
-    let ast::FunctionArguments::List(list) = &function.args else {
-        return Err(Error::new(Code::Type, format!("`{}` takes one argument", function.name)).at(span));
-    };
+/// What an aggregate is called with.
+pub(super) struct Arguments<'a> {
+    /// The value; `None` for `*`.
+    pub value: Option<&'a ast::Expr>,
+    /// The second argument, of a call that has one.
+    pub second: Option<&'a ast::Expr>,
+    pub distinct: bool,
+}
+
+/// The arguments of a call of `kind`.
+pub(super) fn arguments(function: &ast::Function, kind: AggregateFunction, span: Span) -> Result<Arguments<'_>> {
+    let wrong = |takes: &str| Err(Error::new(Code::Type, format!("`{}` takes {takes}", function.name)).at(span));
+    let ast::FunctionArguments::List(list) = &function.args else { return wrong("arguments in parentheses") };
     if let Some(clause) = list.clauses.first() {
         return Err(unsupported(format!("`{clause}` inside an aggregate is not supported yet"), span));
     }
     if function.null_treatment.is_some() {
         return Err(unsupported("IGNORE NULLS and RESPECT NULLS are not supported yet", span));
     }
-    if !function.within_group.is_empty() {
-        return Err(unsupported("WITHIN GROUP is not supported yet", span));
-    }
-    let distinct = matches!(list.duplicate_treatment, Some(ast::DuplicateTreatment::Distinct));
-    match &list.args[..] {
-        [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Wildcard)]
-            if kind == AggregateFunction::Count && !distinct =>
-        {
-            Ok((None, false))
+    let name = function.name.to_string().to_ascii_lowercase();
+    let is_approximate = crate::agg::functions::is_of_different_values(&name);
+    let distinct = matches!(list.duplicate_treatment, Some(ast::DuplicateTreatment::Distinct)) || is_approximate;
+    let mut trees = Vec::with_capacity(list.args.len());
+    for argument in &list.args {
+        match (argument, expression_of(argument)) {
+            (_, Some(tree)) => trees.push(tree),
+            (ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Wildcard), _)
+                if kind == AggregateFunction::Count && !distinct && list.args.len() == 1 =>
+            {
+                return Ok(Arguments { value: None, second: None, distinct });
+            }
+            _ => return wrong("no argument of this form"),
         }
-        [] if kind == AggregateFunction::Count => Ok((None, false)),
-        [one] => match expression_of(one) {
-            Some(tree) => Ok((Some(tree), distinct)),
-            None => Err(Error::new(Code::Type, format!("`{}` does not take this argument", function.name)).at(span)),
+    }
+    if !function.within_group.is_empty() {
+        let is_percentile = matches!(kind, AggregateFunction::PercentileCont | AggregateFunction::PercentileDisc);
+        return match (&trees[..], &function.within_group[..]) {
+            (&[share], [order]) if is_percentile => match order.options.sort {
+                Some(ast::OrderBySort::Desc) => {
+                    Err(unsupported("WITHIN GROUP (ORDER BY .. DESC) is not supported yet", span)
+                        .help("order upwards, and write 1 less the share"))
+                }
+                _ => Ok(Arguments { value: Some(&order.expr), second: Some(share), distinct }),
+            },
+            _ => Err(unsupported("WITHIN GROUP is not supported here", span).help("percentiles take it")),
+        };
+    }
+    let (value, second) = match (kind, &trees[..]) {
+        (AggregateFunction::Count, []) if !distinct => (None, None),
+        (AggregateFunction::StringAgg, &[value]) => (Some(value), None),
+        (AggregateFunction::StringAgg, &[value, separator]) => (Some(value), Some(separator)),
+        (AggregateFunction::StringAgg, _) => return wrong("text, and what to put between"),
+        (AggregateFunction::PercentileCont, &[value]) if name == "median" => (Some(value), None),
+        (AggregateFunction::PercentileCont | AggregateFunction::PercentileDisc, &[value, share])
+            if name != "median" =>
+        {
+            (Some(value), Some(share))
+        }
+        (kind, &[value, second]) if kind.is_of_pairs() => (Some(value), Some(second)),
+        (kind, _) if kind.is_of_pairs() => return wrong("two arguments"),
+        (AggregateFunction::PercentileDisc, _) => return wrong("values, and a share like 0.95"),
+        (AggregateFunction::PercentileCont, _) if name != "median" => return wrong("numbers, and a share like 0.95"),
+        (_, &[value]) => (Some(value), None),
+        _ => return wrong("one argument"),
+    };
+    if distinct && (kind.is_of_pairs() || kind == AggregateFunction::StringAgg) {
+        return Err(unsupported(format!("DISTINCT in `{}` is not supported yet", function.name), span));
+    }
+    Ok(Arguments { value, second, distinct })
+}
+
+/// The second argument, bound: as the first is for pairs, a literal for the others.
+fn second(kind: AggregateFunction, bound: Option<Expr>, span: Span) -> Result<Option<Expr>> {
+    use AggregateFunction as F;
+    let literal = |value, data_type| Expr::literal(value, data_type);
+    match (kind, bound) {
+        (F::ArgMin | F::ArgMax, Some(bound)) if bound.data_type == DataType::Null => {
+            Ok(Some(coerce(bound, DataType::BigInt)))
+        }
+        (F::ArgMin | F::ArgMax, bound) => Ok(bound),
+        (kind, Some(bound)) if kind.is_of_pairs() => match types(kind, bound.data_type) {
+            Some((takes, _)) => Ok(Some(coerce(bound, takes))),
+            None => Err(Error::new(Code::Type, format!("expected a number, found {}", bound.data_type)).at(bound.span)),
         },
-        _ => Err(Error::new(Code::Type, format!("`{}` takes one argument", function.name)).at(span)),
+        (F::PercentileCont, None) => Ok(Some(literal(Value::I64(5), DataType::Decimal { precision: 1, scale: 1 }))),
+        (F::StringAgg, None) => Ok(Some(literal(Value::Text(",".to_owned()), DataType::Text))),
+        (F::StringAgg, Some(bound)) => match &bound.kind {
+            ExprKind::Literal(Value::Text(_)) => Ok(Some(bound)),
+            _ => Err(Error::new(Code::Type, "what is put between must be a constant text").at(bound.span)),
+        },
+        (F::PercentileCont | F::PercentileDisc, Some(bound)) => match &bound.kind {
+            ExprKind::Literal(value) if crate::agg::is_share(value, bound.data_type) => Ok(Some(bound)),
+            _ => {
+                let error = Error::new(Code::Type, "the share must be a constant from 0 to 1").at(bound.span);
+                Err(error.help("for example 0.95"))
+            }
+        },
+        (_, None) => Ok(None),
+        (_, Some(_)) => Err(Error::new(Code::Internal, "an aggregate has a second argument").at(span)),
     }
 }
 
@@ -163,14 +177,15 @@ pub(super) fn call<'a>(
         let error = error.at(span);
         return Err(if binder.clause == "WHERE" { error.help("use HAVING") } else { error });
     }
-    let (tree, distinct) = argument(function, kind, span)?;
+    let Arguments { value: tree, second: second_tree, distinct } = arguments(function, kind, span)?;
     // Inside an aggregate stand plain columns.
     let clause = std::mem::replace(&mut binder.clause, "another aggregate");
     let (aggregates, overs) = (std::mem::take(&mut binder.aggregates), std::mem::take(&mut binder.overs));
     let bound = tree.map(|tree| binder.bind(tree)).transpose();
+    let bound_second = second_tree.map(|tree| binder.bind(tree)).transpose();
     let filter = function.filter.as_ref().map(|tree| binder.condition(tree)).transpose();
     (binder.clause, binder.aggregates, binder.overs) = (clause, aggregates, overs);
-    let (bound, filter) = (bound?, filter?);
+    let (bound, bound_second, filter) = (bound?, second(kind, bound_second?, span)?, filter?);
 
     let extreme = matches!(kind, AggregateFunction::Min | AggregateFunction::Max);
     let (arguments, data_type) = match bound {
@@ -182,16 +197,20 @@ pub(super) fn call<'a>(
         }
         Some(bound) => {
             let (bound, data_type) = typed(&function.name, kind, bound)?;
-            let is_plain = matches!(bound.kind, ExprKind::Column(_) | ExprKind::Literal(_));
-            let bound = match &filter {
-                // What FILTER leaves out is not evaluated, so it cannot fail.
-                Some(filter) if !is_plain => {
-                    let span = bound.span;
-                    super::expression::case(vec![(filter.clone(), bound)], None, span)?
+            // What FILTER leaves out is not evaluated, so it cannot fail.
+            let guarded = |bound: Expr| {
+                let is_plain = matches!(bound.kind, ExprKind::Column(_) | ExprKind::Literal(_));
+                match &filter {
+                    Some(filter) if !is_plain => {
+                        let span = bound.span;
+                        super::expression::case(vec![(filter.clone(), bound)], None, span)
+                    }
+                    _ => Ok(bound),
                 }
-                _ => bound,
             };
-            (vec![bound], data_type)
+            let mut bound = vec![guarded(bound)?];
+            bound.extend(bound_second.map(guarded).transpose()?);
+            (bound, data_type)
         }
     };
     let distinct = distinct && !extreme;

@@ -7,11 +7,12 @@
 use sqlparser::ast::{self, BinaryOperator, CastKind, CeilFloorKind, InTarget, Spanned, UnaryOperator};
 
 use super::aggregate;
+use super::functions::nearest_function;
 use super::over::OverItem;
 use super::scope::{Scope, WINDOW_MARK};
-use super::suggest::did_you_mean;
 use super::token::{MAX_NESTING, place};
 use super::{literal, types, unsupported};
+use crate::agg::functions as aggregates;
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::{Comparison, Expr, ExprKind, functions};
 use crate::plan::AggregateCall;
@@ -421,7 +422,7 @@ impl<'a> Binder<'a> {
         if let Some(bound) = super::window::helper(self, &lower, name_span)? {
             return Ok(bound);
         }
-        if let Some(kind) = aggregate::function(&lower) {
+        if let Some(kind) = aggregates::find(&lower) {
             return aggregate::call(self, function, kind, span.to(name_span));
         }
         aggregate::refuse(&lower, name_span)?;
@@ -436,7 +437,8 @@ impl<'a> Binder<'a> {
                     .help("declare event time: WATERMARK FOR ts AS ts - INTERVAL '2' SECOND"));
             }
         }
-        let takes_unit = matches!(lower.as_str(), "timestampdiff" | "timestampadd" | "date_part" | "date_trunc");
+        let takes_unit = matches!(lower.as_str(), "timestampdiff" | "timestampadd" | "date_part" | "date_trunc")
+            || trees.len() == 3 && matches!(lower.as_str(), "datediff" | "date_diff");
         let argument = |(place, tree): (usize, &&'a ast::Expr)| match tree {
             // `SECOND` is a unit here, not a column.
             ast::Expr::Identifier(word) if place == 0 && takes_unit && word.quote_style.is_none() => {
@@ -572,11 +574,10 @@ pub(super) fn call(name: &str, arguments: Vec<Expr>, span: Span) -> Result<Expr>
     let given: Vec<DataType> = arguments.iter().map(|argument| argument.data_type).collect();
     let literals: Vec<Option<&Value>> = arguments.iter().map(|argument| literal(argument)).collect();
     let resolved = functions::resolve(name, &given, &literals).map_err(|error| {
-        let missing = error.code() == Code::UnknownFunction && error.report().help.is_none();
+        let is_unknown = error.code() == Code::UnknownFunction;
         let error = error.at(span);
-        let names = || functions::names().filter(|name| name.starts_with(|c: char| c.is_ascii_alphabetic()));
-        match did_you_mean(name, names().chain(aggregate::NAMES)).filter(|_| missing) {
-            Some(help) => error.help(help),
+        match nearest_function(name).filter(|_| is_unknown) {
+            Some(known) => error.help(format!("did you mean `{known}`?")),
             None => error,
         }
     })?;
@@ -624,6 +625,8 @@ fn binary(op: &BinaryOperator, left: Expr, right: Expr) -> Result<Expr> {
         BinaryOperator::Multiply => return call("*", vec![left, right], span),
         BinaryOperator::Divide => return call("/", vec![left, right], span),
         BinaryOperator::Modulo => return call("%", vec![left, right], span),
+        BinaryOperator::Arrow => return call("->", vec![left, right], span),
+        BinaryOperator::LongArrow => return call("->>", vec![left, right], span),
         BinaryOperator::StringConcat => return call("||", vec![left, right], span),
         other => return Err(unsupported(format!("the operator `{other}` is not supported yet"), span)),
     };

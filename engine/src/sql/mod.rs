@@ -12,6 +12,7 @@
 mod aggregate;
 mod ddl;
 mod expression;
+mod functions;
 mod literal;
 mod over;
 mod prepass;
@@ -25,6 +26,7 @@ mod token;
 mod types;
 mod window;
 
+pub use functions::{Family, families, nearest_function};
 pub use render::{render, render_json};
 pub use token::{MAX_NESTING, MAX_SCRIPT_BYTES};
 pub use types::parse_type;

@@ -8,9 +8,21 @@ use super::scope::{OVER_MARK, same};
 use super::token::place;
 use super::{aggregate, literal, unsupported};
 use crate::error::{Code, Error, Result, Span};
+use crate::expr::functions::Description;
 use crate::expr::{Expr, ExprKind};
 use crate::plan::{AggregateFunction, OverCall, OverFunction};
 use crate::types::{DataType, Value};
+
+const fn row(name: &'static str, signature: &'static str, doc: &'static str) -> Description {
+    Description { name, aliases: &[], signature, doc, example: None }
+}
+
+/// Functions that only stand before OVER, for documentation.
+pub(super) const TABLE: [Description; 3] = [
+    row("row_number", "nothing", "1, 2, 3, .. within the partition."),
+    row("lag", "a value, how many rows, and what else", "The value so many rows before, 1 if not said."),
+    row("lead", "a value, how many rows, and what else", "The value so many rows after, 1 if not said."),
+];
 
 /// One call with its window; a node is made of all that share partition, order and buffer.
 #[derive(Clone, Debug)]
@@ -215,7 +227,7 @@ fn over_call<'a>(
     if name == "lag" || name == "lead" {
         return shifted(binder, function, name, span);
     }
-    let Some(kind) = aggregate::function(name) else {
+    let Some(kind) = crate::agg::functions::find(name) else {
         refuse(name, span)?;
         aggregate::refuse(name, span)?;
         let error = Error::new(Code::UnknownFunction, format!("`{name}` may not stand before OVER")).at(span);
@@ -223,7 +235,11 @@ fn over_call<'a>(
             error.note("before OVER: avg, min, max, sum, count, lag, lead, row_number, first_value, last_value")
         );
     };
-    let (tree, distinct) = aggregate::argument(function, kind, span)?;
+    let aggregate::Arguments { value: tree, second, distinct } = aggregate::arguments(function, kind, span)?;
+    if kind.keeps_values() || kind.is_of_pairs() || second.is_some() {
+        let error = unsupported(format!("`{}` before OVER is not supported yet", function.name), span);
+        return Err(error.help("avg, min, max, sum and count are; this one is with GROUP BY"));
+    }
     if distinct {
         return Err(unsupported("DISTINCT before OVER is not supported yet", span));
     }

@@ -1,6 +1,7 @@
 //! The subcommands, parsed; `run` may be left out.
 
 use super::RunFlags;
+use super::functions::FunctionFlags;
 use super::schema::SchemaFlags;
 use crate::options::{ErrorFormat, Options};
 use clap::{CommandFactory, Parser};
@@ -21,6 +22,8 @@ pub enum Command {
     Gen(GenFlags),
     /// Print a CREATE TABLE for files.
     Schema(SchemaFlags),
+    /// Print the functions, or all about one.
+    Functions(FunctionFlags),
     /// Show the cores and their allotment.
     Cores,
     /// Print the percentiles of a file.
@@ -113,7 +116,7 @@ fn parse_with(
         })?);
     }
     let name = words.get(1).cloned().unwrap_or_default();
-    let reads_config = !["gen", "schema", "latency", "completions", "cores"].contains(&&*name);
+    let reads_config = !["gen", "schema", "latency", "completions", "cores", "functions"].contains(&&*name);
     if reads_config {
         words = extend(words).map_err(|what| (format!("error: {what}\n"), 2))?;
     }
@@ -124,6 +127,7 @@ fn parse_with(
         "check" => RunFlags::try_parse_from(rest()).map(|flags| Command::Check(Box::new(flags.into_options()))),
         "gen" => GenFlags::try_parse_from(rest()).map(Command::Gen),
         "schema" => SchemaFlags::try_parse_from(rest()).map(Command::Schema),
+        "functions" => FunctionFlags::try_parse_from(rest()).map(Command::Functions),
         "latency" => LatencyFlags::try_parse_from(rest()).map(Command::Latency),
         "completions" => CompletionFlags::try_parse_from(rest()).map(Command::Completions),
         "cores" if words.len() == 2 => Ok(Command::Cores),

@@ -12,6 +12,7 @@ use corelane_io::generate::{Generator, Request, write_files};
 use super::command::{self, Command, GenFlags};
 use super::errors;
 use super::exit::Exit;
+use super::functions::functions;
 use super::schema::schema;
 use crate::job::{self, Finished, tell};
 use crate::latency::{Interval, write_hgrm, write_hlog, write_json};
@@ -34,6 +35,7 @@ pub fn execute(command: Command) -> u8 {
         Command::Check(options) => check(&options),
         Command::Gen(flags) => plain(generate(&flags)),
         Command::Schema(flags) => plain(schema(&flags.files, &RealDisk::default())),
+        Command::Functions(flags) => plain(functions(flags.name.as_deref())),
         Command::Cores => plain(Ok(cores::cores_report())),
         Command::Latency(flags) => plain(latency(&flags.file)),
         Command::Completions(flags) => plain(Ok(String::from_utf8_lossy(&command::completions(&flags)).into_owned())),

@@ -7,6 +7,7 @@ pub mod config;
 pub mod errors;
 pub mod execute;
 pub mod exit;
+pub mod functions;
 pub mod schema;
 
 use crate::options::*;
@@ -26,6 +27,7 @@ Other commands, each with --help:
   check        whether a script is right; reads no rows
   schema       the CREATE TABLE of files, to copy
   gen          files of orders, market_data or measurements
+  functions    what can be called in a script, or all about one NAME
   cores        the CPUs, which are allowed, siblings and NUMA nodes
   latency      the percentiles in an .hlog
   completions  a completion script for a shell"

@@ -19,6 +19,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!("length", ["char_length", "character_length", "len"], "text", "How many characters.", t_to_n, |call| count(call, |s, _| characters(s)), "length('Zürich')" => "6"),
     function!("count_char", [], "text and one character", "How often the character occurs.", tt_to_n, |call| count(call, |s, c| s.matches(c).count()), "count_char('banana', 'a')" => "3"),
     function!("position", ["locate"], "what is looked for, and the text", "Where it first occurs, 0 if nowhere.", tt_to_n, |call| count(call, |what, s| s.find(what).map_or(0, |at| characters(&s[..at]) + 1)), "position('na', 'banana')" => "3"),
+    function!("strpos", ["instr"], "the text, and what is looked for", "Where it first occurs, 0 if nowhere.", tt_to_n, |call| count(call, |s, what| s.find(what).map_or(0, |at| characters(&s[..at]) + 1)), "strpos('banana', 'na')" => "3"),
     function!("ascii", [], "text", "Number of the first character.", t_to_n, |call| count(call, |s, _| s.chars().next().map_or(0, |c| c as usize)), "ascii('A')" => "65"),
     function!("chr", ["char"], "a number", "The character of that number.", n, chr, "chr(65)" => "A"),
     function!("substring", ["substr", "mid"], "text, from where, and how many characters", "A part of the text.", substring_typing, substring, "substring('banana', 2, 3)" => "ana"),
@@ -37,6 +38,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!("lpad", [], "text, length, and with what", "Filled up (or cut) to a length, in front.", pad_typing, |call| pad(call, true), "lpad('7', 3, '0')" => "007"),
     function!("rpad", [], "text, length, and with what", "Filled up (or cut) to a length, behind.", pad_typing, |call| pad(call, false), "rpad('7', 3, 'x')" => "7xx"),
     function!("starts_with", ["startswith"], "text and its beginning", "Whether it begins so.", tt_to_b, |call| count(call, |s, with| usize::from(s.starts_with(with))), "starts_with('banana', 'ba')" => "TRUE"),
+    function!("ends_with", ["endswith"], "text and its end", "Whether it ends so.", tt_to_b, |call| count(call, |s, with| usize::from(s.ends_with(with))), "ends_with('banana', 'na')" => "TRUE"),
+    function!("repeat", [], "text and how often", "So many times, one after the other.", tn, repeat, "repeat('ab', 3)" => "ababab"),
 ];
 
 /// Numbers are shown as text where text is asked for in a concatenation.
@@ -51,7 +54,7 @@ fn exact(types: &[DataType], wanted: &[DataType], returns: DataType) -> Fit {
     all.then(|| (wanted.to_vec(), returns))
 }
 
-fn t(types: &[DataType], _: &[Option<&Value>]) -> Fit {
+pub(super) fn t(types: &[DataType], _: &[Option<&Value>]) -> Fit {
     exact(types, &[DataType::Text], DataType::Text)
 }
 
@@ -220,6 +223,19 @@ fn concat_ws<'a>(call: &Call<'_, 'a>) -> Result<Vector<'a>> {
             out.push_str(if place > 0 { &separator } else { "" });
             out.push_str(&at(call, index, row));
         }
+        Ok(())
+    })
+}
+
+fn repeat<'a>(call: &Call<'_, 'a>) -> Result<Vector<'a>> {
+    let times = call.arguments[1].i64s();
+    compose(call, |out, row| {
+        let s = at(call, 0, row);
+        let times = usize::try_from(times[row]).unwrap_or(0);
+        if s.len().saturating_mul(times) > PAD_MAX as usize {
+            return Err(Error::new(Code::Limit, format!("a text of {} bytes {times} times is too long", s.len())));
+        }
+        (0..times).for_each(|_| out.push_str(&s));
         Ok(())
     })
 }

@@ -2,10 +2,10 @@
 
 use super::math::function;
 use super::typing::{Fit, TIMESTAMP};
-use super::{Call, Function};
+use super::{Call, Function, format};
 use crate::batch::{Data, Text, Vector};
 use crate::error::{Code, Error, Result};
-use crate::expr::calendar::{civil, days};
+use crate::expr::calendar::{civil, days, month_days};
 use crate::expr::cast;
 use crate::expr::kernels::each_row;
 use crate::types::{DataType, MICROS_PER_DAY, MICROS_PER_SECOND, Value};
@@ -25,11 +25,17 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!("date_trunc", [], "a unit and a time", "The start of the unit the time lies in.", trunc_typing, |call| truncate(call), "date_trunc('hour', TIMESTAMP '2026-01-02 03:04:05.678')" => "2026-01-02 03:00:00.000"),
     function!("date_bin", [], "an interval, a time, and where bins start", "The start of the bin the time lies in.", bin_typing, |call| bin(call), "date_bin(INTERVAL '00:15:00', TIMESTAMP '2026-01-02 03:44:05')" => "2026-01-02 03:30:00.000"),
     function!("to_timestamp_ltz", [], "a whole number, and 0 for seconds or 3 for milliseconds", "The instant so long after 1970.", ltz_typing, |call| from_number(call), "to_timestamp_ltz(1767323045678, 3)" => "2026-01-02 03:04:05.678Z"),
-    function!("to_timestamp", [], "text", "A timestamp read from text.", from_text, |call| timestamp_of_text(call), "to_timestamp('2026-01-02 03:04:05')" => "2026-01-02 03:04:05.000"),
-    function!("from_unixtime", [], "seconds", "The time so long after 1970, as text.", unixtime_typing, |call| from_unixtime(call), "from_unixtime(1767323045)" => "2026-01-02 03:04:05"),
+    function!("to_timestamp", [], "text, and its pattern as of date_format", "A timestamp read from text.", from_text, |call| timestamp_of_text(call), "to_timestamp('2026-01-02 03:04:05')" => "2026-01-02 03:04:05.000"),
+    function!("from_unixtime", [], "seconds, and a pattern as of date_format", "The time so long after 1970, as text.", unixtime_typing, |call| from_unixtime(call), "from_unixtime(1767323045)" => "2026-01-02 03:04:05"),
     function!("unix_timestamp", [], "a time", "Seconds since 1970.", of_time, |call| part(call, 0, Part::Epoch), "unix_timestamp(TIMESTAMP '2026-01-02 03:04:05.678')" => "1767323045"),
-    function!("date_format", ["to_char"], "a time and a format of yyyy MM dd HH mm ss SSS", "The time as text.", format_typing, |call| format(call), "date_format(TIMESTAMP '2026-01-02 03:04:05.678', 'yyyyMMdd HH:mm')" => "20260102 03:04"),
-    function!("datediff", [], "two times", "Days from the second to the first.", two_times, |call| datediff(call), "datediff(TIMESTAMP '2026-01-03 00:00:00', TIMESTAMP '2026-01-01 23:00:00')" => "2"),
+    function!("date_format", ["to_char"], "a time and a pattern of yyyy MM dd HH mm ss SSS or of YYYY MM DD HH24 MI SS MS", "The time as text.", format_typing, |call| format::write(call), "date_format(TIMESTAMP '2026-01-02 03:04:05.678', 'yyyyMMdd HH:mm')" => "20260102 03:04"),
+    function!("to_date", [], "text, and its pattern as of date_format", "A date read from text.", to_date_typing, |call| date_of_text(call), "to_date('02.01.2026', 'dd.MM.yyyy')" => "2026-01-02"),
+    function!("quarter", [], "a time", "Its quarter, 1 to 4.", of_time, |call| part(call, 0, Part::Quarter), "quarter(TIMESTAMP '2026-05-02 03:04:05')" => "2"),
+    function!("week", ["weekofyear"], "a time", "Its ISO week, 1 to 53.", of_time, |call| part(call, 0, Part::Week), "week(TIMESTAMP '2026-01-02 03:04:05')" => "1"),
+    function!("dayofyear", [], "a time", "Its day of the year, from 1.", of_time, |call| part(call, 0, Part::DayOfYear), "dayofyear(TIMESTAMP '2026-02-01 00:00:00')" => "32"),
+    function!("last_day", [], "a time", "The last day of its month.", last_day_typing, |call| last_day(call), "last_day(TIMESTAMP '2024-02-03 00:00:00')" => "2024-02-29"),
+    function!("timestampadd", [], "a unit, a whole number, and a time", "The time so many units later; a day that the month lacks becomes its last.", add_typing, |call| timestampadd(call), "timestampadd('month', 1, TIMESTAMP '2026-01-31 03:04:05')" => "2026-02-28 03:04:05.000"),
+    function!("datediff", ["date_diff"], "two times, or a unit and two times", "Days from the second to the first; with a unit, how often one begins between the first and the second.", two_times, |call| datediff(call), "datediff(TIMESTAMP '2026-01-03 00:00:00', TIMESTAMP '2026-01-01 23:00:00')" => "2"),
     function!("timestampdiff", [], "a unit and two times", "Whole units from the first time to the second.", diff_typing, |call| timestampdiff(call), "timestampdiff('minute', TIMESTAMP '2026-01-02 03:04:05', TIMESTAMP '2026-01-02 04:03:05')" => "59"),
 ];
 
@@ -86,13 +92,36 @@ fn ltz_typing(types: &[DataType], literals: &[Option<&Value>]) -> Fit {
     }
 }
 
+/// Text, and maybe a pattern.
+fn one_or_two_texts(types: &[DataType], returns: DataType) -> Fit {
+    let is_text = types.iter().all(|given| *given == DataType::Text);
+    (is_text && matches!(types.len(), 1 | 2)).then(|| (types.to_vec(), returns))
+}
+
 fn from_text(types: &[DataType], _: &[Option<&Value>]) -> Fit {
-    (types == [DataType::Text]).then(|| (types.to_vec(), TIMESTAMP))
+    one_or_two_texts(types, TIMESTAMP)
+}
+
+fn to_date_typing(types: &[DataType], _: &[Option<&Value>]) -> Fit {
+    one_or_two_texts(types, Date)
+}
+
+fn last_day_typing(types: &[DataType], literals: &[Option<&Value>]) -> Fit {
+    of_time(types, literals).map(|(arguments, _)| (arguments, Date))
+}
+
+fn add_typing(types: &[DataType], _: &[Option<&Value>]) -> Fit {
+    let &[DataType::Text, count, time] = types else { return None };
+    let time = as_timestamp(time)?;
+    count.is_integer().then(|| (vec![DataType::Text, BigInt, time], time))
 }
 
 fn unixtime_typing(types: &[DataType], _: &[Option<&Value>]) -> Fit {
-    let &[number] = types else { return None };
-    number.is_integer().then(|| (vec![BigInt], DataType::Text))
+    match *types {
+        [number] if number.is_integer() => Some((vec![BigInt], DataType::Text)),
+        [number, DataType::Text] if number.is_integer() => Some((vec![BigInt, DataType::Text], DataType::Text)),
+        _ => None,
+    }
 }
 
 fn format_typing(types: &[DataType], _: &[Option<&Value>]) -> Fit {
@@ -100,9 +129,11 @@ fn format_typing(types: &[DataType], _: &[Option<&Value>]) -> Fit {
     Some((vec![as_timestamp(time)?, DataType::Text], DataType::Text))
 }
 
-fn two_times(types: &[DataType], _: &[Option<&Value>]) -> Fit {
-    let &[left, right] = types else { return None };
-    Some((vec![as_timestamp(left)?, as_timestamp(right)?], BigInt))
+fn two_times(types: &[DataType], literals: &[Option<&Value>]) -> Fit {
+    match *types {
+        [left, right] => Some((vec![as_timestamp(left)?, as_timestamp(right)?], BigInt)),
+        _ => diff_typing(types, literals),
+    }
 }
 
 fn diff_typing(types: &[DataType], _: &[Option<&Value>]) -> Fit {
@@ -306,18 +337,25 @@ fn from_number<'a>(call: &Call<'_, 'a>) -> Result<Vector<'a>> {
 }
 
 fn timestamp_of_text<'a>(call: &Call<'_, 'a>) -> Result<Vector<'a>> {
+    if call.arguments.len() == 2 {
+        return format::read(call);
+    }
     cast::cast(&call.arguments[0], DataType::Text, call.returns, false, call.scratch)
 }
 
 fn from_unixtime<'a>(call: &Call<'_, 'a>) -> Result<Vector<'a>> {
     let seconds = call.arguments[0].i64s();
+    if call.arguments.len() == 2 {
+        return format::write_by(call, |row| seconds[row].saturating_mul(MICROS_PER_SECOND));
+    }
     write_rows(call, |row, out| {
         let micros = seconds[row].saturating_mul(MICROS_PER_SECOND);
         crate::expr::calendar::write_timestamp(out, micros, 0, false);
     })
 }
 
-fn write_rows<'a>(call: &Call<'_, 'a>, mut write: impl FnMut(usize, &mut String)) -> Result<Vector<'a>> {
+/// A text column written row by row.
+pub(super) fn write_rows<'a>(call: &Call<'_, 'a>, mut write: impl FnMut(usize, &mut String)) -> Result<Vector<'a>> {
     let mut out = String::new();
     let values: &[Text<'a>] = each_row(call.rows, call.nulls, call.scratch, |row| {
         out.clear();
@@ -327,123 +365,81 @@ fn write_rows<'a>(call: &Call<'_, 'a>, mut write: impl FnMut(usize, &mut String)
     Ok(Vector { data: Data::Text(values), nulls: call.nulls })
 }
 
-/// Runs of one pattern letter stand for a part, everything else (and what is in quotes) for itself.
-/// A piece of a time's pattern.
-#[derive(Clone, Copy)]
-enum Piece<'p> {
-    Text(&'p str),
-    Year(usize),
-    Month(usize),
-    Day(usize),
-    Hour(usize),
-    HalfDayHour(usize),
-    Minute(usize),
-    Second(usize),
-    Fraction(usize),
+fn date_of_text<'a>(call: &Call<'_, 'a>) -> Result<Vector<'a>> {
+    match call.arguments.len() {
+        2 => format::read(call),
+        _ => cast::cast(&call.arguments[0], DataType::Text, Date, false, call.scratch),
+    }
 }
 
-/// Letters as Java has them (`yyyy-MM-dd HH:mm:ss.SSS`), or, where `HH24` or `MI` stands in it, as
-/// PostgreSQL does (`YYYY-MM-DD HH24:MI:SS.MS`).
-fn pieces(pattern: &str) -> Result<Vec<Piece<'_>>> {
-    let upper = pattern.to_ascii_uppercase();
-    let is_postgres = upper.contains("HH24") || upper.contains("MI");
-    let mut pieces = Vec::new();
-    let mut rest = pattern;
-    while let Some(letter) = rest.chars().next() {
-        if let (Some(quote @ ('\'' | '"')), true) = (Some(letter), letter == '\'' || is_postgres) {
-            let quoted = rest[1..].split(quote).next().unwrap_or("");
-            pieces.push(Piece::Text(if quoted.is_empty() { &rest[..1] } else { quoted }));
-            rest = rest.get(quoted.len() + 2..).unwrap_or("");
-            continue;
-        }
-        if letter == '%' || letter.is_ascii_alphabetic() {
-            let run = rest.chars().take_while(|&next| next == letter).count();
-            let word = upper[upper.len() - rest.len()..].chars().take(4).collect::<String>();
-            let (piece, len) = match letter {
-                _ if is_postgres && word == "HH24" => (Piece::Hour(2), 4),
-                _ if is_postgres && word.starts_with("MI") => (Piece::Minute(2), 2),
-                _ if is_postgres && word.starts_with("MS") => (Piece::Fraction(3), 2),
-                _ if is_postgres && word.starts_with("US") => (Piece::Fraction(6), 2),
-                _ if is_postgres && word.starts_with("MM") => (Piece::Month(2), 2),
-                _ if is_postgres && word.starts_with("SS") => (Piece::Second(2), 2),
-                'y' | 'Y' => (Piece::Year(run), run),
-                'd' | 'D' if run <= 2 => (Piece::Day(run), run),
-                'M' if run <= 2 => (Piece::Month(run), run),
-                'H' if run <= 2 => (Piece::Hour(run), run),
-                'h' if run <= 2 => (Piece::HalfDayHour(run), run),
-                'm' if run <= 2 => (Piece::Minute(run), run),
-                's' if run <= 2 => (Piece::Second(run), run),
-                'S' if run <= 6 => (Piece::Fraction(run), run),
-                _ => {
-                    let error = Error::new(
-                        Code::Unsupported,
-                        format!("`{}` of the pattern '{pattern}' is not known", &rest[..run]),
-                    );
-                    return Err(
-                        error.help("write yyyy MM dd HH mm ss SSS, or YYYY MM DD HH24 MI SS MS; text goes in quotes")
-                    );
-                }
-            };
-            pieces.push(piece);
-            rest = &rest[len..];
-            continue;
-        }
-        let text = rest.find(|c: char| c == '%' || c == '\'' || c.is_ascii_alphabetic()).unwrap_or(rest.len());
-        let text = text.max(letter.len_utf8());
-        pieces.push(Piece::Text(&rest[..text]));
-        rest = &rest[text..];
-    }
-    Ok(pieces)
+/// The first microsecond of a day.
+pub(super) fn midnight_of(day: i64) -> i64 {
+    day.saturating_mul(MICROS_PER_DAY)
 }
 
-fn format<'a>(call: &Call<'_, 'a>) -> Result<Vector<'a>> {
-    use std::fmt::Write;
-    let (times, formats) = (call.arguments[0].i64s(), call.arguments[1].texts());
-    let texts: Vec<_> = formats.iter().map(|format| format.to_str_lossy()).collect();
-    // Mostly one pattern for all rows: each is taken apart once.
-    let mut known: Vec<(&str, Vec<Piece<'_>>)> = Vec::new();
-    let mut which = Vec::with_capacity(texts.len());
-    for (row, text) in texts.iter().enumerate() {
-        let found = known.iter().rposition(|(known, _)| **known == **text);
-        let is_null = crate::batch::is_null(call.nulls, row);
-        which.push(match found {
-            Some(found) => found,
-            None if is_null => 0,
-            None => {
-                known.push((text, pieces(text)?));
-                known.len() - 1
-            }
-        });
-    }
-    write_rows(call, |row, out| {
-        let (day, clock) = (times[row].div_euclid(MICROS_PER_DAY), times[row].rem_euclid(MICROS_PER_DAY));
+fn last_day<'a>(call: &Call<'_, 'a>) -> Result<Vector<'a>> {
+    Ok(per_day(call, call.arguments[0].i64s(), |day| {
         let (year, month, of_month) = civil(day);
-        let second = clock / MICROS_PER_SECOND;
-        let hour = second / 3600;
-        for piece in known.get(which[row]).map_or(&[][..], |(_, pieces)| pieces) {
-            let (number, width) = match *piece {
-                Piece::Text(text) => {
-                    out.push_str(text);
-                    continue;
-                }
-                Piece::Year(2) => (year.rem_euclid(100), 2),
-                Piece::Year(width) => (year, width),
-                Piece::Month(width) => (month, width),
-                Piece::Day(width) => (of_month, width),
-                Piece::Hour(width) => (hour, width),
-                Piece::HalfDayHour(width) => ((hour + 11) % 12 + 1, width),
-                Piece::Minute(width) => (second / 60 % 60, width),
-                Piece::Second(width) => (second % 60, width),
-                Piece::Fraction(width) => (clock % MICROS_PER_SECOND / 10i64.pow(6 - width as u32), width),
-            };
-            write!(out, "{number:0width$}").expect("writing to a string cannot fail");
+        day - of_month + month_days(year, month)
+    }))
+}
+
+/// Months in a unit that has no fixed length.
+fn unit_months(name: &str) -> Option<i64> {
+    match Part::of_name(name)? {
+        Part::Year => Some(12),
+        Part::Quarter => Some(3),
+        Part::Month => Some(1),
+        _ => None,
+    }
+}
+
+fn timestampadd<'a>(call: &Call<'_, 'a>) -> Result<Vector<'a>> {
+    let name = unit(call)?;
+    let months = unit_months(name);
+    let unit = unit_micros(name).or(months).ok_or_else(|| unknown_unit(name))?;
+    let (counts, times) = (call.arguments[1].i64s(), call.arguments[2].i64s());
+    let later = |row: usize| {
+        let count = counts[row].checked_mul(unit)?;
+        if months.is_none() {
+            return times[row].checked_add(count);
         }
-    })
+        let (year, month, day) = civil(times[row].div_euclid(MICROS_PER_DAY));
+        let month = (year * 12 + month - 1).checked_add(count).filter(|month| month.abs() < 12 * 300_000)?;
+        let (year, month) = (month.div_euclid(12), month.rem_euclid(12) + 1);
+        let day = days(year, month, day.min(month_days(year, month)));
+        day.checked_mul(MICROS_PER_DAY)?.checked_add(times[row].rem_euclid(MICROS_PER_DAY))
+    };
+    let values = each_row(call.rows, call.nulls, call.scratch, |row| {
+        later(row).ok_or_else(|| {
+            let message = format!("a time {} {name} later is out of the range of {}", counts[row], call.returns);
+            Error::new(Code::Overflow, message)
+        })
+    })?;
+    Ok(Vector { data: Data::I64(values), nulls: call.nulls })
 }
 
 fn datediff<'a>(call: &Call<'_, 'a>) -> Result<Vector<'a>> {
-    let pairs = call.arguments[0].i64s().iter().zip(call.arguments[1].i64s());
-    let values = pairs.map(|(left, right)| left.div_euclid(MICROS_PER_DAY) - right.div_euclid(MICROS_PER_DAY));
+    let day = |time: i64| time.div_euclid(MICROS_PER_DAY);
+    if call.arguments.len() == 2 {
+        let pairs = call.arguments[0].i64s().iter().zip(call.arguments[1].i64s());
+        let values = pairs.map(|(left, right)| day(*left) - day(*right));
+        return Ok(Vector { data: Data::I64(call.scratch.alloc_slice_fill_iter(values)), nulls: call.nulls });
+    }
+    let name = unit(call)?;
+    let months = unit_months(name);
+    let unit = unit_micros(name).or(months).ok_or_else(|| unknown_unit(name))?;
+    // Weeks begin on Mondays, and 1970 began on a Thursday.
+    let shift = if unit == 7 * MICROS_PER_DAY { 3 * MICROS_PER_DAY } else { 0 };
+    let number = |time: i64| match months {
+        Some(months) => {
+            let (year, month, _) = civil(day(time));
+            (year * 12 + month - 1).div_euclid(months)
+        }
+        None => time.saturating_add(shift).div_euclid(unit),
+    };
+    let pairs = call.arguments[1].i64s().iter().zip(call.arguments[2].i64s());
+    let values = pairs.map(|(&from, &to)| number(to).saturating_sub(number(from)));
     Ok(Vector { data: Data::I64(call.scratch.alloc_slice_fill_iter(values)), nulls: call.nulls })
 }
 
@@ -460,12 +456,7 @@ fn months_between(from: i64, to: i64) -> i64 {
 
 fn timestampdiff<'a>(call: &Call<'_, 'a>) -> Result<Vector<'a>> {
     let name = unit(call)?;
-    let months = match Part::of_name(name) {
-        Some(Part::Year) => Some(12),
-        Some(Part::Quarter) => Some(3),
-        Some(Part::Month) => Some(1),
-        _ => None,
-    };
+    let months = unit_months(name);
     let unit = unit_micros(name).or(months).ok_or_else(|| unknown_unit(name))?;
     let pairs = call.arguments[1].i64s().iter().zip(call.arguments[2].i64s());
     let values = pairs.map(|(&from, &to)| match months {
