@@ -2,7 +2,7 @@
 //! else.
 
 use crate::ledger;
-use crate::stats::{Source, Stats};
+use crate::stats::{HeldBy, Source, Stats};
 use jiff::Timestamp;
 use std::fmt::Write;
 
@@ -32,6 +32,9 @@ pub fn report(stats: &Stats, full: bool) -> String {
     );
     for source in &stats.sources {
         write_source(&mut out, source);
+        if totals.rows_out == 0 {
+            write_why_nothing(&mut out, source);
+        }
     }
     write_latency(&mut out, stats);
     write_ledger(&mut out, stats, full);
@@ -80,6 +83,28 @@ fn write_source(out: &mut String, source: &Source) {
     if shown > 0 && *bad > shown {
         line(out, format_args!("         and {} more bad rows", grouped(bad - shown)));
     }
+}
+
+/// Why there is no output, where the source knows.
+fn write_why_nothing(out: &mut String, source: &Source) {
+    let Source { name, rows, bad, filtered, late, delivered, held_by, .. } = source;
+    let why = match held_by {
+        _ if *rows == 0 => format!("`{name}` has no rows"),
+        _ if bad == rows => "every row is bad".to_owned(),
+        _ if *late > 0 && bad + filtered + late == *rows => "every row that passed WHERE came late".to_owned(),
+        _ if *delivered == 0 => "no row passed WHERE".to_owned(),
+        Some(HeldBy { split, watermark, .. }) if moment(*watermark) == "none yet" => {
+            format!("no window has closed: {split} has not been read yet")
+        }
+        Some(HeldBy { split, watermark, window_end }) => format!(
+            "no window has closed: {split} holds the watermark at {}, {:.3} s before the end of the next window at {}",
+            moment(*watermark),
+            (window_end - watermark) as f64 / 1e3,
+            moment(*window_end),
+        ),
+        None => return,
+    };
+    line(out, format_args!("         no output: {why}"));
 }
 
 fn write_latency(out: &mut String, stats: &Stats) {
@@ -219,6 +244,30 @@ machine  1,234 involuntary switches, 0 voluntary, 0.50 s stolen, 5.0 MB at most
             assert!(text.contains(part), "{part} in\n{text}");
         }
         assert!(!text.contains("closed loop"));
+    }
+
+    #[test]
+    fn a_run_without_output_says_why() {
+        let mut stats = stats();
+        stats.totals.rows_out = 0;
+        let held_by = HeldBy { split: "a.csv".into(), watermark: 38_184, window_end: 3_600_000 };
+        let whole = stats.sources[0].clone();
+        for (source, why) in [
+            (
+                Source { held_by: Some(held_by), ..whole.clone() },
+                "a.csv holds the watermark at 1970-01-01 00:00:38.184, 3561.816 s before the end of the next window at 1970-01-01 01:00:00.000",
+            ),
+            (Source { rows: 5, bad: 0, filtered: 5, late: 0, delivered: 0, ..whole.clone() }, "no row passed WHERE"),
+            (Source { rows: 5, bad: 0, filtered: 3, late: 2, delivered: 0, ..whole.clone() }, "came late"),
+            (Source { rows: 5, bad: 5, filtered: 0, late: 0, delivered: 0, ..whole.clone() }, "every row is bad"),
+            (Source { rows: 0, bad: 0, filtered: 0, late: 0, delivered: 0, ..whole.clone() }, "`bid` has no rows"),
+        ] {
+            stats.sources = vec![source];
+            let text = report(&stats, false);
+            assert!(text.contains("no output: ") && text.contains(why), "{why} in\n{text}");
+        }
+        stats.sources = vec![whole];
+        assert!(!report(&stats, false).contains("no output"), "HAVING may have taken all groups");
     }
 
     #[test]

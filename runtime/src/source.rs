@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use corelane_engine::batch::Chunk;
 use corelane_engine::operator::{Context, TIME_MIN, Time};
-use corelane_engine::plan::ReadOrder;
+use corelane_engine::plan::{Late, ReadOrder};
 use corelane_engine::scan::{Scanner, SplitTime};
 use corelane_engine::stage::Stage;
 use corelane_engine::{Code, Error, Result};
@@ -19,6 +19,7 @@ use corelane_io::bad::BadRow;
 use corelane_io::fs::read_failed;
 use corelane_io::options::OnError;
 use corelane_io::reader::{Counts, SplitReader, Step};
+use corelane_io::split::Split;
 
 use crate::executor::{Completion, Io};
 use crate::pace::Pace;
@@ -71,6 +72,17 @@ struct OpenSplit {
     /// A read the executor has not completed.
     reading: bool,
     ended: bool,
+}
+
+/// The split whose watermark is the source's.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    /// Its file, and where in it it begins.
+    pub split: String,
+    /// Its watermark.
+    pub watermark: Time,
+    /// The end of the first window that this watermark leaves open.
+    pub window_end: Time,
 }
 
 /// What one pull has brought.
@@ -158,6 +170,23 @@ impl Source {
     /// The schedule, under `--rate`.
     pub fn pace(&self) -> Option<Pace> {
         self.pace
+    }
+
+    /// What keeps windows open: of the splits that have not ended, the one furthest behind.
+    pub fn holder(&self) -> Option<Holder> {
+        let scan = self.scanner.scan();
+        let (event_time, Some(Late::Window(window))) = (scan.event_time.as_ref()?, scan.late) else { return None };
+        let watermark = |split: &&OpenSplit| split.time.watermark(event_time.delay_us);
+        let split = self.splits.iter().filter(|split| !split.ended).min_by_key(watermark)?;
+        let Split { file, piece, start, .. } = self.input.splits[split.number];
+        let file = self.input.files[file].file.name();
+        let split_name = if piece == 0 { file.to_owned() } else { format!("{file} from byte {start}") };
+        let watermark = watermark(&split);
+        Some(Holder {
+            split: split_name,
+            watermark,
+            window_end: window.first_start(watermark).saturating_add(window.size),
+        })
     }
 
     /// The highest watermark any split has reached.

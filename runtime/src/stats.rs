@@ -124,10 +124,20 @@ pub struct Source {
     pub delivered: u64,
     /// Milliseconds since the epoch.
     pub watermark: Option<i64>,
+    pub held_by: Option<HeldBy>,
     #[serde(skip)]
     pub first_late: Option<String>,
     #[serde(skip)]
     pub first_bad: Vec<String>,
+}
+
+/// The split that keeps windows open when a run ends before its input; times in milliseconds.
+#[derive(Clone, Debug, Default, Serialize)]
+#[allow(missing_docs, reason = "the field names are the format")]
+pub struct HeldBy {
+    pub split: String,
+    pub watermark: i64,
+    pub window_end: i64,
 }
 
 impl Source {
@@ -227,7 +237,7 @@ mod tests {
         let shape = [
             ("/shards/0", "bad bytes_in cpu filtered late ledger memory ring rows_in rows_out"),
             ("/shards/0/ring", "bytes messages rows"),
-            ("/sources/0", "bad bytes delivered files filtered late name rows splits watermark"),
+            ("/sources/0", "bad bytes delivered files filtered held_by late name rows splits watermark"),
             ("/latency", "engine scheduled window_close"),
             ("/latency/engine", "count max mean min p50 p90 p99 p99_9 p99_99"),
             ("/machine", "cores cpu kernel"),

@@ -14,6 +14,7 @@ use crate::lane::Traffic;
 use crate::latency::Clocks;
 use crate::ledger::Books;
 use crate::shard::{Shard, Stop};
+use crate::source::Holder;
 use crate::sys;
 
 /// What a shard shows while it runs.
@@ -74,6 +75,8 @@ pub struct SourceOutcome {
     pub first_late: Option<String>,
     /// The highest watermark reached.
     pub watermark: Option<i64>,
+    /// What keeps windows open, if the input has not ended.
+    pub holder: Option<Holder>,
 }
 
 /// What a task shares with its job.
@@ -140,6 +143,7 @@ impl Task for ShardTask {
             first_bad: source.first_bad.clone(),
             first_late: source.first_late.clone(),
             watermark: source.highest_watermark(),
+            holder: source.holder(),
         });
         let mut outcome = ShardOutcome {
             error: self.error.take(),

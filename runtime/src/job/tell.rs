@@ -7,7 +7,8 @@ use corelane_engine::plan::Operator;
 use super::task::ShardOutcome;
 use super::{Finished, Prepared};
 use crate::executor::Kind;
-use crate::stats::{self, Job, Latency, Machine, Ring, Shard, Source, Stats, Totals};
+use crate::source::Holder;
+use crate::stats::{self, HeldBy, Job, Latency, Machine, Ring, Shard, Source, Stats, Totals};
 use crate::sys;
 
 /// The statistics of a finished job. `prepared` is what was run, `sql` its script.
@@ -110,9 +111,20 @@ fn source((name, files, splits): &(String, u64, u64), finished: &Finished) -> So
         late: sum(|part| part.counts.late),
         delivered: sum(|part| part.counts.delivered),
         watermark: parts().filter_map(|part| part.watermark).max().map(|micros| micros.div_euclid(1000)),
+        held_by: held_by(parts().filter_map(|part| part.holder.as_ref())),
         first_late: parts().find_map(|part| part.first_late.clone()),
         first_bad: parts().flat_map(|part| &part.first_bad).map(|error| error.report().message.clone()).collect(),
     }
+}
+
+fn held_by<'h>(holders: impl Iterator<Item = &'h Holder>) -> Option<HeldBy> {
+    let millis = |micros: i64| micros.div_euclid(1000);
+    let furthest = holders.min_by_key(|holder| holder.watermark)?;
+    Some(HeldBy {
+        split: furthest.split.clone(),
+        watermark: millis(furthest.watermark),
+        window_end: millis(furthest.window_end),
+    })
 }
 
 fn shard(described: &Described, outcome: &ShardOutcome, cpu: Option<usize>) -> Shard {
