@@ -435,7 +435,9 @@ class Generator:
                     duck = self.scaled(f"half(({one.d} * {10**s})::HUGEINT, {10**(s - kept)}::HUGEINT)", kept)
                 else:
                     duck = self.scaled(f"(({one.d} * {10**s})::HUGEINT // {10**(s - kept)}::HUGEINT)", kept)
-                return E(f"{name}({one.c}, {n})", duck, ("dec", min(p - s + kept + 1, 38), kept))
+                width = min(p - s + kept + 1, 38)
+                # Narrow again: the remainder of a wide decimal is a double there.
+                return E(f"{name}({one.c}, {n})", f"({duck})::DECIMAL({width},{kept})", ("dec", width, kept))
             case "dec floor":
                 name = r.choice(["FLOOR", "CEIL"])
                 return E(f"{name}({one.c})", f"{name}({one.d})", ("dec", p - s + 1, 0))

@@ -20,7 +20,7 @@ pub(super) fn show(planner: &mut Planner<'_>, tokens: &[TokenWithSpan]) -> Resul
         _ => {
             let span = tokens.get(1).map_or(whole(tokens), |token| place(token.span));
             return Err(unsupported(format!("SHOW {what} is not supported"), span)
-                .help("write SHOW TABLES, SHOW VIEWS or DESCRIBE name"));
+                .help("write SHOW TABLES, SHOW VIEWS or DESCRIBE name; `corelane functions` lists functions"));
         }
     };
     planner.show(&names.iter().map(|name| format!("{name}\n")).collect::<String>());
