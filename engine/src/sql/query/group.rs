@@ -1,0 +1,185 @@
+//! GROUP BY and DISTINCT: the aggregate node, and where keys, calls and bounds stand behind it.
+
+use sqlparser::ast::{self, Spanned};
+
+use super::select::{aliases, position};
+use super::{Natural, Planner, Relation};
+use crate::error::{Code, Error, Result, Span};
+use crate::expr::{Expr, ExprKind};
+use crate::plan::{Aggregate, Emit, Late, Operator, Phase, SortKey, Window};
+use crate::sql::scope::{AGGREGATE_MARK, OVER_MARK, WINDOW_MARK, same};
+use crate::sql::token::place;
+use crate::sql::unsupported;
+use crate::sql::window::{self, WindowSpec};
+use crate::types::Field;
+
+impl Planner<'_> {
+    /// GROUP BY's trees, and the window: FROM's or the one among them.
+    pub(super) fn group_by<'a>(
+        &self,
+        select: &'a ast::Select,
+        window: Option<WindowSpec<'a>>,
+    ) -> Result<(Vec<&'a ast::Expr>, Option<WindowSpec<'a>>)> {
+        let ast::GroupByExpr::Expressions(trees, modifiers) = &select.group_by else {
+            return Err(unsupported("GROUP BY ALL is not supported yet", place(select.span())).help("name the columns"));
+        };
+        if !modifiers.is_empty() {
+            return Err(unsupported("ROLLUP, CUBE and TOTALS are not supported yet", place(select.span())));
+        }
+        let (mut keys, mut window) = (Vec::new(), window);
+        for tree in trees {
+            // Arroyo groups by the alias or the place of a window in the SELECT list.
+            let meant = match tree {
+                ast::Expr::Identifier(name) => aliases(select)
+                    .into_iter()
+                    .find(|(alias, _)| alias.eq_ignore_ascii_case(&name.value))
+                    .map(|(_, tree)| tree),
+                tree => position(tree, select)?,
+            };
+            let tree = meant.filter(|tree| window::is_function(tree)).unwrap_or(tree);
+            match window::of_group_by(tree, self.options.now_us)? {
+                None => keys.push(tree),
+                Some(spec) if window.is_none() => window = Some(spec),
+                Some(spec) => return Err(Error::new(Code::Syntax, "a second window for one SELECT").at(spec.span)),
+            }
+        }
+        Ok((keys, window))
+    }
+
+    pub(super) fn aggregate(&mut self, relation: &mut Relation<'_>, grouping: Grouping, span: Span) -> Result<Columns> {
+        let Grouping { keys, window, calls, names } = grouping;
+        relation.emit = None;
+        let mut fields = Vec::new();
+        let mut aggregate_window = None;
+        if let Some((window, time)) = &window {
+            let column = self.column_of(relation, time, "time");
+            self.judge(relation.node, Late::Window(*window));
+            aggregate_window = Some((*window, column));
+            fields.extend(
+                ["window_start", "window_end"].map(|name| Field { name: name.to_owned(), data_type: time.data_type }),
+            );
+        }
+        let first_key = fields.len();
+        for (number, key) in keys.iter().enumerate() {
+            let name =
+                relation.scope.columns.iter().find(|column| same(&column.expression, key)).map(|c| c.name.clone());
+            fields.push(Field { name: name.unwrap_or_else(|| format!("key{number}")), data_type: key.data_type });
+        }
+        let first_call = fields.len();
+        for (call, name) in calls.iter().zip(names) {
+            fields.push(Field { name, data_type: call.data_type });
+        }
+        let columns = Columns {
+            keys: keys.iter().cloned().enumerate().map(|(n, key)| (key, first_key + n)).collect(),
+            windowed: window.is_some(),
+            first_call,
+        };
+        let windowed = window.is_some();
+        let operator = Aggregate { keys, window: aggregate_window, calls, emit: Emit::Final, phase: Phase::Single };
+        relation.node = self.add(Operator::Aggregate(operator), relation.node, fields.clone(), span);
+        relation.times.clear();
+        let mut order: Vec<usize> = (first_key..first_call).collect();
+        if windowed {
+            let end = Expr::column(1, fields[1].data_type);
+            relation.times = vec![end.clone(), window::time_of(end)?];
+            order.insert(0, 1);
+        }
+        let ascending = |column| SortKey { column, descending: false, nulls_first: false };
+        relation.natural = Natural::Keys { keys: order.into_iter().map(ascending).collect(), time_first: windowed };
+        Ok(columns)
+    }
+
+    /// DISTINCT: a group per row, without aggregates.
+    pub(super) fn distinct(
+        &mut self,
+        relation: &mut Relation<'_>,
+        sort: &mut [(Expr, SortKey)],
+        span: Span,
+    ) -> Result<()> {
+        if !relation.bounded {
+            return Err(
+                unsupported("DISTINCT over endless input is not supported yet", span).help("use a window and GROUP BY")
+            );
+        }
+        let keys: Vec<Expr> = relation.scope.columns.iter().map(|column| column.expression.clone()).collect();
+        for (item, _) in sort.iter_mut() {
+            let position = keys.iter().position(|key| same(key, item)).ok_or_else(|| {
+                Error::new(Code::Misplaced, "with DISTINCT, ORDER BY may only name selected columns").at(item.span)
+            })?;
+            *item = Expr::column(position, item.data_type);
+        }
+        let names: Vec<String> = relation.scope.columns.iter().map(|column| column.name.clone()).collect();
+        let grouping = Grouping { keys, window: None, calls: Vec::new(), names: Vec::new() };
+        let columns = self.aggregate(relation, grouping, span)?;
+        for (column, name) in relation.scope.columns.iter_mut().zip(names) {
+            columns.place(&mut column.expression)?;
+            column.name = name;
+        }
+        Ok(())
+    }
+}
+
+fn is_window_mark(column: usize) -> bool {
+    column >= WINDOW_MARK
+}
+
+pub(super) fn mentions_window(expression: &Expr) -> bool {
+    let mut found = false;
+    expression.visit_columns(&mut |column| found |= is_window_mark(column));
+    found
+}
+
+pub(super) fn mentions_column(expression: &Expr) -> bool {
+    let mut found = false;
+    expression.visit_columns(&mut |column| found |= !is_window_mark(column));
+    found
+}
+
+/// What GROUP BY says, bound.
+pub(super) struct Grouping {
+    pub(super) keys: Vec<Expr>,
+    pub(super) window: Option<(Window, Expr)>,
+    pub(super) calls: Vec<crate::plan::AggregateCall>,
+    pub(super) names: Vec<String>,
+}
+
+/// Where keys, calls and bounds stand in an aggregate's output.
+pub(super) struct Columns {
+    keys: Vec<(Expr, usize)>,
+    windowed: bool,
+    first_call: usize,
+}
+
+impl Columns {
+    /// Turns an expression over the input, with marks, into one over the aggregate's output.
+    pub(super) fn place(&self, expression: &mut Expr) -> Result<()> {
+        if let Some((_, column)) = self.keys.iter().find(|(key, _)| same(key, expression)) {
+            expression.kind = ExprKind::Column(*column);
+            return Ok(());
+        }
+        if let ExprKind::Column(column) = &mut expression.kind {
+            match *column {
+                OVER_MARK..WINDOW_MARK => {}
+                AGGREGATE_MARK..OVER_MARK => *column = self.first_call + (*column - AGGREGATE_MARK),
+                WINDOW_MARK.. if self.windowed => *column -= WINDOW_MARK,
+                _ => {
+                    return Err(Error::new(Code::Misplaced, "this column is neither in GROUP BY nor in an aggregate")
+                        .at(expression.span)
+                        .help("add it to GROUP BY, or use MIN, MAX or LAST_VALUE"));
+                }
+            }
+            return Ok(());
+        }
+        expression.children_mut().into_iter().try_for_each(|child| self.place(child))
+    }
+}
+
+/// Whether the window comes from FROM and not from GROUP BY or a WINDOW clause.
+pub(super) fn from_has_window(select: &ast::Select, spec: &WindowSpec<'_>) -> bool {
+    let ast::GroupByExpr::Expressions(trees, _) = &select.group_by else { return true };
+    let items = select.projection.iter().filter_map(|item| match item {
+        ast::SelectItem::UnnamedExpr(tree) | ast::SelectItem::ExprWithAlias { expr: tree, .. } => Some(tree),
+        _ => None,
+    });
+    !trees.iter().chain(items).any(|tree| place(tree.span()) == spec.span)
+}

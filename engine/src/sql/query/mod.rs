@@ -1,0 +1,289 @@
+//! Queries to plan nodes: FROM, WHERE, GROUP BY, OVER, HAVING, ORDER BY, LIMIT, and the sink.
+//!
+//! A [`Relation`] is a node and what names mean over its columns. Projections (subqueries, views,
+//! computed columns) make no node: they are written into their users, so that a WHERE over a view
+//! ends up in the scan.
+//!
+//! | module | what it plans |
+//! |---|---|
+//! | `from` | FROM: tables, files, views, subqueries, windows over them |
+//! | `select` | one SELECT, clause by clause |
+//! | `group`, `over`, `order` | the nodes of GROUP BY and DISTINCT, of OVER, of ORDER BY and LIMIT |
+//! | `time` | which columns follow the watermark |
+//! | `sink` | where a query ends |
+
+mod from;
+mod group;
+mod order;
+mod over;
+mod select;
+mod sink;
+mod time;
+
+use std::collections::HashMap;
+
+use sqlparser::ast::{self, Spanned};
+
+use super::expression::coerce;
+use super::scope::Scope;
+use super::statement::Said;
+use super::suggest::did_you_mean;
+use super::token::place;
+use super::window::WindowSpec;
+use super::{Catalog, Dialect, Options, Program, Table, unsupported};
+use crate::error::{Code, Error, Result, Span};
+use crate::expr::Expr;
+use crate::plan::{Emit, NodeId, Operator, Plan, SortKey, optimize};
+use crate::types::{DataType, Field, Schema};
+
+/// Most views and subqueries in each other.
+const MAX_VIEWS: usize = 32;
+
+/// What a query has built so far.
+pub(super) struct Relation<'a> {
+    node: NodeId,
+    scope: Scope,
+    /// Expressions over the node that follow the watermark.
+    times: Vec<Expr>,
+    natural: Natural,
+    window: Option<WindowSpec<'a>>,
+    bounded: bool,
+    /// What EMIT said in the view that this is.
+    emit: Said,
+}
+
+/// The order rows come in within a shard, by columns of the node.
+#[derive(Clone, Debug)]
+enum Natural {
+    Position,
+    Time(usize),
+    Keys { keys: Vec<SortKey>, time_first: bool },
+}
+
+struct View {
+    query: ast::Query,
+    columns: Vec<String>,
+    emit: Said,
+}
+
+/// Plans a script, statement by statement.
+pub(super) struct Planner<'c> {
+    catalog: &'c mut dyn Catalog,
+    options: Options,
+    plan: Plan,
+    declared: HashMap<String, Table>,
+    views: HashMap<String, View>,
+    used: Vec<Table>,
+    emits: Vec<Option<Emit>>,
+    depth: usize,
+    pub explain: bool,
+    shown: Option<String>,
+}
+
+impl<'c> Planner<'c> {
+    pub fn new(catalog: &'c mut dyn Catalog, options: Options) -> Self {
+        Planner {
+            catalog,
+            options,
+            plan: Plan::default(),
+            declared: HashMap::new(),
+            views: HashMap::new(),
+            used: Vec::new(),
+            emits: Vec::new(),
+            depth: 0,
+            explain: false,
+            shown: None,
+        }
+    }
+
+    pub fn now_us(&self) -> i64 {
+        self.options.now_us
+    }
+
+    pub fn finish(self) -> Result<Program> {
+        let plan = optimize::run(self.plan, self.options.ordinals || self.options.ordered);
+        Ok(Program { plan, tables: self.used, explain: self.explain, emits: self.emits, shown: self.shown })
+    }
+
+    pub fn declare(&mut self, mut table: Table) -> Result<()> {
+        self.free_name(&table.name, table.span)?;
+        table.bounded = self.catalog.is_bounded(&table);
+        self.declared.insert(table.name.to_lowercase(), table);
+        Ok(())
+    }
+
+    pub fn declare_view(
+        &mut self,
+        name: String,
+        span: Span,
+        columns: Vec<String>,
+        (query, emit): (Box<ast::Query>, Said),
+    ) -> Result<()> {
+        self.free_name(&name, span)?;
+        self.views.insert(name.to_lowercase(), View { query: *query, columns, emit });
+        Ok(())
+    }
+
+    /// Statements to come read what `query` gives, not the file that it is being written to.
+    pub fn read_as_view(&mut self, name: String, (query, emit): (Box<ast::Query>, Said)) {
+        self.views.insert(name.to_lowercase(), View { query: *query, columns: Vec::new(), emit });
+    }
+
+    /// Forgets a table or view; false if there is none. One that is read or written already stays.
+    pub fn forget(&mut self, name: &str, span: Span) -> Result<bool> {
+        if self.used.iter().any(|used| used.name.eq_ignore_ascii_case(name)) {
+            let error = unsupported(format!("`{name}` is in use by a statement above"), span);
+            return Err(error.help("give the second table another name"));
+        }
+        let name = name.to_lowercase();
+        let view = self.views.remove(&name).is_some();
+        Ok(self.declared.remove(&name).is_some() || view)
+    }
+
+    /// Follows another engine's habits from here on.
+    pub fn follow(&mut self, dialect: Dialect) {
+        self.options.dialect = dialect;
+    }
+
+    /// Adds to what the script prints before it runs.
+    pub fn show(&mut self, text: &str) {
+        self.shown.get_or_insert_default().push_str(text);
+    }
+
+    /// Names of what is declared: tables, and views.
+    pub fn names(&self) -> (Vec<String>, Vec<String>) {
+        let declared = self.declared.values().map(|table| table.name.clone());
+        let mut tables: Vec<String> = declared.chain(self.catalog.names()).collect();
+        let mut views: Vec<String> = self.views.keys().cloned().collect();
+        tables.retain(|name| !views.contains(&name.to_lowercase()));
+        tables.sort();
+        tables.dedup();
+        views.sort();
+        (tables, views)
+    }
+
+    /// Names and types of the columns of `SELECT *`.
+    pub fn columns_of(&mut self, query: &ast::Query) -> Result<Vec<(String, DataType)>> {
+        let (plan, used) = (self.plan.clone(), self.used.clone());
+        let relation = self.query(query, &HashMap::new());
+        (self.plan, self.used) = (plan, used);
+        Ok(relation?.scope.columns.into_iter().map(|column| (column.name, column.expression.data_type)).collect())
+    }
+
+    fn free_name(&self, name: &str, span: Span) -> Result<()> {
+        let lower = name.to_lowercase();
+        if self.declared.contains_key(&lower) || self.views.contains_key(&lower) {
+            return Err(Error::new(Code::AmbiguousColumn, format!("`{name}` is declared twice")).at(span));
+        }
+        Ok(())
+    }
+
+    /// The SELECT whose result is printed.
+    pub fn select(&mut self, query: Box<ast::Query>, emit: Option<(Emit, Span)>, span: Span) -> Result<()> {
+        let relation = self.query(&query, &HashMap::new())?;
+        self.sink(relation, None, emit, span)
+    }
+
+    /// INSERT INTO a declared table.
+    pub fn insert(
+        &mut self,
+        name: &str,
+        name_span: Span,
+        columns: &[(String, Span)],
+        query: Box<ast::Query>,
+        emit: Option<(Emit, Span)>,
+        span: Span,
+    ) -> Result<()> {
+        let Some(table) = self.declared.get(&name.to_lowercase()).cloned() else {
+            let error = Error::new(Code::UnknownTable, format!("table `{name}` is not declared")).at(name_span);
+            let names = self.declared.values().map(|table| table.name.as_str());
+            return Err(match did_you_mean(name, names) {
+                Some(help) => error.help(help),
+                None => error.help("declare it: CREATE TABLE .. WITH ('path' = 'out.csv')"),
+            });
+        };
+        if !columns.is_empty() {
+            return Err(unsupported("a list of columns in INSERT is not supported yet", columns[0].1)
+                .help("select the columns in the table's order"));
+        }
+        let mut relation = self.query(&query, &HashMap::new())?;
+        if !table.columns.is_empty() {
+            let (wants, has) = (table.columns.len(), relation.scope.columns.len());
+            if wants != has {
+                let error =
+                    Error::new(Code::Type, format!("table `{name}` has {wants} columns, the SELECT gives {has}"));
+                return Err(error.at(name_span));
+            }
+            for (column, target) in relation.scope.columns.iter_mut().zip(&table.columns) {
+                column.name.clone_from(&target.name);
+                column.expression = coerce(column.expression.clone(), target.data_type);
+            }
+        }
+        self.use_table(&table);
+        self.sink(relation, Some(table.name.clone()), emit, span)
+    }
+
+    fn use_table(&mut self, table: &Table) {
+        if !self.used.iter().any(|used| used.name.eq_ignore_ascii_case(&table.name)) {
+            self.used.push(table.clone());
+        }
+    }
+
+    fn add(&mut self, operator: Operator, input: NodeId, fields: Vec<Field>, span: Span) -> NodeId {
+        self.plan.add(operator, vec![input], Schema { fields }, span)
+    }
+
+    fn fields(&self, node: NodeId) -> Vec<Field> {
+        self.plan.nodes[node].schema.fields.clone()
+    }
+
+    /// A query with ORDER BY and LIMIT. `ctes` are the names WITH has given outside.
+    fn query<'a>(&mut self, query: &'a ast::Query, ctes: &HashMap<String, &'a ast::Cte>) -> Result<Relation<'a>> {
+        self.depth += 1;
+        if self.depth > MAX_VIEWS {
+            let error = Error::new(Code::Limit, "views and subqueries this deep are more than Corelane plans");
+            return Err(error.at(place(query.span())).note(format!("limit: {MAX_VIEWS}")));
+        }
+        let mut ctes = ctes.clone();
+        if let Some(with) = &query.with {
+            if with.recursive {
+                return Err(unsupported("WITH RECURSIVE is not supported", place(with.with_token.0.span)));
+            }
+            for cte in &with.cte_tables {
+                ctes.insert(cte.alias.name.value.to_lowercase(), cte);
+            }
+        }
+        let span = place(query.span());
+        if query.fetch.is_some() || !query.locks.is_empty() || query.for_clause.is_some() {
+            return Err(unsupported("FETCH and FOR are not supported yet", span).help("use LIMIT"));
+        }
+        if query.settings.is_some() || query.format_clause.is_some() || !query.pipe_operators.is_empty() {
+            return Err(unsupported("SETTINGS, FORMAT and pipes are not supported", span));
+        }
+        let order: &[ast::OrderByExpr] = match query.order_by.as_ref().map(|order| &order.kind) {
+            None => &[],
+            Some(ast::OrderByKind::Expressions(items)) => items,
+            Some(ast::OrderByKind::All(_)) => return Err(unsupported("ORDER BY ALL is not supported yet", span)),
+        };
+        let (limit, offset) = order::limits(query.limit_clause.as_ref(), span)?;
+        let mut relation = match &*query.body {
+            ast::SetExpr::Select(select) => {
+                self.body(select, order, limit.map(|limit| limit.saturating_add(offset)), &ctes)?
+            }
+            ast::SetExpr::Query(inner) if order.is_empty() => self.query(inner, &ctes)?,
+            ast::SetExpr::SetOperation { op, .. } => {
+                return Err(
+                    unsupported(format!("{op} is not supported yet"), span).help("write one INSERT INTO per SELECT")
+                );
+            }
+            ast::SetExpr::Values(_) => return Err(unsupported("VALUES is not supported yet", span)),
+            _ => return Err(unsupported("this query is not supported yet", span)),
+        };
+        if limit.is_some() || offset > 0 {
+            let fields = self.fields(relation.node);
+            relation.node = self.add(Operator::Limit { limit, offset }, relation.node, fields, span);
+        }
+        self.depth -= 1;
+        Ok(relation)
+    }
+}

@@ -1,0 +1,59 @@
+//! OVER: a node for all calls that share their window.
+
+use super::{Natural, Planner, Relation};
+use crate::error::{Result, Span};
+use crate::expr::Expr;
+use crate::plan::{Late, Operator, Over};
+use crate::sql::over::OverItem;
+use crate::sql::unsupported;
+use crate::types::Field;
+
+impl Planner<'_> {
+    /// OVER nodes, one per window; the columns of the calls.
+    pub(super) fn over(&mut self, relation: &mut Relation<'_>, items: Vec<OverItem>, span: Span) -> Result<Vec<Expr>> {
+        let mut placed: Vec<Option<Expr>> = vec![None; items.len()];
+        for first in 0..items.len() {
+            if placed[first].is_some() {
+                continue;
+            }
+            let lead = &items[first];
+            let time = match &lead.order {
+                None => {
+                    if !matches!(relation.natural, Natural::Position) {
+                        return Err(unsupported(
+                            "OVER without ORDER BY needs rows straight from a table",
+                            lead.call.span,
+                        )
+                        .help("order by the watermark column, or window_end"));
+                    }
+                    None
+                }
+                Some(order) => {
+                    self.check_time(relation, &relation.scope, order, "OVER orders")?;
+                    if !order.data_type.is_timestamp() && !order.data_type.is_integer() {
+                        let error = unsupported(format!("OVER orders by time, not by {}", order.data_type), order.span);
+                        return Err(error.help("order by a TIMESTAMP column"));
+                    }
+                    let column = self.column_of(relation, order, "time");
+                    self.judge(relation.node, Late::Row);
+                    Some(column)
+                }
+            };
+            let mut fields = self.fields(relation.node);
+            let mut calls = Vec::new();
+            for (number, item) in items.iter().enumerate().skip(first) {
+                if item.shares_node(lead) {
+                    placed[number] = Some(Expr::column(fields.len(), item.call.data_type));
+                    fields.push(Field { name: item.name.clone(), data_type: item.call.data_type });
+                    calls.push(item.call.clone());
+                }
+            }
+            let over = Over { partition: lead.partition.clone(), time, calls, buffer_rows: lead.buffer };
+            relation.node = self.add(Operator::Over(over), relation.node, fields, span);
+            if let (Natural::Position, Some(time)) = (&relation.natural, time) {
+                relation.natural = Natural::Time(time);
+            }
+        }
+        Ok(placed.into_iter().flatten().collect())
+    }
+}

@@ -1,0 +1,289 @@
+//! One SELECT: its clauses bound in the order in which they mean something, and put together as nodes.
+
+use std::collections::HashMap;
+
+use sqlparser::ast::{self, Spanned};
+
+use super::from::lint_alias;
+use super::group::{Grouping, from_has_window, mentions_column, mentions_window};
+use super::order::{order_item, sort_key};
+use super::{Planner, Relation};
+use crate::error::{Code, Error, Result};
+use crate::expr::{Expr, ExprKind};
+use crate::plan::Operator;
+use crate::sql::expression::{Binder, at};
+use crate::sql::scope::{OVER_MARK, Scope, ScopeColumn, WINDOW_MARK, same, substitute};
+use crate::sql::token::place;
+use crate::sql::{MAX_COLUMNS, unsupported, window};
+use crate::types::DataType;
+
+impl Planner<'_> {
+    /// One SELECT.
+    pub(super) fn body<'a>(
+        &mut self,
+        select: &'a ast::Select,
+        order: &'a [ast::OrderByExpr],
+        wanted: Option<u64>,
+        ctes: &HashMap<String, &'a ast::Cte>,
+    ) -> Result<Relation<'a>> {
+        refuse_clauses(select)?;
+        let span = place(select.span());
+        let mut relation = self.from(&select.from, ctes, span)?;
+        if let Some(tree) = &select.selection {
+            let condition = Binder::new(&relation.scope, self.options.now_us, "WHERE").condition(tree)?;
+            self.filter(&mut relation, condition)?;
+        }
+        let (group_trees, mut window) = self.group_by(select, relation.window.take())?;
+        if let Some(spec) = &mut window
+            && spec.grace > 0
+        {
+            self.add_grace(relation.node, spec.grace);
+        }
+        let scope = std::mem::take(&mut relation.scope);
+        let time = match &window {
+            Some(spec) => Some(self.time_of(&relation, &scope, spec)?),
+            None => None,
+        };
+        let mut binder = Binder::new(&scope, self.options.now_us, "SELECT");
+        binder.windows = &select.named_window;
+        binder.window = time.as_ref().map(|time| time.data_type);
+
+        // Aliases serve GROUP BY, HAVING and ORDER BY, not SELECT itself.
+        let aliases = aliases(select);
+        binder.clause = "GROUP BY";
+        binder.aliases.clone_from(&aliases);
+        let mut keys: Vec<Expr> = Vec::new();
+        let mut names_window = false;
+        // Keys that follow from the window, which is a key already.
+        let mut of_window: Vec<Expr> = Vec::new();
+        for tree in &group_trees {
+            let tree = position(tree, select)?.unwrap_or(tree);
+            let key = binder.bind(tree)?;
+            if matches!(key.kind, ExprKind::Column(WINDOW_MARK..)) {
+                names_window = true;
+            } else if mentions_window(&key) {
+                of_window.push(key);
+            } else if !keys.iter().any(|known| same(known, &key)) {
+                keys.push(key);
+            }
+        }
+        if let Some(key) = of_window.iter().find(|key| !names_window || mentions_column(key)) {
+            return Err(unsupported("this key of a window's bounds is not supported", key.span)
+                .help("GROUP BY window_start, window_end, and compute it in the SELECT list"));
+        }
+        binder.aliases.clear();
+        (binder.aggregates, binder.overs, binder.clause) = (true, true, "SELECT");
+        let mut items = self.items(select, &mut binder)?;
+        binder.aliases.clone_from(&aliases);
+        (binder.overs, binder.clause) = (false, "HAVING");
+        let having = select.having.as_ref().map(|tree| binder.condition(tree)).transpose()?;
+        (binder.overs, binder.clause) = (true, "ORDER BY");
+        let mut sort = Vec::new();
+        for item in order {
+            sort.push((order_item(item, select, &items, &mut binder)?, sort_key(item)?));
+        }
+        let Binder { calls, call_names, over_items, .. } = binder;
+        let inside = calls.iter().flat_map(|call| call.arguments.iter().chain(&call.filter));
+        if let Some(bound) = inside.into_iter().find(|argument| mentions_window(argument)) {
+            return Err(unsupported("a window's bound inside an aggregate is not supported", bound.span)
+                .help("it is the same for the whole group: use it outside, or aggregate over a subquery"));
+        }
+        let mut overs = over_items;
+
+        let aggregated = !group_trees.is_empty() || !calls.is_empty() || having.is_some() || window.is_some();
+        relation.scope = scope;
+        if aggregated {
+            let implied = window.as_ref().is_some_and(|spec| names_window || !from_has_window(select, spec));
+            if let Some(spec) = window.as_ref().filter(|_| !implied) {
+                return Err(unsupported("a window in FROM without its bounds in GROUP BY is not supported", spec.span)
+                    .help("add GROUP BY window_start, window_end"));
+            }
+            let aggregate =
+                Grouping { keys, window: window.map(|spec| spec.window).zip(time), calls, names: call_names };
+            let columns = self.aggregate(&mut relation, aggregate, span)?;
+            let expressions = items.iter_mut().map(|(_, item)| item).chain(sort.iter_mut().map(|(item, _)| item));
+            for expression in expressions {
+                columns.place(expression)?;
+            }
+            for over in &mut overs {
+                over.partition
+                    .iter_mut()
+                    .chain(&mut over.order)
+                    .chain(&mut over.call.arguments)
+                    .try_for_each(|e| columns.place(e))?;
+            }
+            if let Some(mut condition) = having {
+                columns.place(&mut condition)?;
+                self.filter(&mut relation, condition)?;
+            }
+        }
+        if !overs.is_empty() {
+            let placed = self.over(&mut relation, overs, span)?;
+            let meaning =
+                |column: usize| (OVER_MARK..WINDOW_MARK).contains(&column).then(|| placed[column - OVER_MARK].clone());
+            let expressions = items.iter_mut().map(|(_, item)| item).chain(sort.iter_mut().map(|(item, _)| item));
+            expressions.for_each(|expression| substitute(expression, &meaning));
+        }
+        relation.scope = Scope {
+            columns: items
+                .into_iter()
+                .map(|(name, expression)| ScopeColumn { relation: String::new(), name, expression })
+                .collect(),
+        };
+        match &select.distinct {
+            None | Some(ast::Distinct::All) => {}
+            Some(ast::Distinct::Distinct) => self.distinct(&mut relation, &mut sort, span)?,
+            Some(ast::Distinct::On(_)) => return Err(unsupported("DISTINCT ON is not supported yet", span)),
+        }
+        if !sort.is_empty() {
+            self.sort(&mut relation, sort, wanted, span)?;
+        }
+        Ok(relation)
+    }
+
+    /// The items of SELECT, `*` written out: name and expression.
+    fn items<'a>(&self, select: &'a ast::Select, binder: &mut Binder<'a>) -> Result<Vec<(String, Expr)>> {
+        let mut items = Vec::new();
+        for item in &select.projection {
+            match item {
+                ast::SelectItem::UnnamedExpr(tree) | ast::SelectItem::ExprWithAlias { expr: tree, .. }
+                    if window::is_function(tree) =>
+                {
+                    // A window is no value here: its bounds are what there is to see of it.
+                    let span = place(tree.span());
+                    for name in ["window_start", "window_end"] {
+                        let bound = binder.window.map(|time| window::pseudo_column(name, time, span)).transpose()?;
+                        let bound = bound.flatten().ok_or_else(|| {
+                            let error = Error::new(Code::Misplaced, "a window in SELECT is not in GROUP BY").at(span);
+                            error.help("add it to GROUP BY, and write window_start, window_end in SELECT")
+                        })?;
+                        items.push((name.to_owned(), bound));
+                    }
+                }
+                ast::SelectItem::UnnamedExpr(tree) => {
+                    let name = match tree {
+                        ast::Expr::Identifier(name) => name.value.clone(),
+                        ast::Expr::CompoundIdentifier(parts) => {
+                            parts.last().map_or_else(String::new, |n| n.value.clone())
+                        }
+                        tree => shown(tree),
+                    };
+                    items.push((name, binder.bind(tree)?));
+                }
+                ast::SelectItem::ExprWithAlias { expr, alias } => {
+                    lint_alias(alias)?;
+                    items.push((alias.value.clone(), binder.bind(expr)?));
+                }
+                ast::SelectItem::Wildcard(_) => {
+                    let columns = binder.scope.columns.iter();
+                    items.extend(columns.map(|column| (column.name.clone(), column.expression.clone())));
+                }
+                ast::SelectItem::QualifiedWildcard(kind, _) => {
+                    let relation = match kind {
+                        ast::SelectItemQualifiedWildcardKind::ObjectName(name) => name.to_string(),
+                        ast::SelectItemQualifiedWildcardKind::Expr(tree) => tree.to_string(),
+                    };
+                    let before = items.len();
+                    let columns = binder.scope.columns.iter().filter(|c| c.relation.eq_ignore_ascii_case(&relation));
+                    items.extend(columns.map(|column| (column.name.clone(), column.expression.clone())));
+                    if items.len() == before {
+                        let error = Error::new(Code::UnknownTable, format!("table `{relation}` is not in FROM"));
+                        return Err(error.at(place(item.span())));
+                    }
+                }
+                other => return Err(unsupported(format!("`{other}` is not supported yet"), place(other.span()))),
+            }
+            if items.len() > MAX_COLUMNS {
+                let error = Error::new(Code::Limit, "the SELECT has too many columns").at(place(item.span()));
+                return Err(error.note(format!("limit: {MAX_COLUMNS} columns")));
+            }
+        }
+        if items.is_empty() {
+            return Err(Error::new(Code::Syntax, "SELECT names no columns").at(place(select.select_token.0.span)));
+        }
+        Ok(items)
+    }
+
+    /// WHERE and HAVING: into the scan where that is the input, else a node.
+    pub(super) fn filter(&mut self, relation: &mut Relation<'_>, mut condition: Expr) -> Result<()> {
+        let span = condition.span;
+        if let Operator::Scan(scan) = &mut self.plan.nodes[relation.node].operator {
+            let time = scan.columns.len();
+            if let Some(event_time) = &scan.event_time {
+                substitute(&mut condition, &|column| (column == time).then(|| event_time.expression.clone()));
+            }
+            scan.filter = Some(match scan.filter.take() {
+                None => condition,
+                Some(first) => conjunction(first, condition),
+            });
+            return Ok(());
+        }
+        let fields = self.fields(relation.node);
+        relation.node = self.add(Operator::Filter(condition), relation.node, fields, span);
+        Ok(())
+    }
+}
+
+fn conjunction(first: Expr, second: Expr) -> Expr {
+    let span = first.span.to(second.span);
+    let mut terms = Vec::new();
+    for side in [first, second] {
+        match side.kind {
+            ExprKind::And(inner) => terms.extend(inner),
+            _ => terms.push(side),
+        }
+    }
+    at(Expr { kind: ExprKind::And(terms), data_type: DataType::Boolean, span }, span)
+}
+
+/// The name of an unnamed column: its text, without what the pre-pass has put in.
+fn shown(tree: &ast::Expr) -> String {
+    let text = tree.to_string();
+    let made_up = text.contains(crate::sql::prepass::BUFFER_ITEM);
+    if made_up { text.split(" OVER ").next().unwrap_or_default().to_owned() } else { text }
+}
+
+pub(super) fn aliases(select: &ast::Select) -> Vec<(String, &ast::Expr)> {
+    fn aliased(item: &ast::SelectItem) -> Option<(String, &ast::Expr)> {
+        match item {
+            ast::SelectItem::ExprWithAlias { expr, alias } => Some((alias.value.clone(), expr)),
+            _ => None,
+        }
+    }
+    select.projection.iter().filter_map(aliased).collect()
+}
+
+/// The SELECT item that `2` in GROUP BY or ORDER BY means.
+pub(super) fn position<'a>(tree: &ast::Expr, select: &'a ast::Select) -> Result<Option<&'a ast::Expr>> {
+    let ast::Expr::Value(value) = tree else { return Ok(None) };
+    let ast::Value::Number(number, _) = &value.value else { return Ok(None) };
+    let wrong = || {
+        let message = format!("position {number} is not in the SELECT list of {}", select.projection.len());
+        Error::new(Code::UnknownColumn, message).at(place(value.span))
+    };
+    let index: usize = number.parse().map_err(|_| wrong())?;
+    match index.checked_sub(1).and_then(|index| select.projection.get(index)) {
+        Some(ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. }) => Ok(Some(expr)),
+        _ => Err(wrong()),
+    }
+}
+
+fn refuse_clauses(select: &ast::Select) -> Result<()> {
+    let span = place(select.span());
+    let refused = [
+        (select.top.is_some(), "TOP", "use LIMIT"),
+        (select.into.is_some(), "SELECT .. INTO", "use INSERT INTO"),
+        (select.qualify.is_some(), "QUALIFY", "filter in an outer SELECT"),
+        (!select.lateral_views.is_empty(), "LATERAL VIEW", "read a plain table"),
+        (select.prewhere.is_some(), "PREWHERE", "use WHERE"),
+        (!select.connect_by.is_empty(), "CONNECT BY", "leave it out"),
+        (!select.cluster_by.is_empty() || !select.distribute_by.is_empty(), "CLUSTER BY", "leave it out"),
+        (!select.sort_by.is_empty(), "SORT BY", "use ORDER BY"),
+        (select.exclude.is_some(), "EXCLUDE", "name the columns"),
+        (select.value_table_mode.is_some(), "SELECT AS", "name the columns"),
+    ];
+    match refused.into_iter().find(|(present, ..)| *present) {
+        Some((_, what, help)) => Err(unsupported(format!("{what} is not supported yet"), span).help(help)),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,102 @@
+//! The end of a query: the sink, the order of its rows, and when they leave.
+
+use super::{Natural, Planner, Relation};
+use crate::error::{Result, Span};
+use crate::expr::{Expr, ExprKind};
+use crate::plan::{Emit, Operator, Sink, SinkOrder, SortKey};
+use crate::sql::{Dialect, unsupported};
+use crate::types::Field;
+
+impl Planner<'_> {
+    /// The end of a query: output columns first, then those that only order.
+    pub(super) fn sink(
+        &mut self,
+        relation: Relation<'_>,
+        table: Option<String>,
+        emit: Option<(Emit, Span)>,
+        span: Span,
+    ) -> Result<()> {
+        let chosen = self.choose_emit(&relation, emit.or(relation.emit))?;
+        let visible = relation.scope.columns.len();
+        let mut fields = Vec::with_capacity(visible);
+        let mut columns = Vec::with_capacity(visible);
+        for column in relation.scope.columns {
+            fields.push(Field { name: column.name, data_type: column.expression.data_type });
+            columns.push(column.expression);
+        }
+        let types = self.fields(relation.node);
+        let mut hidden = |column: usize| {
+            let found = columns.iter().position(|known| known.kind == ExprKind::Column(column));
+            found.unwrap_or_else(|| {
+                fields.push(types[column].clone());
+                columns.push(Expr::column(column, types[column].data_type));
+                columns.len() - 1
+            })
+        };
+        let order = match (&relation.natural, chosen) {
+            (_, Some(Emit::Changes)) if self.options.ordered => SinkOrder::Ordinal,
+            (_, Some(Emit::Changes)) => SinkOrder::Arrival,
+            (Natural::Position, _) => SinkOrder::Position,
+            (Natural::Time(column), _) => {
+                let key = SortKey { column: hidden(*column), descending: false, nulls_first: false };
+                SinkOrder::Columns { keys: vec![key], time_first: true, then_position: true }
+            }
+            (Natural::Keys { keys, time_first }, _) => {
+                let keys = keys.iter().map(|key| SortKey { column: hidden(key.column), ..key.clone() }).collect();
+                SinkOrder::Columns { keys, time_first: *time_first, then_position: false }
+            }
+        };
+        let input = self.add(Operator::Project(columns), relation.node, fields.clone(), span);
+        let sink = Sink { number: self.emits.len(), table, visible, order };
+        self.add(Operator::Sink(sink), input, fields, span);
+        self.emits.push(chosen);
+        Ok(())
+    }
+
+    /// Sets the emit mode of the last aggregation; `None` where there is none.
+    fn choose_emit(&mut self, relation: &Relation<'_>, emit: Option<(Emit, Span)>) -> Result<Option<Emit>> {
+        let mut node = relation.node;
+        let mut through = Vec::new();
+        let windowed = loop {
+            match &self.plan.nodes[node].operator {
+                Operator::Aggregate(aggregate) => break Some(aggregate.window.is_some()),
+                Operator::Scan(_) => break None,
+                operator => {
+                    through.push(match operator {
+                        Operator::Over(_) => "OVER",
+                        Operator::Sort { .. } => "ORDER BY",
+                        _ => "",
+                    });
+                    node = self.plan.nodes[node].inputs[0];
+                }
+            }
+        };
+        let Some(windowed) = windowed else { return Ok(None) };
+        let updates = matches!(self.options.dialect, Dialect::RisingWave | Dialect::Ksql);
+        let usual = if updates || !(relation.bounded || windowed) { Emit::Changes } else { Emit::Final };
+        let blocked = through.iter().find(|through| !through.is_empty());
+        let said = emit.map(|(emit, _)| emit);
+        let chosen = match (said.or(self.options.emit).unwrap_or(usual), blocked) {
+            (Emit::Changes, Some(what)) if said.is_some() => {
+                let span = emit.map_or(Span::NONE, |(_, span)| span);
+                return Err(
+                    unsupported(format!("EMIT CHANGES below {what} is not supported yet"), span).help("use EMIT FINAL")
+                );
+            }
+            (Emit::Changes, Some(_)) => Emit::Final,
+            (chosen, _) => chosen,
+        };
+        if chosen == Emit::Final && !windowed && !relation.bounded {
+            let span = emit.map_or(self.plan.nodes[node].span, |(_, span)| span);
+            let error = unsupported("FINAL without a window over endless input would never give a row", span);
+            return Err(error.help("use EMIT CHANGES or a window"));
+        }
+        if let Operator::Aggregate(aggregate) = &mut self.plan.nodes[node].operator {
+            if chosen == Emit::Changes && aggregate.calls.is_empty() {
+                return Err(unsupported("EMIT CHANGES with DISTINCT is not supported yet", self.plan.nodes[node].span));
+            }
+            aggregate.emit = chosen;
+        }
+        Ok(Some(chosen))
+    }
+}

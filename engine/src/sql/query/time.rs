@@ -1,0 +1,96 @@
+//! Event time as a query sees it: which columns follow the watermark, and what that asks of the scan.
+
+use super::{Planner, Relation};
+use crate::error::{Code, Error, Result};
+use crate::expr::{Expr, ExprKind};
+use crate::plan::{Late, NodeId, Operator, Scan};
+use crate::sql::expression::Binder;
+use crate::sql::scope::{Scope, same};
+use crate::sql::unsupported;
+use crate::sql::window::{self, WindowSpec};
+use crate::types::Field;
+
+impl Planner<'_> {
+    /// The event time a window is over.
+    pub(super) fn time_of(&mut self, relation: &Relation<'_>, scope: &Scope, spec: &WindowSpec<'_>) -> Result<Expr> {
+        let time = match spec.column {
+            Some(tree) => Binder::new(scope, self.options.now_us, "a window").bind(window::descriptor(tree)?)?,
+            None => relation.times.first().cloned().ok_or_else(|| {
+                let error =
+                    Error::new(Code::Type, "the table has no WATERMARK, so the window has no time").at(spec.span);
+                error.help("declare WATERMARK FOR ts AS ts - INTERVAL '2' SECOND")
+            })?,
+        };
+        self.check_time(relation, scope, &time, "windows are")?;
+        if !time.data_type.is_timestamp() {
+            let error = Error::new(Code::Type, format!("the window's time is {}, not TIMESTAMP", time.data_type));
+            return Err(error.at(time.span).help("compute one: ts AS TO_TIMESTAMP_LTZ(epoch_ms, 3)"));
+        }
+        Ok(time)
+    }
+
+    pub(super) fn check_time(&self, relation: &Relation<'_>, scope: &Scope, time: &Expr, what: &str) -> Result<()> {
+        if relation.times.iter().any(|known| same(known, time)) {
+            return Ok(());
+        }
+        let name =
+            |time: &Expr| scope.columns.iter().find(|column| same(&column.expression, time)).map(|c| c.name.clone());
+        if let Some(known) = relation.times.first() {
+            let error = unsupported(format!("{what} over the watermark column only"), time.span);
+            return Err(match name(known) {
+                Some(name) => error.help(format!("use `{name}`")),
+                None => error,
+            });
+        }
+        if !relation.bounded {
+            let error = Error::new(Code::Type, "an endless table without WATERMARK has no event time").at(time.span);
+            return Err(error.help("declare WATERMARK FOR ts AS ts - INTERVAL '2' SECOND"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_grace(&mut self, node: NodeId, grace: i64) {
+        if let Some(scan) = self.scan_under(node)
+            && let Some(event_time) = &mut scan.event_time
+        {
+            event_time.delay_us = event_time.delay_us.saturating_add(grace);
+        }
+    }
+
+    /// The scan whose rows reach `node` one by one.
+    fn scan_under(&mut self, mut node: NodeId) -> Option<&mut Scan> {
+        loop {
+            match &self.plan.nodes[node].operator {
+                Operator::Scan(_) => break,
+                Operator::Filter(_) | Operator::Project(_) => node = self.plan.nodes[node].inputs[0],
+                _ => return None,
+            }
+        }
+        match &mut self.plan.nodes[node].operator {
+            Operator::Scan(scan) => Some(scan),
+            _ => None,
+        }
+    }
+
+    pub(super) fn judge(&mut self, node: NodeId, late: Late) {
+        if let Some(scan) = self.scan_under(node)
+            && scan.event_time.is_some()
+        {
+            scan.late.get_or_insert(late);
+        }
+    }
+
+    /// `expression` as a column of the relation's node; a projection is put in where it is none.
+    pub(super) fn column_of(&mut self, relation: &mut Relation<'_>, expression: &Expr, name: &str) -> usize {
+        if let ExprKind::Column(column) = expression.kind {
+            return column;
+        }
+        let mut fields = self.fields(relation.node);
+        let mut columns: Vec<Expr> =
+            fields.iter().enumerate().map(|(n, field)| Expr::column(n, field.data_type)).collect();
+        columns.push(expression.clone());
+        fields.push(Field { name: name.to_owned(), data_type: expression.data_type });
+        relation.node = self.add(Operator::Project(columns), relation.node, fields, expression.span);
+        self.plan.nodes[relation.node].schema.fields.len() - 1
+    }
+}
