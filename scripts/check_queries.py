@@ -568,7 +568,7 @@ class Generator:
             case "json_query":
                 c, d = self.json()
                 path = r.choice(["$.l[1]", "$.k", "$.none", "$.l[1].m"])
-                return E(f"JSON_QUERY({c}, '{path}')", f"CASE WHEN json_type({d}, '{path}') IN ('OBJECT', 'ARRAY') THEN replace(json_extract({d}, '{path}')::VARCHAR, '\":', '\": ') END", TEXT)
+                return E(f"JSON_QUERY({c}, '{path}')", f"CASE WHEN json_type({d}, '{path}') IN ('OBJECT', 'ARRAY') THEN replace(replace(json_extract({d}, '{path}')::VARCHAR, '\":', '\": '), 'ü', '\\u00fc') END", TEXT)
             case "->":
                 c, d = self.json()
                 step = r.choice(["'k'", "'none'", "'odd name'"])
