@@ -237,6 +237,30 @@ def signals():
                 failed.append(f"{number!r} on {executor}: status {process.returncode}, {talk.decode()}")
 
 
+def statements():
+    """Statements around the query."""
+    csv = ("--quiet", "--format", "csv")
+    made = "AS SELECT a, b FROM 'plain.csv' WHERE a > 1"
+    run([*csv, f"CREATE MATERIALIZED VIEW v {made}; DESCRIBE v; SHOW VIEWS; SELECT b FROM v"], out="a  INT\nb  STRING\nv\nb\ny\nz\n")
+    run(["SHOW TABLES"], out="")
+    run([*csv, f"CREATE TABLE made WITH ('path' = 'made.csv') {made}; SELECT COUNT(*) AS n FROM made"], out="n\n2\n")
+    run([*csv, f"CREATE SINK k {made} WITH (path = 'made.json') FORMAT PLAIN ENCODE JSON"], out="")
+    run([*csv, "SET dialect = 'flink'; DROP TABLE IF EXISTS x; SELECT a FROM 'plain.csv' LIMIT 1"], out="a\n1\n")
+    run([f"CREATE TABLE s (a INT, b STRING) WITH ('path' = 'set.ndjson', 'format' = 'ndjson'); BEGIN STATEMENT SET; "
+         "INSERT INTO s SELECT a, b FROM 'plain.csv'; END"], out="")
+    for file, text in [
+        ("made.csv", "a,b\n2,y\n3,z\n"),
+        ("made.json", '[\n{"a":2,"b":"y"},\n{"a":3,"b":"z"}\n]\n'),
+        ("set.ndjson", '{"a":1,"b":"x"}\n{"a":2,"b":"y"}\n{"a":3,"b":"z"}\n'),
+    ]:
+        found = pathlib.Path(file).read_text()
+        if found != text:
+            failed.append(f"{file} holds {found!r}")
+    run(["CREATE TABLE t (a INT) WITH ('connector' = 'kafka'); SELECT a FROM t"], status=2, err="Kafka is not built in")
+    run(["CREATE TABLE t (a INT) WITH ('topic' = 't'); SELECT a FROM t"], status=2, err="Kafka is not built in")
+    run(["SET parallelism = 4; SELECT a FROM 'plain.csv'"], status=2, err="there is no setting")
+
+
 def files():
     """The files that a run writes."""
     global count
@@ -289,7 +313,7 @@ with tempfile.TemporaryDirectory() as folder:
     os.symlink("plain.csv", "linked.csv")
     pathlib.Path("parts").mkdir()
     pathlib.Path("parts/part-0.csv").write_text(FILES["plain.csv"])
-    for part in (rows, refusals, failures, machines, readers_that_go_away, signals, streams, files):
+    for part in (rows, statements, refusals, failures, machines, readers_that_go_away, signals, streams, files):
         part()
     os.chdir("/")
 for failure in failed:

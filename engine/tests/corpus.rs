@@ -1,7 +1,9 @@
 //! Queries and what becomes of them: the plan as EXPLAIN shows it, or the error as a person sees it.
 //!
-//! `corpus/*.txt` holds cases separated by lines of `====`: SQL, a line `----`, the expected text.
-//! A first line `-- shards N` spreads the plan. `CORELANE_UPDATE=1` rewrites the expectations.
+//! `corpus/*.txt` and `paste/*.txt` hold cases separated by lines of `====`: SQL, a line `----`, the
+//! expected text. A first line `-- shards N` spreads the plan. `paste` has statements as people who come
+//! from other engines write them, a file for each; of their plans only the operators are kept.
+//! `CORELANE_UPDATE=1` rewrites the expectations.
 
 use corelane_engine::error::{Code, Error, Result};
 use corelane_engine::plan::{Distribution, distribute, explain};
@@ -52,17 +54,28 @@ quantity INT, ts AS TO_TIMESTAMP_LTZ(trade_time, 3), WATERMARK FOR ts AS ts - IN
 fn outcome(sql: &str) -> String {
     let shards: usize = sql.strip_prefix("-- shards ").and_then(|rest| rest.lines().next()?.parse().ok()).unwrap_or(1);
     let script = sql.replace("<market_data>", MARKET_DATA);
+    let spread = |plan| distribute(plan, &Distribution { shards, force_exchange: false, ordered: false });
     let plan = compile(&script, &mut Tables, &Options::default())
-        .and_then(|program| distribute(program.plan, &Distribution { shards, force_exchange: false, ordered: false }));
+        .and_then(|program| Ok(format!("{}{}", program.shown.unwrap_or_default(), explain(&spread(program.plan)?))));
     match plan {
-        Ok(plan) => explain(&plan),
+        Ok(plan) => plan,
         Err(error) => render(&error, &script, "q.sql", false),
     }
 }
 
-#[test]
-fn corpus() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus");
+/// The operators of a plan, a line each; an error as it is.
+fn operators(sql: &str) -> String {
+    let outcome = outcome(sql);
+    if outcome.starts_with("error") {
+        return outcome;
+    }
+    let is_operator = |line: &&str| !line.trim_start().starts_with(|first: char| first.is_lowercase());
+    outcome.lines().filter(is_operator).map(|line| format!("{line}\n")).collect()
+}
+
+/// Holds every case in `folder` against `outcome`; returns how many there are.
+fn hold(folder: &str, outcome: fn(&str) -> String) -> usize {
+    let folder = format!("{}/tests/{folder}", env!("CARGO_MANIFEST_DIR"));
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let (mut cases, mut wrong) = (0, Vec::new());
@@ -82,8 +95,20 @@ fn corpus() {
             std::fs::write(&file, rewritten.join("====\n")).unwrap();
         }
     }
-    assert!(cases >= 60, "only {cases} cases");
     assert!(wrong.is_empty() || std::env::var_os("CORELANE_UPDATE").is_some(), "{}", wrong.join("\n====\n"));
+    cases
+}
+
+#[test]
+fn corpus() {
+    let cases = hold("corpus", outcome);
+    assert!(cases >= 60, "only {cases} cases");
+}
+
+#[test]
+fn statements_of_other_engines() {
+    let cases = hold("paste", operators);
+    assert!(cases >= 150, "only {cases} cases");
 }
 
 #[test]

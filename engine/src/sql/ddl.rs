@@ -1,5 +1,10 @@
-//! CREATE TABLE and CREATE VIEW: read by hand, on the parser's primitives, because no parser knows
-//! WATERMARK FOR and computed columns without a type.
+//! CREATE: read by hand, on the parser's primitives, because no parser knows WATERMARK FOR and computed
+//! columns without a type.
+//!
+//! Every spelling ends as one of three things: a table (columns, options), a view (a query with a
+//! name), or, where both a query and a place to write to are said, a table that the query is inserted
+//! into. TABLE, SOURCE, SINK and STREAM are one word here; so are VIEW and MATERIALIZED VIEW, since
+//! nothing of a run outlives it.
 
 use sqlparser::ast::{self, BinaryOperator};
 use sqlparser::dialect::GenericDialect;
@@ -17,13 +22,13 @@ use crate::error::{Code, Error, Result, Span};
 use crate::expr::ExprKind;
 use crate::types::{DataType, Value};
 
-/// Declares a table or a view.
+/// Declares a table or a view, and plans the query of one that is filled.
 pub(super) fn create(planner: &mut Planner<'_>, tokens: &[TokenWithSpan]) -> Result<()> {
     let mut at = 1;
     if is_word(tokens.get(at), "OR") && is_word(tokens.get(at + 1), "REPLACE") {
         at += 2;
     }
-    if is_word(tokens.get(at), "TEMPORARY") || is_word(tokens.get(at), "EXTERNAL") {
+    while ["TEMPORARY", "TEMP", "EXTERNAL", "MATERIALIZED"].iter().any(|word| is_word(tokens.get(at), word)) {
         at += 1;
     }
     let kind = tokens.get(at).and_then(word_of).unwrap_or_default().to_ascii_uppercase();
@@ -32,34 +37,77 @@ pub(super) fn create(planner: &mut Planner<'_>, tokens: &[TokenWithSpan]) -> Res
     if is_word(tokens.get(at), "IF") && is_word(tokens.get(at + 1), "NOT") && is_word(tokens.get(at + 2), "EXISTS") {
         at += 3;
     }
+    if !["TABLE", "SOURCE", "SINK", "STREAM", "VIEW"].contains(&kind.as_str()) {
+        return Err(unsupported(format!("CREATE {kind} is not supported"), kind_span)
+            .help("use CREATE TABLE .. WITH (..) or CREATE VIEW .. AS SELECT"));
+    }
     let Some(name) = tokens.get(at).and_then(name_of) else {
-        return Err(Error::new(Code::Syntax, "expected a name behind CREATE").at(kind_span));
+        return Err(Error::new(Code::Syntax, format!("expected a name behind CREATE {kind}")).at(kind_span));
     };
     let name_span = place(tokens[at].span);
-    let rest = &tokens[at + 1..];
-    match kind.as_str() {
-        "TABLE" | "SOURCE" | "SINK" | "STREAM" => {
-            let lifted = super::prepass::lift(rest)?;
-            let table = table(name, name_span, lifted.tokens, planner.now_us())?;
-            planner.declare(table)
-        }
-        "VIEW" => {
-            let as_at = rest.iter().position(|token| is_word(Some(token), "AS"));
-            let Some(as_at) = as_at else {
-                return Err(Error::new(Code::Syntax, "expected AS behind the view's name").at(name_span));
-            };
-            let columns = rest[..as_at].iter().filter_map(name_of).collect();
-            let (query, emit) = query(&rest[as_at + 1..])?;
-            if let Some((_, span)) = emit {
-                return Err(
-                    unsupported("EMIT in a view is not supported", span).help("put it in the SELECT that reads it")
-                );
-            }
-            planner.declare_view(name, name_span, columns, query)
-        }
-        _ => Err(unsupported(format!("CREATE {kind} is not supported yet"), kind_span)
-            .help("use CREATE TABLE .. WITH (..) or CREATE VIEW .. AS SELECT")),
+    let Parts { declaration, filled } = parts(&tokens[at + 1..]);
+    let filled = filled.map(|tokens| query(&tokens)).transpose()?;
+    if kind == "VIEW" {
+        let Some(filled) = filled else {
+            return Err(Error::new(Code::Syntax, "expected AS behind the view's name").at(name_span));
+        };
+        let columns = declaration.iter().filter_map(name_of).collect();
+        return planner.declare_view(name, name_span, columns, filled);
     }
+    let lifted = super::prepass::lift(&declaration)?;
+    let table = table(name.clone(), name_span, lifted.tokens, planner.now_us())?;
+    let Some((query, emit)) = filled else { return planner.declare(table) };
+    if table.option("path").is_none() && kind != "SINK" {
+        if let Some(option) = table.options.first() {
+            let error = Error::new(Code::BadOption, format!("`{name}` has options but no 'path' to write to"));
+            return Err(error.at(option.span).help("add 'path' = 'out.csv', or leave WITH out: then it is a view"));
+        }
+        return planner.declare_view(name, name_span, Vec::new(), (query, emit));
+    }
+    planner.declare(table)?;
+    planner.insert(&name, name_span, &[], query.clone(), emit, whole(tokens))?;
+    planner.read_as_view(name, (query, emit));
+    Ok(())
+}
+
+/// A declaration, and the query that fills it.
+struct Parts {
+    declaration: Vec<TokenWithSpan>,
+    filled: Option<Vec<TokenWithSpan>>,
+}
+
+/// `[(columns)] [WITH (..)] AS query [WITH (..)]`, `FROM name [WITH (..)]`: what belongs to the query
+/// apart from what belongs to the table.
+fn parts(tokens: &[TokenWithSpan]) -> Parts {
+    let mut depth = 0;
+    let mut top = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        match token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth -= 1,
+            _ if depth == 0 => top.push(at),
+            _ => {}
+        }
+    }
+    let is_paren = |at: usize| matches!(tokens.get(at).map(|token| &token.token), Some(Token::LParen));
+    let begins =
+        |at: usize| is_paren(at) || ["SELECT", "WITH", "FROM"].iter().any(|word| is_word(tokens.get(at), word));
+    let start = top
+        .iter()
+        .copied()
+        .find(|&at| is_word(tokens.get(at), "FROM") || (is_word(tokens.get(at), "AS") && begins(at + 1)));
+    let Some(start) = start else { return Parts { declaration: tokens.to_vec(), filled: None } };
+    // A WITH that opens a parenthesis holds options; before a name it begins a query.
+    let options = |at: usize| is_word(tokens.get(at), "WITH") && is_paren(at + 1);
+    let end = top.iter().copied().find(|&at| at > start && options(at)).unwrap_or(tokens.len());
+    let filled = if is_word(tokens.get(start), "FROM") {
+        let span = place(tokens[start].span);
+        let select = [super::token::word("SELECT", span), super::token::token(Token::Mul, span)];
+        select.into_iter().chain(tokens[start..end].iter().cloned()).collect()
+    } else {
+        tokens[start + 1..end].to_vec()
+    };
+    Parts { declaration: [&tokens[..start], &tokens[end..]].concat(), filled: Some(filled) }
 }
 
 fn table(name: String, span: Span, tokens: Vec<TokenWithSpan>, now_us: i64) -> Result<Table> {
@@ -73,13 +121,7 @@ fn table(name: String, span: Span, tokens: Vec<TokenWithSpan>, now_us: i64) -> R
     if reader.parser.consume_token(&Token::LParen) {
         reader.columns()?;
     }
-    if reader.word("WITH") {
-        reader.options()?;
-    }
-    if reader.word("AS") {
-        return Err(unsupported("CREATE TABLE .. AS SELECT is not supported yet", span)
-            .help("CREATE TABLE t WITH (..); INSERT INTO t SELECT .."));
-    }
+    while reader.clause()? {}
     expect_end(&reader.parser, &tokens)?;
     let table = reader.table;
     if let Some(watermark) = &table.watermark {
@@ -137,6 +179,72 @@ impl Reader<'_, '_> {
         self.parser.parse_expr().map_err(|error| refusal(error, self.tokens))
     }
 
+    /// One clause behind the columns; false when there is none.
+    fn clause(&mut self) -> Result<bool> {
+        let span = place(self.parser.peek_token().span);
+        if self.word("WITH") {
+            // DataFusion's older `WITH HEADER ROW`.
+            if self.word("HEADER") {
+                self.word("ROW");
+                self.option("header", "true", span);
+            } else {
+                self.options()?;
+            }
+        } else if self.word("OPTIONS") {
+            self.options()?;
+        } else if self.word("COMMENT") {
+            self.text("the comment in quotes")?;
+        } else if self.word("STORED") {
+            if !self.word("AS") {
+                return self.expected("AS");
+            }
+            let (format, span) = self.name("a format")?;
+            self.option("format", &format.to_lowercase(), span);
+        } else if self.word("LOCATION") {
+            let (path, span) = self.text("a path in quotes")?;
+            self.option("path", &path, span);
+        } else if self.word("FORMAT") {
+            self.format(span)?;
+        } else if self.word("PARTITIONED") || self.word("DISTRIBUTED") {
+            return Err(unsupported("PARTITIONED BY is not supported", span)
+                .help("leave it out: rows are dealt to shards by their key where a query needs it"));
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// `FORMAT PLAIN ENCODE CSV [(options)]`
+    fn format(&mut self, span: Span) -> Result<()> {
+        let (layout, layout_span) = self.name("PLAIN")?;
+        if !layout.eq_ignore_ascii_case("PLAIN") {
+            return Err(unsupported(format!("FORMAT {} is not supported", layout.to_uppercase()), layout_span)
+                .help("write FORMAT PLAIN ENCODE CSV"));
+        }
+        if self.word("ENCODE") {
+            let (format, end) = self.name("a format")?;
+            self.option("format", &format.to_lowercase(), span.to(end));
+            if matches!(self.parser.peek_token().token, Token::LParen) {
+                self.options()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn option(&mut self, key: &str, value: &str, span: Span) {
+        self.table.options.push(TableOption { key: key.to_owned(), value: value.to_owned(), span });
+    }
+
+    fn text(&mut self, what: &str) -> Result<(String, Span)> {
+        match &self.parser.peek_token().token {
+            Token::SingleQuotedString(text) => {
+                let text = text.clone();
+                Ok((text, place(self.parser.next_token().span)))
+            }
+            _ => self.expected(what),
+        }
+    }
+
     fn columns(&mut self) -> Result<()> {
         let mut ordinal = 0;
         loop {
@@ -178,13 +286,14 @@ impl Reader<'_, '_> {
             return Ok(());
         }
         let type_span = place(self.parser.peek_token().span);
+        let first = word_of(&self.parser.peek_token()).unwrap_or_default().to_ascii_uppercase();
+        let types = "types: BOOLEAN, INT, BIGINT, DOUBLE, DECIMAL(p, s), STRING, TIMESTAMP(p), TIMESTAMP_LTZ(p), DATE";
+        if ["ARRAY", "MAP", "ROW", "STRUCT", "MULTISET", "RAW"].contains(&first.as_str()) {
+            return Err(unsupported(format!("the type {first} is not supported yet"), type_span).note(types));
+        }
         let written = self.parser.parse_data_type().map_err(|error| refusal(error, self.tokens))?;
-        let data_type = super::parse_type(&written.to_string()).ok_or_else(|| {
-            let error = unsupported(format!("the type {written} is not supported"), type_span);
-            error.note(
-                "types: BOOLEAN, INT, BIGINT, DOUBLE, DECIMAL(p, s), STRING, TIMESTAMP(p), TIMESTAMP_LTZ(p), DATE",
-            )
-        })?;
+        let data_type = super::parse_type(&written.to_string())
+            .ok_or_else(|| unsupported(format!("the type {written} is not supported"), type_span).note(types))?;
         let generated = self.word("GENERATED");
         if generated {
             self.word("ALWAYS");
@@ -197,18 +306,38 @@ impl Reader<'_, '_> {
         if generated {
             return self.expected("AS");
         }
-        if self.word("NOT") && !self.word("NULL") {
-            return self.expected("NULL");
-        }
-        self.word("NULL");
-        if self.word("METADATA") {
-            return Err(unsupported("METADATA columns are not supported yet", span));
-        }
-        if is_word(Some(&self.parser.peek_token()), "PRIMARY") {
-            self.primary_key()?;
-        }
-        self.table.columns.push(TableColumn { name, data_type, ordinal });
+        self.table.columns.push(TableColumn { name: name.clone(), data_type, ordinal });
+        while self.constraint(&name, span)? {}
         Ok(())
+    }
+
+    /// What may stand behind a column's type; false when nothing does.
+    fn constraint(&mut self, column: &str, span: Span) -> Result<bool> {
+        if self.word("NOT") {
+            if !self.word("NULL") {
+                return self.expected("NULL");
+            }
+        } else if is_word(Some(&self.parser.peek_token()), "PRIMARY") {
+            self.primary_key()?;
+        } else if self.word("COMMENT") {
+            self.text("the comment in quotes")?;
+        } else if self.word("LATENESS") {
+            // Feldera's: the watermark of this column.
+            let tree = self.expression()?;
+            let delay_us = interval(&tree, self.now_us).ok_or_else(|| {
+                unsupported("this LATENESS is not supported", place(ast::Spanned::span(&tree)))
+                    .help("write LATENESS INTERVAL '2' SECOND")
+            })?;
+            self.set_watermark(column.to_owned(), delay_us, span)?;
+        } else if self.word("METADATA") {
+            return Err(unsupported("METADATA columns are not supported yet", span));
+        } else if self.word("DEFAULT") {
+            return Err(unsupported("DEFAULT is not supported", span).help("use COALESCE in the query"));
+        } else {
+            // ksqlDB's KEY says how a topic is keyed; files have no keys.
+            return Ok(self.word("NULL") || self.word("KEY"));
+        }
+        Ok(true)
     }
 
     /// Accepted for the sake of pasted scripts: nothing is enforced, as it says.
@@ -244,6 +373,10 @@ impl Reader<'_, '_> {
         } else {
             0
         };
+        self.set_watermark(column, delay_us, span)
+    }
+
+    fn set_watermark(&mut self, column: String, delay_us: i64, span: Span) -> Result<()> {
         if self.table.watermark.is_some() {
             return Err(Error::new(Code::Syntax, "a second WATERMARK").at(span));
         }
@@ -295,14 +428,17 @@ fn delay(tree: &ast::Expr, column: &str, now_us: i64) -> Option<i64> {
     match tree {
         tree if names(tree) => Some(0),
         ast::Expr::Nested(inner) => delay(inner, column, now_us),
-        ast::Expr::BinaryOp { left, op: BinaryOperator::Minus, right } if names(left) => {
-            let scope = Scope::default();
-            let bound = Binder::new(&scope, now_us, "WATERMARK").bind(right).ok()?;
-            match (bound.kind, bound.data_type) {
-                (ExprKind::Literal(Value::I64(micros)), DataType::Interval) if micros >= 0 => Some(micros),
-                _ => None,
-            }
-        }
+        ast::Expr::BinaryOp { left, op: BinaryOperator::Minus, right } if names(left) => interval(right, now_us),
+        _ => None,
+    }
+}
+
+/// A length of time, in microseconds.
+fn interval(tree: &ast::Expr, now_us: i64) -> Option<i64> {
+    let scope = Scope::default();
+    let bound = Binder::new(&scope, now_us, "WATERMARK").bind(tree).ok()?;
+    match (bound.kind, bound.data_type) {
+        (ExprKind::Literal(Value::I64(micros)), DataType::Interval) if micros >= 0 => Some(micros),
         _ => None,
     }
 }

@@ -19,6 +19,7 @@ mod prepass;
 mod query;
 mod render;
 mod scope;
+mod show;
 mod statement;
 mod suggest;
 mod token;
@@ -58,18 +59,20 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    /// Every dialect, with its name.
+    pub const ALL: [(&'static str, Dialect); 7] = [
+        ("corelane", Dialect::Corelane),
+        ("flink", Dialect::Flink),
+        ("arroyo", Dialect::Arroyo),
+        ("risingwave", Dialect::RisingWave),
+        ("ksql", Dialect::Ksql),
+        ("velostream", Dialect::Velostream),
+        ("proton", Dialect::Proton),
+    ];
+
     /// The dialect called `name`, without regard to case.
     pub fn parse(name: &str) -> Option<Dialect> {
-        let known = [
-            ("corelane", Dialect::Corelane),
-            ("flink", Dialect::Flink),
-            ("arroyo", Dialect::Arroyo),
-            ("risingwave", Dialect::RisingWave),
-            ("ksql", Dialect::Ksql),
-            ("velostream", Dialect::Velostream),
-            ("proton", Dialect::Proton),
-        ];
-        known.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, dialect)| dialect)
+        Self::ALL.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, dialect)| dialect)
     }
 }
 
@@ -233,6 +236,8 @@ pub struct Program {
     pub explain: bool,
     /// Per sink, when its results leave; `None` where nothing is aggregated.
     pub emits: Vec<Option<Emit>>,
+    /// What SHOW and DESCRIBE say, if there are any; ends with a new line unless empty.
+    pub shown: Option<String>,
 }
 
 impl Program {

@@ -8,6 +8,7 @@
 //! | `WINDOW TUMBLING (..)`, `HOPPING (..)`, `SLIDING (..)`, wherever it stands | the GROUP BY item `__window(size, slide, grace[, column])`, in microseconds |
 //! | `TUMBLE(TABLE t, DESCRIPTOR(ts), ..)` | the same without `TABLE` |
 //! | `ROWS WINDOW BUFFER n ROWS` inside OVER | `PARTITION BY __buffer(n), ..`, and the frame where none is said |
+//! | `window.start`, `window.end` | `window_start`, `window_end` |
 //! | `10s`, `5m` | `INTERVAL '10' s` as `INTERVAL '10 s'` |
 
 use sqlparser::keywords::Keyword;
@@ -143,6 +144,16 @@ impl Pass<'_> {
     fn word(&mut self, keyword: Keyword) -> Result<()> {
         if self.is(0, "EMIT") && self.is_emit() {
             return self.emit();
+        }
+        if self.is(0, "WINDOW") && matches!(self.peek(1).map(|t| &t.token), Some(Token::Period)) {
+            for (part, bound) in [("START", "window_start"), ("END", "window_end")] {
+                if self.is(2, part) {
+                    let span = self.here().to(place(self.tokens[self.at + 2].span));
+                    self.out.push(word(bound, span));
+                    self.at += 3;
+                    return Ok(());
+                }
+            }
         }
         if self.is(0, "WINDOW") && self.opens_window() {
             return self.window();

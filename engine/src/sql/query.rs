@@ -10,6 +10,7 @@ use sqlparser::ast::{self, Spanned};
 
 use super::expression::{Binder, at, coerce};
 use super::scope::{AGGREGATE_MARK, OVER_MARK, Scope, ScopeColumn, WINDOW_MARK, same, substitute};
+use super::statement::Said;
 use super::suggest::did_you_mean;
 use super::token::place;
 use super::window::{self, WindowSpec};
@@ -34,6 +35,8 @@ pub(super) struct Relation<'a> {
     natural: Natural,
     window: Option<WindowSpec<'a>>,
     bounded: bool,
+    /// What EMIT said in the view that this is.
+    emit: Said,
 }
 
 /// The order rows come in within a shard, by columns of the node.
@@ -47,6 +50,7 @@ enum Natural {
 struct View {
     query: ast::Query,
     columns: Vec<String>,
+    emit: Said,
 }
 
 /// Plans a script, statement by statement.
@@ -60,6 +64,7 @@ pub(super) struct Planner<'c> {
     emits: Vec<Option<Emit>>,
     depth: usize,
     pub explain: bool,
+    shown: Option<String>,
 }
 
 impl<'c> Planner<'c> {
@@ -74,6 +79,7 @@ impl<'c> Planner<'c> {
             emits: Vec::new(),
             depth: 0,
             explain: false,
+            shown: None,
         }
     }
 
@@ -83,7 +89,7 @@ impl<'c> Planner<'c> {
 
     pub fn finish(self) -> Result<Program> {
         let plan = optimize::run(self.plan, self.options.ordinals || self.options.ordered);
-        Ok(Program { plan, tables: self.used, explain: self.explain, emits: self.emits })
+        Ok(Program { plan, tables: self.used, explain: self.explain, emits: self.emits, shown: self.shown })
     }
 
     pub fn declare(&mut self, mut table: Table) -> Result<()> {
@@ -98,11 +104,57 @@ impl<'c> Planner<'c> {
         name: String,
         span: Span,
         columns: Vec<String>,
-        query: Box<ast::Query>,
+        (query, emit): (Box<ast::Query>, Said),
     ) -> Result<()> {
         self.free_name(&name, span)?;
-        self.views.insert(name.to_lowercase(), View { query: *query, columns });
+        self.views.insert(name.to_lowercase(), View { query: *query, columns, emit });
         Ok(())
+    }
+
+    /// Statements to come read what `query` gives, not the file that it is being written to.
+    pub fn read_as_view(&mut self, name: String, (query, emit): (Box<ast::Query>, Said)) {
+        self.views.insert(name.to_lowercase(), View { query: *query, columns: Vec::new(), emit });
+    }
+
+    /// Forgets a table or view; false if there is none. One that is read or written already stays.
+    pub fn forget(&mut self, name: &str, span: Span) -> Result<bool> {
+        if self.used.iter().any(|used| used.name.eq_ignore_ascii_case(name)) {
+            let error = unsupported(format!("`{name}` is in use by a statement above"), span);
+            return Err(error.help("give the second table another name"));
+        }
+        let name = name.to_lowercase();
+        let view = self.views.remove(&name).is_some();
+        Ok(self.declared.remove(&name).is_some() || view)
+    }
+
+    /// Follows another engine's habits from here on.
+    pub fn follow(&mut self, dialect: Dialect) {
+        self.options.dialect = dialect;
+    }
+
+    /// Adds to what the script prints before it runs.
+    pub fn show(&mut self, text: &str) {
+        self.shown.get_or_insert_default().push_str(text);
+    }
+
+    /// Names of what is declared: tables, and views.
+    pub fn names(&self) -> (Vec<String>, Vec<String>) {
+        let declared = self.declared.values().map(|table| table.name.clone());
+        let mut tables: Vec<String> = declared.chain(self.catalog.names()).collect();
+        let mut views: Vec<String> = self.views.keys().cloned().collect();
+        tables.retain(|name| !views.contains(&name.to_lowercase()));
+        tables.sort();
+        tables.dedup();
+        views.sort();
+        (tables, views)
+    }
+
+    /// Names and types of the columns of `SELECT *`.
+    pub fn columns_of(&mut self, query: &ast::Query) -> Result<Vec<(String, DataType)>> {
+        let (plan, used) = (self.plan.clone(), self.used.clone());
+        let relation = self.query(query, &HashMap::new());
+        (self.plan, self.used) = (plan, used);
+        Ok(relation?.scope.columns.into_iter().map(|column| (column.name, column.expression.data_type)).collect())
     }
 
     fn free_name(&self, name: &str, span: Span) -> Result<()> {
@@ -350,6 +402,20 @@ impl<'c> Planner<'c> {
         let mut items = Vec::new();
         for item in &select.projection {
             match item {
+                ast::SelectItem::UnnamedExpr(tree) | ast::SelectItem::ExprWithAlias { expr: tree, .. }
+                    if window::is_function(tree) =>
+                {
+                    // A window is no value here: its bounds are what there is to see of it.
+                    let span = place(tree.span());
+                    for name in ["window_start", "window_end"] {
+                        let bound = binder.window.map(|time| window::pseudo_column(name, time, span)).transpose()?;
+                        let bound = bound.flatten().ok_or_else(|| {
+                            let error = Error::new(Code::Misplaced, "a window in SELECT is not in GROUP BY").at(span);
+                            error.help("add it to GROUP BY, and write window_start, window_end in SELECT")
+                        })?;
+                        items.push((name.to_owned(), bound));
+                    }
+                }
                 ast::SelectItem::UnnamedExpr(tree) => {
                     let name = match tree {
                         ast::Expr::Identifier(name) => name.value.clone(),
@@ -527,7 +593,7 @@ impl<'c> Planner<'c> {
             return Ok(relation);
         }
         if let Some(view) = self.views.get(&lower) {
-            let (query, columns) = (view.query.clone(), view.columns.clone());
+            let (query, columns, emit) = (view.query.clone(), view.columns.clone(), view.emit);
             let relation = self.query(&query, &HashMap::new())?;
             let mut relation = Relation { window: None, ..relation };
             rename(&mut relation.scope, &ident.value, columns.iter().map(String::as_str))
@@ -539,6 +605,7 @@ impl<'c> Planner<'c> {
                 natural: relation.natural,
                 window: None,
                 bounded: relation.bounded,
+                emit: emit.or(relation.emit),
             });
         }
         let table = self.table(&ident.value, ident.quote_style.is_some(), span)?;
@@ -644,7 +711,15 @@ impl<'c> Planner<'c> {
             needs: crate::plan::Needs { positions: false, ordinals: false },
         };
         let node = self.plan.add(Operator::Scan(scan), Vec::new(), Schema { fields }, span);
-        Ok(Relation { node, scope, times, natural: Natural::Position, window: None, bounded: table.bounded })
+        Ok(Relation {
+            node,
+            scope,
+            times,
+            natural: Natural::Position,
+            window: None,
+            bounded: table.bounded,
+            emit: None,
+        })
     }
 
     /// WHERE and HAVING: into the scan where that is the input, else a node.
@@ -680,6 +755,15 @@ impl<'c> Planner<'c> {
         }
         let (mut keys, mut window) = (Vec::new(), window);
         for tree in trees {
+            // Arroyo groups by the alias or the place of a window in the SELECT list.
+            let meant = match tree {
+                ast::Expr::Identifier(name) => aliases(select)
+                    .into_iter()
+                    .find(|(alias, _)| alias.eq_ignore_ascii_case(&name.value))
+                    .map(|(_, tree)| tree),
+                tree => position(tree, select)?,
+            };
+            let tree = meant.filter(|tree| window::is_function(tree)).unwrap_or(tree);
             match window::of_group_by(tree, self.options.now_us)? {
                 None => keys.push(tree),
                 Some(spec) if window.is_none() => window = Some(spec),
@@ -774,6 +858,7 @@ impl<'c> Planner<'c> {
 
     fn aggregate(&mut self, relation: &mut Relation<'_>, grouping: Grouping, span: Span) -> Result<Columns> {
         let Grouping { keys, window, calls, names } = grouping;
+        relation.emit = None;
         let mut fields = Vec::new();
         let mut aggregate_window = None;
         if let Some((window, time)) = &window {
@@ -949,7 +1034,7 @@ impl<'c> Planner<'c> {
         emit: Option<(Emit, Span)>,
         span: Span,
     ) -> Result<()> {
-        let chosen = self.choose_emit(&relation, emit)?;
+        let chosen = self.choose_emit(&relation, emit.or(relation.emit))?;
         let visible = relation.scope.columns.len();
         let mut fields = Vec::with_capacity(visible);
         let mut columns = Vec::with_capacity(visible);
@@ -1104,7 +1189,11 @@ fn conjunction(first: Expr, second: Expr) -> Expr {
 /// Whether the window comes from FROM and not from GROUP BY or a WINDOW clause.
 fn from_has_window(select: &ast::Select, spec: &WindowSpec<'_>) -> bool {
     let ast::GroupByExpr::Expressions(trees, _) = &select.group_by else { return true };
-    !trees.iter().any(|tree| place(tree.span()) == spec.span)
+    let items = select.projection.iter().filter_map(|item| match item {
+        ast::SelectItem::UnnamedExpr(tree) | ast::SelectItem::ExprWithAlias { expr: tree, .. } => Some(tree),
+        _ => None,
+    });
+    !trees.iter().chain(items).any(|tree| place(tree.span()) == spec.span)
 }
 
 fn rename<'n>(scope: &mut Scope, relation: &str, columns: impl ExactSizeIterator<Item = &'n str>) -> Result<()> {

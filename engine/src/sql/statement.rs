@@ -8,7 +8,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 use super::query::Planner;
 use super::suggest::{did_you_mean, nearest};
 use super::token::{is_word, place, tidy, word_of};
-use super::{ddl, prepass, unsupported};
+use super::{Dialect, ddl, prepass, show, unsupported};
 use crate::error::{Code, Error, Result, Span};
 
 /// The parser's own count of levels; a level of ours takes at most two of its.
@@ -44,34 +44,42 @@ pub(super) fn run(planner: &mut Planner<'_>, tokens: &[TokenWithSpan], last: boo
     if is(0, "CREATE") {
         return ddl::create(planner, tokens);
     }
+    if is(0, "SHOW") || is(0, "LIST") {
+        return show::show(planner, tokens);
+    }
+    if is(0, "DESCRIBE") || is(0, "DESC") {
+        return show::describe(planner, tokens);
+    }
+    if is(0, "SET") {
+        return set(planner, &tokens[1..], span);
+    }
+    if is(0, "DROP") {
+        return drop(planner, tokens);
+    }
+    // A statement set is what a script is anyway: all its INSERTs run together.
+    for opening in [&["EXECUTE", "STATEMENT", "SET", "BEGIN"][..], &["BEGIN", "STATEMENT", "SET"]] {
+        if opening.iter().enumerate().all(|(at, word)| is(at, word)) {
+            let rest = &tokens[opening.len()..];
+            return if rest.is_empty() { Ok(()) } else { run(planner, rest, last) };
+        }
+    }
+    if is(0, "END") && tokens.len() == 1 {
+        return Ok(());
+    }
     let Some(first) = tokens.first() else {
         return Err(Error::new(Code::Syntax, "expected a statement").at(span));
     };
     let word = word_of(first).unwrap_or_default().to_ascii_uppercase();
-    let known = ["SELECT", "INSERT", "CREATE", "EXPLAIN", "WITH"];
-    let later = [
-        "SET",
-        "RESET",
-        "SHOW",
-        "LIST",
-        "DESCRIBE",
-        "DROP",
-        "ASSERT",
-        "EXECUTE",
-        "STATEMENT",
-        "BEGIN",
-        "UPDATE",
-        "DELETE",
-        "MERGE",
-        "ALTER",
-        "VALUES",
-        "USE",
-        "TABLE",
-        "UNSET",
-    ];
+    let known = ["SELECT", "INSERT", "CREATE", "EXPLAIN", "WITH", "DESCRIBE", "SHOW", "SET", "DROP"];
+    let statements =
+        "statements: CREATE TABLE, CREATE VIEW, INSERT INTO .. SELECT, SELECT, EXPLAIN, DESCRIBE, SHOW, SET, DROP";
+    if ["UPDATE", "DELETE", "MERGE", "TRUNCATE", "ALTER", "GRANT", "REVOKE", "USE"].contains(&word.as_str()) {
+        let why = "Corelane reads files and writes new ones; it keeps no tables to change";
+        return Err(unsupported(format!("{word} is not supported"), place(first.span)).note(why).note(statements));
+    }
+    let later = ["RESET", "ASSERT", "EXECUTE", "STATEMENT", "BEGIN", "VALUES", "TABLE", "UNSET", "TERMINATE", "ADD"];
     if later.contains(&word.as_str()) {
-        return Err(unsupported(format!("{word} is not supported yet"), place(first.span))
-            .note("statements: CREATE TABLE, CREATE VIEW, INSERT INTO .. SELECT, SELECT, EXPLAIN"));
+        return Err(unsupported(format!("{word} is not supported"), place(first.span)).note(statements));
     }
     let error =
         Error::new(Code::Syntax, format!("expected a statement, found `{}`", first.token)).at(place(first.span));
@@ -180,6 +188,54 @@ fn insert(planner: &mut Planner<'_>, tokens: &[TokenWithSpan]) -> Result<()> {
     }
     let (query, emit) = query(rest)?;
     planner.insert(&name, name_span, &columns, query, emit, whole(tokens))
+}
+
+/// `SET dialect = 'flink'`
+fn set(planner: &mut Planner<'_>, tokens: &[TokenWithSpan], span: Span) -> Result<()> {
+    let Some(key) = tokens.first().and_then(name_of) else {
+        return Err(Error::new(Code::Syntax, "expected a setting behind SET").at(span).help("SET dialect = 'flink'"));
+    };
+    let is_equals = matches!(tokens.get(1).map(|token| &token.token), Some(Token::Eq)) || is_word(tokens.get(1), "TO");
+    let value = tokens.get(2).filter(|_| is_equals && tokens.len() == 3).and_then(name_of);
+    if !key.eq_ignore_ascii_case("dialect") {
+        let error = Error::new(Code::UnknownOption, format!("there is no setting `{key}`")).at(span);
+        return Err(error.help("settings: dialect; everything else is a flag of `corelane run`"));
+    }
+    let known = Dialect::ALL.map(|(name, _)| name);
+    let Some(dialect) = value.as_deref().and_then(Dialect::parse) else {
+        let error = Error::new(Code::BadOption, "expected the name of a dialect").at(span);
+        return Err(error.help(format!("SET dialect = '..', one of {}", known.join(", "))));
+    };
+    planner.follow(dialect);
+    Ok(())
+}
+
+/// `DROP TABLE|VIEW|STREAM|.. [IF EXISTS] name`: takes a declaration back.
+fn drop(planner: &mut Planner<'_>, tokens: &[TokenWithSpan]) -> Result<()> {
+    let mut at = 1;
+    while ["TEMPORARY", "TEMP", "MATERIALIZED"].iter().any(|word| is_word(tokens.get(at), word)) {
+        at += 1;
+    }
+    let kinds = ["TABLE", "VIEW", "STREAM", "SOURCE", "SINK"];
+    if !kinds.iter().any(|kind| is_word(tokens.get(at), kind)) {
+        return Err(unsupported("this DROP is not supported", whole(tokens)).help("write DROP TABLE IF EXISTS name"));
+    }
+    at += 1;
+    let if_exists = is_word(tokens.get(at), "IF") && is_word(tokens.get(at + 1), "EXISTS");
+    at += 2 * usize::from(if_exists);
+    let Some(name) = tokens.get(at).and_then(name_of) else {
+        return Err(Error::new(Code::Syntax, "expected a name behind DROP").at(whole(tokens)));
+    };
+    let span = place(tokens[at].span);
+    if !planner.forget(&name, span)? && !if_exists {
+        let error = Error::new(Code::UnknownTable, format!("`{name}` is not declared in this script")).at(span);
+        return Err(error.help("leave it out, or write IF EXISTS: nothing outlives a script"));
+    }
+    let rest = tokens.get(at + 1).filter(|token| !is_word(Some(token), "CASCADE") && !is_word(Some(token), "RESTRICT"));
+    match rest {
+        Some(more) => Err(Error::new(Code::Syntax, "expected the end of the statement").at(place(more.span))),
+        None => Ok(()),
+    }
 }
 
 /// The name a token is, quoted or not.

@@ -80,6 +80,13 @@ pub(super) fn helper(binder: &Binder<'_>, name: &str, span: Span) -> Result<Opti
     }
 }
 
+/// Whether `tree` is a window written as a function.
+pub(super) fn is_function(tree: &ast::Expr) -> bool {
+    let ast::Expr::Function(function) = tree else { return false };
+    let name = function.name.to_string();
+    ["tumble", "hop", "session"].iter().any(|known| known.eq_ignore_ascii_case(&name))
+}
+
 /// The window that a GROUP BY item is: the pre-pass's, or `TUMBLE(ts, i)`, `HOP(ts, slide, size)`.
 pub(super) fn of_group_by<'a>(tree: &'a ast::Expr, now_us: i64) -> Result<Option<WindowSpec<'a>>> {
     let ast::Expr::Function(function) = tree else { return Ok(None) };

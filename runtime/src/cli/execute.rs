@@ -133,6 +133,12 @@ fn run(options: &Options) -> u8 {
         if program.explain {
             return Ok(plain(Ok(explained(&program, options)?)));
         }
+        if let Some(shown) = &program.shown {
+            let status = plain(Ok(shown.clone()));
+            if status != Exit::Done.status() || program.plan.nodes.is_empty() {
+                return Ok(status);
+            }
+        }
         if program.plan.nodes.is_empty() {
             let error = Error::new(Code::Syntax, "the script runs nothing");
             return Err(error.help("end it with a SELECT, or INSERT INTO a table"));

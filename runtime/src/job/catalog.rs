@@ -57,6 +57,7 @@ impl<'d> Inputs<'d> {
         if table.span == Span::NONE {
             return Ok(&table.name);
         }
+        refuse_kafka(&table.options)?;
         let error = Error::new(Code::UnknownTable, format!("table `{}` has no files", table.name)).at(table.span);
         Err(error
             .help(format!("give them with --input {}=FILES, or in the statement with 'path' = 'FILES'", table.name)))
@@ -126,8 +127,22 @@ impl Catalog for Inputs<'_> {
     }
 }
 
+/// Options of a broker mean a table that is not made of files.
+fn refuse_kafka(options: &[TableOption]) -> Result<()> {
+    let of_kafka = |option: &&TableOption| {
+        let (key, value) = (option.key.to_lowercase(), option.value.to_lowercase());
+        ["kafka", "topic", "properties.", "value_format"].iter().any(|start| key.starts_with(start))
+            || (key == "connector" && value.contains("kafka"))
+    };
+    let Some(option) = options.iter().find(of_kafka) else { return Ok(()) };
+    let error = Error::new(Code::BadOption, format!("'{}' = '{}': Kafka is not built in", option.key, option.value))
+        .at(option.span);
+    Err(error.help("read files: WITH ('path' = 'data/*.csv', 'format' = 'csv')"))
+}
+
 /// What a table's options say about reading it.
 pub fn read_options(options: &[TableOption]) -> Result<ReadOptions> {
+    refuse_kafka(options)?;
     if let Some(connector) = options.iter().rev().find(|option| option.key.eq_ignore_ascii_case("connector"))
         && !CONNECTORS.contains(&connector.value.to_ascii_lowercase().as_str())
     {

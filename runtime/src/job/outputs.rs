@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use corelane_engine::plan::{Node, NodeId, Operator, Plan, Sink, SinkOrder};
-use corelane_engine::sql::{Program, Table};
+use corelane_engine::sql::{Program, Table, TableOption};
 use corelane_engine::{Code, Error, Result};
 use corelane_io::format::{Assembler, Format, Formatter};
 use corelane_io::order::OrderKeys;
@@ -105,7 +105,9 @@ fn file_id(path: &Path) -> Option<FileId> {
 
 /// The options of a table that is written to; those that only reading knows are refused.
 fn check_sink_options(table: &Table) -> Result<()> {
-    read_options(&table.options)?;
+    // Rows are written in more formats than they are read in.
+    let is_format = |option: &TableOption| option.key.eq_ignore_ascii_case("format");
+    read_options(&table.options.iter().filter(|option| !is_format(option)).cloned().collect::<Vec<_>>())?;
     for option in &table.options {
         let is_default = match option.key.to_ascii_lowercase().as_str() {
             "connector" | "path" | "type" | "format" => true,
