@@ -570,7 +570,7 @@ class Generator:
             case "json_query":
                 c, d = self.json()
                 path = r.choice(["$.l[1]", "$.k", "$.none", "$.l[1].m"])
-                return E(f"JSON_QUERY({c}, '{path}')", f"CASE WHEN json_type({d}, '{path}') IN ('OBJECT', 'ARRAY') THEN replace(json_extract({d}, '{path}')::VARCHAR, '\":', '\": ') END", TEXT)
+                return E(f"JSON_QUERY({c}, '{path}')", f"CASE WHEN json_type({d}, '{path}') IN ('OBJECT', 'ARRAY') THEN replace(replace(json_extract({d}, '{path}')::VARCHAR, '\":', '\": '), 'ü', '\\u00fc') END", TEXT)
             case "->":
                 c, d = self.json()
                 step = r.choice(["'k'", "'none'", "'odd name'"])
@@ -1001,7 +1001,7 @@ class Generator:
         where = self.where(1, 0.3)
         order_c, order_d = f"{partition}ORDER BY ts", f"{partition}ORDER BY ts, file_, line_"
         for _ in range(r.choice([1, 2, 4])):
-            which = r.choice(["COUNT", "SUM", "AVG", "MIN", "MAX", "LAG", "LEAD", "ROW_NUMBER", "FIRST_VALUE", "LAST_VALUE", "COUNT(*)", "BOOL_OR"])
+            which = r.choice(["COUNT", "SUM", "AVG", "MIN", "MAX", "LAG", "LEAD", "ROW_NUMBER", "FIRST_VALUE", "LAST_VALUE", "COUNT(*)", "BOOL_OR", "RANK", "DENSE_RANK", "NTH_VALUE", "STDDEV"])
             self.mark("OVER " + which)
             frame = frame_of_name if named else r.choice(frames)
             c_over = " OVER w" if named else f" OVER ({order_c} ROWS BETWEEN {frame})"
@@ -1009,12 +1009,27 @@ class Generator:
             if which in ("LAG", "LEAD", "ROW_NUMBER"):
                 c_over, d_over = f" OVER ({order_c})", f" OVER ({order_d})"
             kind = r.choice([INT, D10, D30, DBL, TEXT, DATE, TS])
+            if which in ("RANK", "DENSE_RANK"):
+                c_over, d_over = f" OVER ({order_c})", f" OVER ({partition}ORDER BY ts)"
+            condition = self.a_bool(1) if which in ("COUNT", "SUM", "MIN", "MAX", "COUNT(*)", "BOOL_OR", "STDDEV") and r.random() < 0.15 else None
+            if condition:
+                self.mark("FILTER OVER")
+                c_over, d_over = f" FILTER (WHERE {condition.c}){c_over}", f" FILTER (WHERE {condition.d}){d_over}"
             if which in ("SUM", "AVG"):
                 kind = r.choice([INT, D10, D30, DBL])
             one = self.column(kind) if kind == DBL or kind == D30 else self.expression(kind, r.choice([0, 1, 2]))
             match which:
                 case "COUNT(*)":
                     call = E(f"COUNT(*){c_over}", f"count(*){d_over}", INT)
+                case "RANK" | "DENSE_RANK":
+                    call = E(f"{which}(){c_over}", f"{which}(){d_over}", INT)
+                case "NTH_VALUE":
+                    n = r.choice([1, 2, 3, 6, 100])
+                    call = E(f"NTH_VALUE({one.c}, {n}){c_over}", f"nth_value({one.d}, {n}){d_over}", one.t)
+                case "STDDEV":
+                    name = r.choice(["STDDEV_POP", "STDDEV_SAMP", "VAR_POP", "VAR_SAMP", "STDDEV", "VARIANCE"])
+                    column = r.choice(["k", "x", "id", "d"])
+                    call = E(f"{name}({column}){c_over}", f"{name}({column}::DOUBLE){d_over}", DBL)
                 case "ROW_NUMBER":
                     call = E(f"ROW_NUMBER(){c_over}", f"row_number(){d_over}", INT)
                 case "LAG" | "LEAD":

@@ -351,6 +351,12 @@ pub enum OverFunction {
     FirstValue,
     /// The last value of the frame.
     LastValue,
+    /// The value of this row of the frame, from 1; NULL while there is none.
+    NthValue(u64),
+    /// 1 and the rows of an earlier time.
+    Rank,
+    /// 1 and the earlier times.
+    DenseRank,
 }
 
 /// Rows to the shard that owns their key. The key is the node's first `keys` expressions hashed by

@@ -46,6 +46,7 @@ pub(crate) use answer::decimal_mean;
 pub(crate) use key::{KEY_COLUMNS_MAX, KeyLayout, Keys, from_order_bits, make_tags, order_bits};
 pub(crate) use shape::without_spans;
 pub(crate) use table::Table;
+pub(crate) use update::merge_moments;
 
 /// The columns of the partial states of `aggregate`: `[window_start,] keys.., accumulators..`. Key
 /// columns are named as in `input` where they are plain columns of it.

@@ -9,7 +9,7 @@
 use std::cmp::{max, min};
 use std::sync::Arc;
 
-use crate::agg::{from_order_bits, order_bits};
+use crate::agg::{from_order_bits, merge_moments, order_bits};
 use crate::error::{Code, Error, Result};
 
 /// A value in a frame.
@@ -27,6 +27,9 @@ pub(crate) trait Item: Clone + Ord + Send {
         0.0
     }
 }
+
+/// How many values, their mean, and the sum of squared distances from it.
+type Moments = [f64; 3];
 
 impl Item for i64 {
     fn most() -> Self {
@@ -101,6 +104,23 @@ pub(crate) struct Wants {
     pub(crate) sum: bool,
     pub(crate) double_sum: bool,
     pub(crate) extremes: bool,
+    /// Of doubles.
+    pub(crate) moments: bool,
+    /// How many of the first rows' values, of unbounded frames.
+    pub(crate) heads: usize,
+}
+
+impl Wants {
+    /// What either wants.
+    pub(crate) fn or(self, other: Wants) -> Wants {
+        Wants {
+            sum: self.sum || other.sum,
+            double_sum: self.double_sum || other.double_sum,
+            extremes: self.extremes || other.extremes,
+            moments: self.moments || other.moments,
+            heads: self.heads.max(other.heads),
+        }
+    }
 }
 
 /// The frame of one partition.
@@ -115,13 +135,15 @@ pub(crate) struct Frame<T> {
     pub(crate) count: u64,
     /// Their exact sum.
     pub(crate) sum: i128,
-    /// The first row's value, for unbounded frames.
-    first: Option<(T, bool)>,
+    /// The first rows' values, for unbounded frames.
+    heads: Vec<(T, bool)>,
     block: Extremes<T>,
     block_sum: f64,
-    /// Extremes and sums from each slot of the previous block to its end.
+    block_moments: Moments,
+    /// Extremes, sums and moments from each slot of the previous block to its end.
     suffixes: Vec<Extremes<T>>,
     suffix_sums: Vec<f64>,
+    suffix_moments: Vec<Moments>,
 }
 
 #[derive(Clone)]
@@ -149,11 +171,13 @@ impl<T: Item> Frame<T> {
             seen: 0,
             count: 0,
             sum: 0,
-            first: None,
+            heads: Vec::new(),
             block: Extremes::none(),
             block_sum: 0.0,
+            block_moments: [0.0; 3],
             suffixes: Vec::new(),
             suffix_sums: Vec::new(),
+            suffix_moments: Vec::new(),
         }
     }
 
@@ -172,6 +196,9 @@ impl<T: Item> Frame<T> {
                 self.block = self.block.with(&value);
             }
             self.block_sum += value.double();
+            if wants.moments {
+                self.block_moments = merge_moments(self.block_moments, [1.0, value.double(), 0.0]);
+            }
         }
         let mut sum = Some(self.sum);
         if at < self.values.len() {
@@ -204,12 +231,15 @@ impl<T: Item> Frame<T> {
             self.count += 1;
             self.block = if wants.extremes { self.block.with(&value) } else { Extremes::none() };
             self.block_sum += value.double();
+            if wants.moments {
+                self.block_moments = merge_moments(self.block_moments, [1.0, value.double(), 0.0]);
+            }
             if wants.sum {
                 self.sum = self.sum.checked_add(value.exact()).ok_or_else(overflow)?;
             }
         }
-        if self.first.is_none() {
-            self.first = Some((value, null));
+        if self.heads.len() < wants.heads {
+            self.heads.push((value, null));
         }
         Ok(())
     }
@@ -237,8 +267,19 @@ impl<T: Item> Frame<T> {
                 *suffix = tail;
             }
         }
+        if wants.moments {
+            self.suffix_moments.resize(self.values.len(), [0.0; 3]);
+            let mut tail = [0.0; 3];
+            for ((value, null), suffix) in self.values.iter().zip(&self.nulls).zip(&mut self.suffix_moments).rev() {
+                if !null {
+                    tail = merge_moments([1.0, value.double(), 0.0], tail);
+                }
+                *suffix = tail;
+            }
+        }
         self.block = Extremes::none();
         self.block_sum = 0.0;
+        self.block_moments = [0.0; 3];
     }
 
     /// The least value of the frame; meaningless when `count` is 0.
@@ -259,14 +300,24 @@ impl<T: Item> Frame<T> {
         self.suffix_sums.get(self.at).map_or(self.block_sum, |suffix| suffix + self.block_sum)
     }
 
-    /// The frame's first value, `None` for NULL.
-    pub(crate) fn first(&self, width: Option<usize>) -> Option<&T> {
+    /// Moments of the frame's doubles.
+    pub(crate) fn moments(&self) -> Moments {
+        let before = self.suffix_moments.get(self.at).copied().unwrap_or_default();
+        merge_moments(before, self.block_moments)
+    }
+
+    /// The value of the frame's row `number`, from 0; `None` for NULL and where there is no such row.
+    pub(crate) fn nth(&self, number: usize, width: Option<usize>) -> Option<&T> {
         let Some(width) = width else {
-            return self.first.as_ref().and_then(|(value, null)| (!null).then_some(value));
+            return self.heads.get(number).and_then(|(value, null)| (!null).then_some(value));
         };
+        if number >= self.values.len() {
+            return None;
+        }
         let full = self.values.len() == width;
         let oldest = if full && self.at < width { self.at } else { 0 };
-        (!self.nulls[oldest]).then(|| &self.values[oldest])
+        let slot = (oldest + number) % self.values.len();
+        (!self.nulls[slot]).then(|| &self.values[slot])
     }
 
     /// The value `width` rows before the next one to be pushed: `None` when there is no such row,
@@ -283,6 +334,8 @@ impl<T: Item> Frame<T> {
             + self.nulls.capacity()
             + self.suffixes.capacity() * size_of::<Extremes<T>>()
             + self.suffix_sums.capacity() * 8
+            + self.suffix_moments.capacity() * size_of::<Moments>()
+            + self.heads.capacity() * size_of::<(T, bool)>()
     }
 }
 

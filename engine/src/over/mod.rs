@@ -115,8 +115,9 @@ impl Over {
         let calls = self.over.calls.iter();
         let mut results =
             BumpVec::from_iter_in(calls.map(|call| Column::new(call.data_type.physical(), scratch)), scratch);
+        let times = self.over.time.map(|time| chunk.columns[time].i64s());
         for track in &mut self.tracks {
-            track.run(self.partitions.groups(), partitions, arguments, &self.over.calls, &mut results)?;
+            track.run(self.partitions.groups(), partitions, arguments, times, &self.over.calls, &mut results)?;
         }
         let mut columns = BumpVec::with_capacity_in(chunk.columns.len() + results.len(), scratch);
         columns.extend_from_slice(chunk.columns);

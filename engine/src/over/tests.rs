@@ -35,6 +35,8 @@ fn calls(preceding: Option<u64>) -> Vec<OverCall> {
         aggregate(F::Max, Some(6), DataType::Text),
         call(OverFunction::FirstValue, Some(6), preceding, DataType::Text),
         call(OverFunction::LastValue, Some(3), preceding, big),
+        call(OverFunction::NthValue(1), Some(5), preceding, DataType::Double),
+        call(OverFunction::NthValue(3), Some(6), preceding, DataType::Text),
         call(OverFunction::RowNumber, None, None, big),
         call(OverFunction::Lag { offset: 1, default: None }, Some(6), None, DataType::Text),
         call(OverFunction::Lag { offset: 3, default: Some(Value::I64(-7)) }, Some(3), None, big),
@@ -65,6 +67,14 @@ fn expected(call: &OverCall, rows: &[&Vec<Value>], at: usize) -> Value {
         OverFunction::Lead { offset, default } => return shifted(Some(at + *offset as usize), default),
         OverFunction::FirstValue => return frame[0].clone(),
         OverFunction::LastValue => return frame[frame.len() - 1].clone(),
+        OverFunction::NthValue(number) => return frame.get(*number as usize - 1).cloned().unwrap_or(Value::Null),
+        OverFunction::Rank | OverFunction::DenseRank => {
+            // Of time, by which rows are in order here.
+            let before = rows[..at].iter().filter(|row| row[2] != rows[at][2]);
+            let times: std::collections::HashSet<_> = before.clone().map(|row| format!("{:?}", row[2])).collect();
+            let is_dense = call.function == OverFunction::DenseRank;
+            return Value::I64(1 + if is_dense { times.len() } else { before.count() } as i64);
+        }
         OverFunction::Aggregate(function) => *function,
     };
     let some: Vec<Value> = frame.into_iter().filter(|value| *value != Value::Null).collect();
@@ -190,4 +200,58 @@ fn sums_of_doubles_do_not_drift() {
     let got = run(&plan(&over, false), &rows, 1, 100, 0).swap_remove(0);
     // Long after the huge value has left the frame, the sums are exact again.
     assert_eq!(got[20..], reference(&rows, &over.calls, true, &[])[20..]);
+}
+
+#[test]
+fn rows_of_one_time_have_one_rank() {
+    let rows: Vec<Vec<Value>> = (0..900)
+        .map(|number| {
+            let mut row = Random(number << 8).row(number, true);
+            row[2] = Value::I64(number as i64 / 5 * 1000);
+            row
+        })
+        .collect();
+    let big = DataType::BigInt;
+    let calls = vec![
+        call(OverFunction::Rank, None, None, big),
+        call(OverFunction::RowNumber, None, None, big),
+        call(OverFunction::DenseRank, None, None, big),
+    ];
+    for (partition, shards, chunk) in [(&[][..], 1, 7), (&[1], 3, 64), (&[1], 7, 1024)] {
+        let keys = partition.iter().map(|&key| column(key)).collect();
+        let over = Over { partition: keys, time: Some(2), calls: calls.clone(), buffer_rows: None };
+        let mut got: Vec<_> = run(&plan(&over, true), &rows, shards, chunk, 1).into_iter().flatten().collect();
+        got.sort_by_key(|row| row.position);
+        assert_eq!(got, reference(&rows, &over.calls, true, partition), "{shards} shards");
+    }
+}
+
+#[test]
+fn deviations_of_moving_frames_are_those_of_their_values() {
+    let mut rows: Vec<Vec<Value>> = (0..2000).map(|number| Random(number << 8).row(number * 10, true)).collect();
+    rows[3][5] = Value::F64(1e300);
+    for preceding in [Some(0), Some(1), Some(6), None] {
+        let function = OverFunction::Aggregate(AggregateFunction::VarSamp);
+        let over = Over {
+            partition: Vec::new(),
+            time: None,
+            calls: vec![call(function, Some(5), preceding, DataType::Double)],
+            buffer_rows: None,
+        };
+        let rows = if preceding.is_some() { &rows[..] } else { &rows[4..] };
+        let got = run(&plan(&over, false), rows, 1, 100, 0).swap_remove(0);
+        for at in 20..rows.len() {
+            let frame = &rows[preceding.map_or(0, |preceding| at - preceding as usize)..=at];
+            let values: Vec<f64> = frame
+                .iter()
+                .filter_map(|row| if let Value::F64(value) = row[5] { Some(value) } else { None })
+                .collect();
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            let wanted = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (values.len() as f64 - 1.0);
+            match got[at].values.last() {
+                Some(Value::F64(value)) => assert!((value - wanted).abs() <= 1e-9 * wanted, "row {at}: {value}"),
+                other => assert!(values.len() < 2 && other == Some(&Value::Null), "row {at}: {other:?}"),
+            }
+        }
+    }
 }

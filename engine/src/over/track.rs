@@ -18,6 +18,28 @@ enum Frames {
     I128(Vec<Frame<i128>>),
     F64(Vec<Frame<Double>>),
     Text(Vec<Frame<Bytes>>),
+    /// RANK and DENSE_RANK.
+    Ranks(Vec<Rank>),
+}
+
+/// Where a partition stands in order of time.
+#[derive(Clone, Copy, Default)]
+struct Rank {
+    rows: u64,
+    /// Of the last row.
+    time: i64,
+    rank: u64,
+    dense: u64,
+}
+
+impl Rank {
+    /// The next row, which is of the last one's time or later.
+    fn take(&mut self, time: i64) {
+        self.rows += 1;
+        if self.rows == 1 || time != self.time {
+            (self.time, self.rank, self.dense) = (time, self.rows, self.dense + 1);
+        }
+    }
 }
 
 /// What a call reads from its frame.
@@ -29,9 +51,12 @@ enum Ask {
     Avg,
     Min,
     Max,
-    First,
+    Nth(usize),
     Last,
     Lag,
+    Deviation,
+    Rank,
+    DenseRank,
 }
 
 /// One frame over one argument.
@@ -55,7 +80,7 @@ impl Track {
         let ask = match &call.function {
             OverFunction::RowNumber => Ask::RowNumber,
             OverFunction::Lag { .. } => Ask::Lag,
-            OverFunction::FirstValue | OverFunction::Aggregate(F::First) => Ask::First,
+            OverFunction::FirstValue | OverFunction::Aggregate(F::First) => Ask::Nth(0),
             OverFunction::LastValue | OverFunction::Aggregate(F::Last) => Ask::Last,
             OverFunction::Aggregate(F::Count) => Ask::Count,
             OverFunction::Aggregate(F::Min | F::BoolAnd) => Ask::Min,
@@ -66,10 +91,10 @@ impl Track {
             }
             OverFunction::Aggregate(F::Sum) => Ask::Sum,
             OverFunction::Aggregate(F::Avg) => Ask::Avg,
-            OverFunction::Aggregate(F::VarPop | F::VarSamp | F::StddevPop | F::StddevSamp) => {
-                return Err(Error::new(Code::Unsupported, "variance and deviation OVER are not supported")
-                    .help("SUM, AVG, COUNT, MIN and MAX are; VARIANCE is with GROUP BY"));
-            }
+            OverFunction::Aggregate(F::VarPop | F::VarSamp | F::StddevPop | F::StddevSamp) => Ask::Deviation,
+            OverFunction::NthValue(number) => Ask::Nth(usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX)),
+            OverFunction::Rank => Ask::Rank,
+            OverFunction::DenseRank => Ask::DenseRank,
             OverFunction::Aggregate(function) if function.keeps_values() || function.is_of_pairs() => {
                 return Err(Error::new(Code::Unsupported, "this aggregate OVER is not supported"));
             }
@@ -80,30 +105,37 @@ impl Track {
         let cap = |rows: u64| usize::try_from(rows.min(buffer.unwrap_or(u64::MAX)).max(1)).unwrap_or(usize::MAX);
         let width = match &call.function {
             OverFunction::Lag { offset, .. } => Some(usize::try_from(*offset).unwrap_or(usize::MAX)),
-            OverFunction::RowNumber => None,
+            OverFunction::RowNumber | OverFunction::Rank | OverFunction::DenseRank => None,
             _ => call.preceding.map(|rows| cap(rows.saturating_add(1))),
         };
         let frames = match physical {
+            None if matches!(ask, Ask::Rank | Ask::DenseRank) => Frames::Ranks(Vec::new()),
             None => Frames::Rows(Vec::new()),
             Some(Physical::I64) => Frames::I64(Vec::new()),
             Some(Physical::I128) => Frames::I128(Vec::new()),
             Some(Physical::F64) => Frames::F64(Vec::new()),
             Some(Physical::Text) => Frames::Text(Vec::new()),
         };
-        if physical.is_none() && !matches!(ask, Ask::RowNumber | Ask::Count) {
+        if physical.is_none() && !matches!(ask, Ask::RowNumber | Ask::Count | Ask::Rank | Ask::DenseRank) {
             return Err(Error::new(Code::Internal, "a window function has no argument"));
         }
         let sums = matches!(ask, Ask::Sum | Ask::Avg);
         let double = physical == Some(Physical::F64);
-        let wants =
-            Wants { sum: sums && !double, double_sum: sums && double, extremes: matches!(ask, Ask::Min | Ask::Max) };
+        let wants = Wants {
+            sum: sums && !double,
+            double_sum: sums && double,
+            extremes: matches!(ask, Ask::Min | Ask::Max),
+            moments: ask == Ask::Deviation,
+            heads: if let Ask::Nth(number) = ask { number.saturating_add(1) } else { 0 },
+        };
         let argument = argument.map(|argument| argument.0);
         Ok(Track { argument, width, lag: ask == Ask::Lag, wants, frames, asks: vec![(0, ask)] })
     }
 
     /// Whether the two can be one.
     pub(crate) fn shares(&self, other: &Track) -> bool {
-        (self.argument, self.width, self.lag) == (other.argument, other.width, other.lag)
+        let ranks = |track: &Track| matches!(track.frames, Frames::Ranks(_));
+        (self.argument, self.width, self.lag) == (other.argument, other.width, other.lag) && ranks(self) == ranks(other)
     }
 
     /// This track for call `number`.
@@ -114,9 +146,7 @@ impl Track {
 
     /// Adds call `number`, whose own track would be `other`.
     pub(crate) fn join(&mut self, number: usize, other: Track) {
-        self.wants.sum |= other.wants.sum;
-        self.wants.double_sum |= other.wants.double_sum;
-        self.wants.extremes |= other.wants.extremes;
+        self.wants = self.wants.or(other.wants);
         self.asks.push((number, other.asks[0].1));
     }
 
@@ -126,11 +156,23 @@ impl Track {
         partitions: usize,
         partition: &[u32],
         arguments: &[Vector<'_>],
+        times: Option<&[i64]>,
         calls: &[OverCall],
         out: &mut [Column<'_>],
     ) -> Result<()> {
         let Track { argument, width, lag, wants, frames, asks } = self;
         let job = Job { partition, width: *width, lag: *lag, wants: *wants, asks, calls };
+        if let Frames::Ranks(ranks) = frames {
+            ranks.resize(partitions, Rank::default());
+            for (row, &partition) in partition.iter().enumerate() {
+                let rank = &mut ranks[partition as usize];
+                rank.take(times.map_or(0, |times| times[row]));
+                for &(call, ask) in asks.iter() {
+                    out[call].i64s()[row] = if ask == Ask::Rank { rank.rank } else { rank.dense } as i64;
+                }
+            }
+            return Ok(());
+        }
         let Some(argument) = argument else {
             let Frames::Rows(rows) = frames else { unreachable!("a track without argument counts rows") };
             rows.resize(partitions, 0);
@@ -195,6 +237,7 @@ impl Track {
             Frames::I128(frames) => frames.iter().map(Frame::memory).sum(),
             Frames::F64(frames) => frames.iter().map(Frame::memory).sum(),
             Frames::Text(frames) => frames.iter().map(Frame::memory).sum(),
+            Frames::Ranks(ranks) => ranks.capacity() * size_of::<Rank>(),
         }
     }
 }
@@ -232,7 +275,7 @@ impl Job<'_> {
                 let out = &mut out[call];
                 match ask {
                     Ask::Count => out.i64s()[row] = frame.count as i64,
-                    Ask::First => match frame.first(self.width) {
+                    Ask::Nth(number) => match frame.nth(number, self.width) {
                         Some(value) => put(out, row, value),
                         None => out.set_null(row),
                     },
@@ -242,7 +285,13 @@ impl Job<'_> {
                     Ask::Min => put(out, row, frame.least()),
                     Ask::Max => put(out, row, frame.greatest()),
                     Ask::Sum | Ask::Avg => self.sum(frame, ask, &self.calls[call], row, out)?,
-                    Ask::RowNumber | Ask::Lag => unreachable!("these have tracks of their own"),
+                    Ask::Deviation => match deviation(&self.calls[call].function, frame.moments()) {
+                        Some(deviation) => out.f64s()[row] = deviation,
+                        None => out.set_null(row),
+                    },
+                    Ask::RowNumber | Ask::Lag | Ask::Rank | Ask::DenseRank => {
+                        unreachable!("these have tracks of their own")
+                    }
                 }
             }
         }
@@ -319,6 +368,15 @@ impl Job<'_> {
         let sums = self.asks.iter().find(|(_, ask)| matches!(ask, Ask::Sum | Ask::Avg));
         sums.map_or(error.clone(), |&(call, _)| error.at(self.calls[call].span))
     }
+}
+
+/// Variance or deviation of a frame with values; `None` where a sample is too small.
+fn deviation(function: &OverFunction, [count, _, distance]: [f64; 3]) -> Option<f64> {
+    use AggregateFunction as F;
+    let OverFunction::Aggregate(function) = function else { return None };
+    let divisor = if matches!(function, F::VarSamp | F::StddevSamp) { count - 1.0 } else { count };
+    let variance = (divisor > 0.0).then(|| distance / divisor)?;
+    Some(if matches!(function, F::StddevPop | F::StddevSamp) { variance.sqrt() } else { variance })
 }
 
 fn put_default(out: &mut Column<'_>, row: usize, default: Option<&Value>) {

@@ -169,7 +169,8 @@ fn describe_scan(scan: &Scan, output: &Schema) -> Vec<String> {
 fn over_state(over: &super::Over, partition: &str) -> String {
     let per = if partition.is_empty() { String::new() } else { format!(" per {partition}") };
     let rows = |call: &OverCall| match &call.function {
-        OverFunction::RowNumber => Some(1),
+        OverFunction::RowNumber | OverFunction::Rank | OverFunction::DenseRank => Some(1),
+        OverFunction::NthValue(number) => Some(call.preceding.map_or(*number, |preceding| preceding + 1)),
         OverFunction::Lag { offset, .. } | OverFunction::Lead { offset, .. } => Some(offset + 1),
         OverFunction::FirstValue | OverFunction::LastValue | OverFunction::Aggregate(_) => match call.preceding {
             Some(preceding) => Some(preceding + 1),
@@ -277,6 +278,9 @@ fn over_sql(call: &OverCall, schema: &Schema) -> String {
         OverFunction::Lead { offset, .. } => ("LEAD", format!(", {offset}")),
         OverFunction::FirstValue => ("FIRST_VALUE", String::new()),
         OverFunction::LastValue => ("LAST_VALUE", String::new()),
+        OverFunction::NthValue(number) => ("NTH_VALUE", format!(", {number}")),
+        OverFunction::Rank => return "RANK()".to_owned(),
+        OverFunction::DenseRank => return "DENSE_RANK()".to_owned(),
     };
     let argument = call.arguments.first().map_or("*".to_owned(), |argument| sql(argument, schema));
     let rows = match (&call.function, call.preceding) {

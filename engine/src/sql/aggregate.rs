@@ -15,7 +15,10 @@ use crate::types::{DECIMAL_DIGITS_MAX, DataType, Value};
 pub(super) fn refuse(name: &str, span: Span) -> Result<()> {
     if ["array_agg", "collect_list", "topk", "group_array"].contains(&name) {
         let error = unsupported(format!("the aggregate `{name}` is not supported yet"), span);
-        return Err(error.help("string_agg puts values into one text"));
+        return Err(match name {
+            "topk" => error.note("`corelane functions` lists those there are"),
+            _ => error.help("string_agg puts values into one text"),
+        });
     }
     Ok(())
 }

@@ -18,7 +18,10 @@ const fn row(name: &'static str, signature: &'static str, doc: &'static str) -> 
 }
 
 /// Functions that only stand before OVER, for documentation.
-pub(super) const TABLE: [Description; 3] = [
+pub(super) const TABLE: [Description; 6] = [
+    row("rank", "nothing", "1 and the rows of an earlier time."),
+    row("dense_rank", "nothing", "1 and the earlier times."),
+    row("nth_value", "a value and a number", "The value of that row of the frame, from 1; NULL while there is none."),
     row("row_number", "nothing", "1, 2, 3, .. within the partition."),
     row("lag", "a value, how many rows, and what else", "The value so many rows before, 1 if not said."),
     row("lead", "a value, how many rows, and what else", "The value so many rows after, 1 if not said."),
@@ -51,13 +54,13 @@ impl OverItem {
 
 /// Functions that only stand before OVER.
 pub(super) fn refuse(name: &str, span: Span) -> Result<()> {
-    if ["row_number", "lag", "lead"].contains(&name) {
+    if TABLE.iter().any(|known| known.name == name) {
         let error = Error::new(Code::Misplaced, format!("`{name}` needs OVER")).at(span);
         return Err(error.help("write OVER (PARTITION BY k ORDER BY ts)"));
     }
-    if ["rank", "dense_rank", "percent_rank", "cume_dist", "ntile", "nth_value"].contains(&name) {
-        return Err(unsupported(format!("`{name}` is not supported yet"), span)
-            .note("before OVER: avg, min, max, sum, count, lag, lead, row_number, first_value, last_value"));
+    if ["percent_rank", "cume_dist", "ntile"].contains(&name) {
+        return Err(unsupported(format!("`{name}` is not supported: it needs the whole partition"), span)
+            .help("rank, dense_rank and row_number need only the rows before"));
     }
     Ok(())
 }
@@ -68,9 +71,6 @@ pub(super) fn call<'a>(binder: &mut Binder<'a>, function: &'a ast::Function, nam
     if !binder.overs {
         let error = Error::new(Code::Misplaced, format!("OVER may not stand in {}", binder.clause)).at(span);
         return Err(error.help("compute it in a subquery in FROM"));
-    }
-    if function.filter.is_some() {
-        return Err(unsupported("FILTER before OVER is not supported yet", span).help("use CASE in the argument"));
     }
     let spec = spec(binder, function, span)?;
     let clause = std::mem::replace(&mut binder.clause, "another OVER");
@@ -163,7 +163,7 @@ fn item<'a>(
         }
     };
     let frame = frame(spec, span)?;
-    let call = over_call(binder, function, name, frame, spec.window_frame.is_some(), span)?;
+    let call = over_call(binder, function, name, frame, (spec.window_frame.is_some(), order.is_some()), span)?;
     Ok(OverItem { call, name: function.to_string(), partition, order, buffer })
 }
 
@@ -206,7 +206,7 @@ fn over_call<'a>(
     function: &'a ast::Function,
     name: &str,
     preceding: Option<u64>,
-    has_frame: bool,
+    (has_frame, is_ordered): (bool, bool),
     span: Span,
 ) -> Result<OverCall> {
     let say_frame = || {
@@ -227,13 +227,29 @@ fn over_call<'a>(
     if name == "lag" || name == "lead" {
         return shifted(binder, function, name, span);
     }
+    if name == "rank" || name == "dense_rank" {
+        if !plain_arguments(function, span)?.is_empty() {
+            return Err(Error::new(Code::Type, format!("`{name}` takes no argument")).at(span));
+        }
+        if !is_ordered {
+            let error = Error::new(Code::Misplaced, format!("`{name}` needs an order")).at(span);
+            return Err(error.help("write OVER (PARTITION BY k ORDER BY ts)"));
+        }
+        let function = if name == "rank" { OverFunction::Rank } else { OverFunction::DenseRank };
+        return Ok(OverCall { function, arguments: Vec::new(), preceding: None, data_type: DataType::BigInt, span });
+    }
+    if name == "nth_value" {
+        if !has_frame {
+            return Err(say_frame());
+        }
+        return nth_value(binder, function, preceding, span);
+    }
     let Some(kind) = crate::agg::functions::find(name) else {
         refuse(name, span)?;
         aggregate::refuse(name, span)?;
         let error = Error::new(Code::UnknownFunction, format!("`{name}` may not stand before OVER")).at(span);
-        return Err(
-            error.note("before OVER: avg, min, max, sum, count, lag, lead, row_number, first_value, last_value")
-        );
+        return Err(error
+            .note("before OVER: avg, min, max, sum, count, lag, lead, row_number, rank, first_value, last_value, .."));
     };
     let aggregate::Arguments { value: tree, second, distinct } = aggregate::arguments(function, kind, span)?;
     if kind.keeps_values() || kind.is_of_pairs() || second.is_some() {
@@ -244,6 +260,18 @@ fn over_call<'a>(
         return Err(unsupported("DISTINCT before OVER is not supported yet", span));
     }
     let bound = tree.map(|tree| binder.bind(tree)).transpose()?;
+    let filter = function.filter.as_ref().map(|tree| binder.condition(tree)).transpose()?;
+    let bound = match (bound, filter) {
+        (_, Some(_)) if matches!(kind, AggregateFunction::First | AggregateFunction::Last) => {
+            return Err(unsupported(format!("FILTER behind `{}` before OVER is not supported", function.name), span));
+        }
+        // What FILTER leaves out is NULL, which aggregates leave out.
+        (bound, Some(filter)) => {
+            let bound = bound.unwrap_or_else(|| Expr::literal(Value::I64(1), DataType::BigInt));
+            Some(super::expression::case(vec![(filter, bound)], None, span)?)
+        }
+        (bound, None) => bound,
+    };
     let (arguments, data_type) = match bound {
         None => (Vec::new(), DataType::BigInt),
         Some(bound) => {
@@ -260,6 +288,32 @@ fn over_call<'a>(
         kind => OverFunction::Aggregate(kind),
     };
     Ok(OverCall { function, arguments, preceding, data_type, span })
+}
+
+/// Most rows from a frame's start that NTH_VALUE looks at.
+const NTH_MAX: i64 = 10_000;
+
+/// NTH_VALUE: value, and which row of the frame.
+fn nth_value<'a>(
+    binder: &mut Binder<'a>,
+    function: &'a ast::Function,
+    preceding: Option<u64>,
+    span: Span,
+) -> Result<OverCall> {
+    let &[value, number] = &plain_arguments(function, span)?[..] else {
+        return Err(Error::new(Code::Type, "`nth_value` takes a value and a number").at(span));
+    };
+    let value = binder.bind(value)?;
+    let number = match binder.bind(number)?.kind {
+        ExprKind::Literal(Value::I64(number)) if (1..=NTH_MAX).contains(&number) => number.unsigned_abs(),
+        _ => {
+            let error = Error::new(Code::Type, "`nth_value` takes a constant number of a row");
+            return Err(error.at(place(number.span())).help(format!("from 1 to {NTH_MAX}")));
+        }
+    };
+    let value = if value.data_type == DataType::Null { coerce(value, DataType::BigInt) } else { value };
+    let data_type = value.data_type;
+    Ok(OverCall { function: OverFunction::NthValue(number), arguments: vec![value], preceding, data_type, span })
 }
 
 /// LAG and LEAD: value, how many rows, what else.
