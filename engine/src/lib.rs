@@ -16,6 +16,7 @@
 //! | [`scan`] | event time, lateness and WHERE, decided before rows are built |
 //! | [`operator`], [`pipeline`] | what an operator is; a plan at work on one shard |
 //! | [`agg`], [`over`] | group tables, aggregates, windows; OVER |
+//! | [`state`] | what operators hold, as bytes that another process reads |
 //! | [`plan`], [`sql`] | the plan; the dialect, binder, EXPLAIN |
 //! | [`stage`] | stage names and the ledger |
 //!
@@ -36,6 +37,7 @@ pub mod plan;
 pub mod scan;
 pub mod sql;
 pub mod stage;
+pub mod state;
 pub mod types;
 
 pub use error::{Code, Error, Result, Span};

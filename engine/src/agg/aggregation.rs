@@ -21,6 +21,7 @@ use crate::operator::{Column, Context, Next, Operator, TIME_MIN, Time};
 use crate::pipeline::Place;
 use crate::plan::{Aggregate, Emit, Phase, Window};
 use crate::stage::Stage;
+use crate::state::{Saved, State, damaged};
 use crate::types::Physical;
 
 /// Empty sets of groups kept for windows to come.
@@ -486,6 +487,32 @@ impl Operator for Aggregation {
         let open =
             self.open.iter().map(|open| &open.1).chain(&self.spare).chain(self.due.iter().map(|due| &due.groups));
         open.map(Groups::memory).sum()
+    }
+
+    fn save(&self, state: &mut State) -> Result<()> {
+        self.pay.save(state.whole());
+        for (start, groups) in &self.open {
+            groups.save(&self.shape, *start, self.place.hash_seed, state);
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self, saved: &Saved<'_>) -> Result<()> {
+        let mut from = saved.whole();
+        self.pay.load(&mut from)?;
+        from.end()?;
+        for (group, mut from) in saved.groups() {
+            while !from.is_empty() {
+                let start = from.word()? as i64;
+                let is_meant = self.window.map_or(start == 0, |(window, _)| start.checked_add(window.size).is_some());
+                if !is_meant {
+                    return Err(damaged("a window cannot be meant"));
+                }
+                let at = self.window_at(start);
+                self.open[at].1.load(&self.shape, group, self.place.hash_seed, &mut from)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -10,7 +10,9 @@ use super::key::{from_order_bits, get_i128, order_bits};
 use super::shape::Accumulator;
 use super::update::{Picked, Target};
 use crate::batch::{Data, Text, Vector};
+use crate::error::Result;
 use crate::operator::Column;
+use crate::state::{Reader, Writer};
 use crate::types::{Physical, Value};
 
 /// Words of an accumulator.
@@ -95,6 +97,42 @@ impl Lists {
                 self.append(list, [position, start, text.len() as u64], 3);
             }),
         }
+    }
+
+    /// Writes a list: how many values, and each as words, text as its position and itself.
+    pub(crate) fn save(&self, list: &[u64], physical: Physical, to: &mut Writer) {
+        to.word(list[3]);
+        for value in self.values(list, width(physical)) {
+            if physical == Physical::Text {
+                let [start, length] = [value[1], value[2]].map(|word| word as usize);
+                to.word(value[0]);
+                to.text(&self.bytes[start..start + length]);
+            } else {
+                value.iter().for_each(|&word| to.word(word));
+            }
+        }
+    }
+
+    /// Reads a list into an accumulator.
+    pub(crate) fn load(&mut self, list: &mut [u64], physical: Physical, from: &mut Reader<'_>) -> Result<()> {
+        let mut words = [0; LIST_WORDS];
+        let width = width(physical);
+        for _ in 0..from.count(8)? {
+            let mut value = [0; 3];
+            if physical == Physical::Text {
+                value[0] = from.word()?;
+                let text = from.text()?;
+                value[1..].copy_from_slice(&[self.bytes.len() as u64, text.len() as u64]);
+                self.bytes.extend_from_slice(text);
+            } else {
+                for word in &mut value[..width] {
+                    *word = from.word()?;
+                }
+            }
+            self.append(&mut words, value, width);
+        }
+        list.copy_from_slice(&words);
+        Ok(())
     }
 
     /// The values of a list, `width` words each.

@@ -11,6 +11,7 @@
 //! | `partial` | accumulators as columns, and back |
 //! | `single` | rows as partial states of their own |
 //! | `windows` | which rows belong to which windows |
+//! | `saved` | groups as bytes, and back |
 //! | `aggregation` | the operator |
 //!
 //! Integer and decimal sums are exact, and doubles are added in an order that follows from the input
@@ -25,6 +26,7 @@ mod key;
 mod list;
 mod pair;
 mod partial;
+mod saved;
 mod shape;
 mod single;
 mod sort;
@@ -44,6 +46,7 @@ use crate::types::{DataType, Field, Schema, Value};
 
 pub(crate) use answer::decimal_mean;
 pub(crate) use key::{KEY_COLUMNS_MAX, KeyLayout, Keys, from_order_bits, make_tags, order_bits};
+pub(crate) use saved::{SavedKeys, by_key_group};
 pub(crate) use shape::without_spans;
 pub(crate) use table::Table;
 pub(crate) use update::merge_moments;

@@ -13,8 +13,10 @@ use super::shape::Shape;
 use super::texts::Texts;
 use super::update::{Rows, Target, accumulate};
 use crate::batch::{Chunk, Data, Vector};
+use crate::error::Result;
 use crate::operator::Column;
 use crate::plan::Window;
+use crate::state::{Reader, Writer, damaged};
 
 /// Tests come to every bound with few rows.
 const SCALE: usize = if cfg!(test) { 1 } else { 256 };
@@ -52,6 +54,24 @@ impl Pay {
         let is_single = self.single > 0;
         self.single = self.single.saturating_sub(rows as u64);
         is_single
+    }
+
+    /// Writes what has been counted.
+    pub(crate) fn save(&self, to: &mut Writer) {
+        to.word(self.rows);
+        to.word(self.groups as u64);
+        to.count(self.bound);
+        to.word(self.single);
+    }
+
+    /// Reads what had been counted.
+    pub(crate) fn load(&mut self, from: &mut Reader<'_>) -> Result<()> {
+        self.rows = from.word()?;
+        self.groups = from.word()? as i64;
+        self.bound = usize::try_from(from.word()?).unwrap_or(usize::MAX);
+        self.single = from.word()?;
+        let is_meant = (GROUPS_FIRST..=GROUPS_MAX).contains(&self.bound) && self.single <= SINGLE_ROWS;
+        if is_meant { Ok(()) } else { Err(damaged("a bound cannot be meant")) }
     }
 
     /// Notes groups that are shipped.

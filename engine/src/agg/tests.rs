@@ -343,10 +343,20 @@ fn plan(aggregate: &Aggregate, kind: Option<ExchangeKind>) -> Plan {
     plan
 }
 
-/// Deals rows (with their watermark after each batch) to shards, row `n` to shard `n % shards`.
+/// Deals rows (with their watermark after each batch) to shards, row `n` to shard `n % shards`. Shards
+/// that end and go on from their saved state must give the same.
 pub(crate) fn run(plan: &Plan, rows: &[Vec<Value>], shards: usize, chunk: usize, seed: u64) -> Vec<Vec<OutputRow>> {
+    let local = || Local::new(plan, shards, seed).expect("the plan is good");
+    let given = run_local(local(), rows, shards, chunk);
+    // Some ten times, however many steps there are.
+    let steps = rows.len() / chunk.max(1) / 5 + 2;
+    let restarted = run_local(local().restarting(steps), rows, shards, chunk);
+    assert_eq!(restarted, given, "a restart once in {steps} steps");
+    given
+}
+
+fn run_local(mut local: Local, rows: &[Vec<Value>], shards: usize, chunk: usize) -> Vec<Vec<OutputRow>> {
     let layout: Vec<Physical> = input().layout();
-    let mut local = Local::new(plan, shards, seed).expect("the plan is good");
     for shard in 0..shards {
         let mine: Vec<usize> = (0..rows.len()).filter(|row| row % shards == shard).collect();
         let mut highest = Time::MIN;

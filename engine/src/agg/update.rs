@@ -21,7 +21,7 @@ pub(crate) struct Groups {
     pub(crate) table: Table,
     pub(crate) texts: Texts,
     /// Per lane with DISTINCT: its (group, value) pairs.
-    distinct: Vec<Option<Table>>,
+    pub(super) distinct: Vec<Option<Table>>,
 }
 
 /// What some rows of a chunk bring to the groups.
@@ -166,7 +166,8 @@ pub(crate) fn accumulate<'a>(
     }
 }
 
-fn distinct_layout(physical: Physical) -> KeyLayout {
+/// How the (group, value) pairs of a DISTINCT lie in their table.
+pub(super) fn distinct_layout(physical: Physical) -> KeyLayout {
     KeyLayout::new(&[Physical::I64, physical])
 }
 

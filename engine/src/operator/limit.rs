@@ -4,6 +4,7 @@
 use super::{Context, Next, Operator};
 use crate::batch::Chunk;
 use crate::error::Result;
+use crate::state::{Saved, State};
 
 /// The operator; holds two counters.
 pub(crate) struct Limit {
@@ -40,5 +41,17 @@ impl Operator for Limit {
             }
         }
         Ok(())
+    }
+
+    fn save(&self, state: &mut State) -> Result<()> {
+        state.whole().word(self.skip);
+        state.whole().word(self.left);
+        Ok(())
+    }
+
+    fn restore(&mut self, saved: &Saved<'_>) -> Result<()> {
+        let mut from = saved.whole();
+        (self.skip, self.left) = (from.word()?, from.word()?);
+        from.end()
     }
 }

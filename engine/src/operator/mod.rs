@@ -25,9 +25,10 @@ pub(crate) use sink::Sink;
 pub(crate) use sort::Sort;
 
 use crate::batch::Chunk;
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::plan::NodeId;
 use crate::stage::Ledger;
+use crate::state::{Saved, State, damaged};
 
 /// A point in event time, in microseconds since the epoch.
 pub type Time = i64;
@@ -80,6 +81,21 @@ pub trait Operator: Send {
     /// Bytes of state held.
     fn state_bytes(&self) -> usize {
         0
+    }
+
+    /// Writes what is held. Only while nothing is due.
+    fn save(&self, state: &mut State) -> Result<()> {
+        let _ = state;
+        if self.state_bytes() == 0 {
+            return Ok(());
+        }
+        Err(Error::new(Code::Unsupported, "the state of this operator cannot be saved"))
+    }
+
+    /// Takes over what another such operator wrote. Only on a new operator, which after an error is
+    /// of no use.
+    fn restore(&mut self, saved: &Saved<'_>) -> Result<()> {
+        if saved.is_empty() { Ok(()) } else { Err(damaged("it belongs to an operator that holds nothing")) }
     }
 }
 

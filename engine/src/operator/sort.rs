@@ -9,6 +9,7 @@ use super::{Column, Context, Next, Operator};
 use crate::batch::{BATCH_ROWS, Batch, Chunk, Data, Vector};
 use crate::error::Result;
 use crate::plan::SortKey;
+use crate::state::{Saved, State, columns};
 use crate::types::Physical;
 
 /// Rows held at least before any are dropped for a limit.
@@ -165,5 +166,22 @@ impl Operator for Sort {
 
     fn state_bytes(&self) -> usize {
         self.batches.iter().map(Batch::bytes).sum()
+    }
+
+    fn save(&self, state: &mut State) -> Result<()> {
+        let mut scratch = bumpalo::Bump::new();
+        for batch in &self.batches {
+            scratch.reset();
+            columns::write_chunk(&batch.chunk(&scratch), state.whole());
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self, saved: &Saved<'_>) -> Result<()> {
+        let mut from = saved.whole();
+        while !from.is_empty() {
+            self.batches.push(columns::read_batch(&mut from, &self.layout)?);
+        }
+        Ok(())
     }
 }

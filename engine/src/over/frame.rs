@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::agg::{from_order_bits, merge_moments, order_bits};
 use crate::error::{Code, Error, Result};
+use crate::state::{Reader, Writer, columns, damaged};
 
 /// A value in a frame.
 pub(crate) trait Item: Clone + Ord + Send {
@@ -26,6 +27,10 @@ pub(crate) trait Item: Clone + Ord + Send {
     fn double(&self) -> f64 {
         0.0
     }
+    /// Writes the value.
+    fn save(&self, to: &mut Writer);
+    /// Reads a value.
+    fn load(from: &mut Reader<'_>) -> Result<Self>;
 }
 
 /// How many values, their mean, and the sum of squared distances from it.
@@ -41,6 +46,12 @@ impl Item for i64 {
     fn exact(&self) -> i128 {
         i128::from(*self)
     }
+    fn save(&self, to: &mut Writer) {
+        to.word(*self as u64);
+    }
+    fn load(from: &mut Reader<'_>) -> Result<Self> {
+        Ok(from.word()? as i64)
+    }
 }
 
 impl Item for i128 {
@@ -52,6 +63,12 @@ impl Item for i128 {
     }
     fn exact(&self) -> i128 {
         *self
+    }
+    fn save(&self, to: &mut Writer) {
+        to.long(*self);
+    }
+    fn load(from: &mut Reader<'_>) -> Result<Self> {
+        from.long()
     }
 }
 
@@ -79,6 +96,12 @@ impl Item for Double {
     fn double(&self) -> f64 {
         self.get()
     }
+    fn save(&self, to: &mut Writer) {
+        to.word(self.0 as u64);
+    }
+    fn load(from: &mut Reader<'_>) -> Result<Self> {
+        Ok(Double(from.word()? as i64))
+    }
 }
 
 /// A text, or a bound of all texts.
@@ -95,6 +118,24 @@ impl Item for Bytes {
     }
     fn least() -> Self {
         Bytes::Least
+    }
+    fn save(&self, to: &mut Writer) {
+        match self {
+            Bytes::Least => to.byte(0),
+            Bytes::Text(text) => {
+                to.byte(1);
+                to.text(text);
+            }
+            Bytes::Most => to.byte(2),
+        }
+    }
+    fn load(from: &mut Reader<'_>) -> Result<Self> {
+        match from.byte()? {
+            0 => Ok(Bytes::Least),
+            1 => Ok(Bytes::Text(Arc::from(columns::text(from)?.as_bytes()))),
+            2 => Ok(Bytes::Most),
+            _ => Err(damaged("a text cannot be meant")),
+        }
     }
 }
 
@@ -159,6 +200,17 @@ impl<T: Item> Extremes<T> {
 
     fn with(&self, value: &T) -> Self {
         Extremes { least: min(&self.least, value).clone(), greatest: max(&self.greatest, value).clone() }
+    }
+}
+
+impl<T: Item> Extremes<T> {
+    fn save(&self, to: &mut Writer) {
+        self.least.save(to);
+        self.greatest.save(to);
+    }
+
+    fn load(from: &mut Reader<'_>) -> Result<Self> {
+        Ok(Extremes { least: T::load(from)?, greatest: T::load(from)? })
     }
 }
 
@@ -325,6 +377,73 @@ impl<T: Item> Frame<T> {
     pub(crate) fn leaving(&self, width: usize) -> Option<Option<&T>> {
         let at = if self.at == width { 0 } else { self.at };
         (self.values.len() == width).then(|| (!self.nulls[at]).then(|| &self.values[at]))
+    }
+
+    /// Writes the frame.
+    pub(crate) fn save(&self, to: &mut Writer) {
+        to.word(self.seen);
+        to.word(self.count);
+        to.long(self.sum);
+        to.count(self.values.len());
+        for (value, &null) in self.values.iter().zip(&self.nulls) {
+            to.flag(null);
+            value.save(to);
+        }
+        to.count(self.at);
+        to.count(self.heads.len());
+        for (value, null) in &self.heads {
+            to.flag(*null);
+            value.save(to);
+        }
+        self.block.save(to);
+        to.word(self.block_sum.to_bits());
+        self.block_moments.iter().for_each(|part| to.word(part.to_bits()));
+        to.count(self.suffixes.len());
+        self.suffixes.iter().for_each(|suffix| suffix.save(to));
+        to.count(self.suffix_sums.len());
+        self.suffix_sums.iter().for_each(|sum| to.word(sum.to_bits()));
+        to.count(self.suffix_moments.len());
+        self.suffix_moments.iter().flatten().for_each(|part| to.word(part.to_bits()));
+    }
+
+    /// Reads a frame of `width` rows, of which `wants` was kept.
+    pub(crate) fn load(width: Option<usize>, wants: Wants, from: &mut Reader<'_>) -> Result<Self> {
+        let moments = |from: &mut Reader<'_>| -> Result<Moments> {
+            Ok([f64::from_bits(from.word()?), f64::from_bits(from.word()?), f64::from_bits(from.word()?)])
+        };
+        let mut frame = Frame::new();
+        (frame.seen, frame.count, frame.sum) = (from.word()?, from.word()?, from.long()?);
+        for _ in 0..from.count(2)? {
+            frame.nulls.push(from.flag()?);
+            frame.values.push(T::load(from)?);
+        }
+        frame.at = usize::try_from(from.word()?).unwrap_or(usize::MAX);
+        for _ in 0..from.count(2)? {
+            let null = from.flag()?;
+            frame.heads.push((T::load(from)?, null));
+        }
+        frame.block = Extremes::load(from)?;
+        frame.block_sum = f64::from_bits(from.word()?);
+        frame.block_moments = moments(from)?;
+        for _ in 0..from.count(2)? {
+            frame.suffixes.push(Extremes::load(from)?);
+        }
+        for _ in 0..from.count(8)? {
+            frame.suffix_sums.push(f64::from_bits(from.word()?));
+        }
+        for _ in 0..from.count(24)? {
+            frame.suffix_moments.push(moments(from)?);
+        }
+        let rows = frame.values.len();
+        let some = frame.nulls.iter().filter(|null| !**null).count() as u64;
+        let is_meant = match width {
+            None => rows == 0 && frame.at == 0 && frame.heads.len() as u64 == frame.seen.min(wants.heads as u64),
+            Some(width) => {
+                let at = if rows < width { frame.at == rows } else { frame.at <= rows };
+                rows <= width && at && some == frame.count && (rows > 0 || frame.seen == 0)
+            }
+        };
+        if is_meant { Ok(frame) } else { Err(damaged("a frame cannot be meant")) }
     }
 
     /// Bytes held.

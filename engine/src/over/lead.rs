@@ -9,7 +9,9 @@ use std::collections::VecDeque;
 use bumpalo::Bump;
 
 use crate::batch::{Batch, Chunk, Data, Vector};
+use crate::error::Result;
 use crate::operator::Time;
+use crate::state::{Reader, Writer, columns, damaged};
 use crate::types::{Physical, Value};
 
 /// All LEADs of an OVER.
@@ -119,6 +121,59 @@ impl Leads {
         let waiting = self.waiting.pop_front().expect("asked only when there is one");
         self.first += 1;
         self.given.insert(waiting.batch).chunk(scratch)
+    }
+
+    /// Writes the rows that wait.
+    pub(crate) fn save(&self, to: &mut Writer) {
+        let mut scratch = Bump::new();
+        to.count(self.waiting.len());
+        for waiting in &self.waiting {
+            scratch.reset();
+            to.flag(waiting.time.is_some());
+            to.word(waiting.time.unwrap_or(0) as u64);
+            columns::write_chunk(&waiting.batch.chunk(&scratch), to);
+        }
+    }
+
+    /// Writes which rows of a partition lack their value.
+    pub(crate) fn save_open(&self, partition: usize, to: &mut Writer) {
+        for call in &self.calls {
+            let open = &call.open[partition];
+            to.count(open.len());
+            for &(number, row) in open {
+                to.word(number - self.first);
+                to.word(u64::from(row));
+            }
+        }
+    }
+
+    /// Reads the rows that wait.
+    pub(crate) fn load(&mut self, from: &mut Reader<'_>) -> Result<()> {
+        for _ in 0..from.count(1)? {
+            let (has_time, time) = (from.flag()?, from.word()? as Time);
+            let batch = columns::read_batch(from, &self.layout)?;
+            self.waiting.push_back(Waiting { batch, open: 0, time: has_time.then_some(time) });
+        }
+        Ok(())
+    }
+
+    /// Reads which rows of the next partition lack their value.
+    pub(crate) fn load_open(&mut self, from: &mut Reader<'_>) -> Result<()> {
+        for call in &mut self.calls {
+            let mut open = VecDeque::new();
+            for _ in 0..from.count(16)? {
+                let (number, row) = (from.word()?, from.word()?);
+                let waiting = usize::try_from(number).ok().and_then(|number| self.waiting.get_mut(number));
+                let waiting = waiting.filter(|waiting| row < waiting.batch.rows() as u64);
+                waiting.ok_or_else(|| damaged("a row that waits for LEAD is missing"))?.open += 1;
+                open.push_back((number, row as u16));
+            }
+            if open.len() > call.offset {
+                return Err(damaged("too many rows wait for LEAD"));
+            }
+            call.open.push(open);
+        }
+        Ok(())
     }
 
     /// Bytes held.

@@ -18,7 +18,7 @@ mod track;
 
 use bumpalo::collections::Vec as BumpVec;
 
-use crate::agg::{KEY_COLUMNS_MAX, KeyLayout, Keys, Table, make_tags, without_spans};
+use crate::agg::{KEY_COLUMNS_MAX, KeyLayout, Keys, SavedKeys, Table, by_key_group, make_tags, without_spans};
 use crate::batch::{Chunk, Vector};
 use crate::error::{Code, Error, Result};
 use crate::expr::Expr;
@@ -28,6 +28,7 @@ use crate::operator::{Column, Context, Next, Operator, Time};
 use crate::pipeline::Place;
 use crate::plan::{self, OverFunction};
 use crate::stage::Stage;
+use crate::state::{Saved, State};
 use crate::types::Physical;
 
 use lead::Leads;
@@ -220,5 +221,36 @@ impl Operator for Over {
     fn state_bytes(&self) -> usize {
         let tracks: usize = self.tracks.iter().map(Track::memory).sum();
         self.reorder.memory() + self.partitions.memory() + self.leads.memory() + tracks
+    }
+
+    fn save(&self, state: &mut State) -> Result<()> {
+        self.reorder.save(state.whole());
+        self.leads.save(state.whole());
+        by_key_group(&self.layout, &self.partitions, self.place.hash_seed, |group, bases| {
+            let to = state.group(group);
+            SavedKeys::write(&self.layout, &self.partitions, bases, to);
+            for partition in bases.iter().map(|&base| base as usize / self.layout.words() - 1) {
+                self.tracks.iter().for_each(|track| track.save(partition, to));
+                self.leads.save_open(partition, to);
+            }
+        });
+        Ok(())
+    }
+
+    fn restore(&mut self, saved: &Saved<'_>) -> Result<()> {
+        let mut from = saved.whole();
+        self.reorder.load(self.over.time, &mut from)?;
+        self.leads.load(&mut from)?;
+        from.end()?;
+        for (group, mut from) in saved.groups() {
+            let place = (group, self.place.hash_seed);
+            while !from.is_empty() {
+                for _ in SavedKeys::read(&self.layout, &mut self.partitions, &[], place, &mut from)? {
+                    self.tracks.iter_mut().try_for_each(|track| track.load(&mut from))?;
+                    self.leads.load_open(&mut from)?;
+                }
+            }
+        }
+        Ok(())
     }
 }

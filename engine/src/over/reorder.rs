@@ -13,7 +13,9 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
 use crate::batch::{BATCH_ROWS, Batch, Chunk, Data, Text, Vector};
+use crate::error::Result;
 use crate::operator::Time;
+use crate::state::{Reader, Writer, columns};
 use crate::types::Physical;
 
 /// One held row.
@@ -131,6 +133,25 @@ impl Reorder {
     /// The next rows that may leave, up to a chunk of them.
     pub(crate) fn take<'a>(&mut self, scratch: &'a Bump) -> Chunk<'a> {
         let part = &self.ready[self.given..self.ready.len().min(self.given + BATCH_ROWS)];
+        let (chunk, places) = self.gather_rows(part, scratch);
+        self.given += chunk.rows;
+        for &(batch, _) in &places {
+            self.batches[batch as usize].1 -= 1;
+        }
+        while let Some((batch, 0)) = self.batches.front() {
+            if self.batches.len() == 1 && batch.rows() < BATCH_ROWS {
+                break;
+            }
+            let (mut batch, _) = self.batches.pop_front().expect("seen above");
+            batch.reset();
+            self.spare.push(batch);
+            self.first += 1;
+        }
+        chunk
+    }
+
+    /// These rows, and the (batch, row) of each.
+    fn gather_rows<'a>(&self, part: &[Held], scratch: &'a Bump) -> (Chunk<'a>, BumpVec<'a, (u32, u16)>) {
         let places =
             BumpVec::from_iter_in(part.iter().map(|held| ((held.batch - self.first) as u32, held.row)), scratch);
         let mut columns = BumpVec::with_capacity_in(self.layout.len(), scratch);
@@ -147,21 +168,35 @@ impl Reorder {
         };
         let (positions, ordinals) = (side(Batch::positions), side(Batch::ordinals));
         let stamp = self.batches.iter().map(|(batch, _)| batch.stamp).max().unwrap_or(0);
-        let rows = part.len();
-        self.given += rows;
-        for &(batch, _) in &places {
-            self.batches[batch as usize].1 -= 1;
+        let chunk =
+            Chunk { rows: part.len(), columns: columns.into_bump_slice(), positions, ordinals, floors: None, stamp };
+        (chunk, places)
+    }
+
+    /// Writes the rows held, in order. Only while none may leave.
+    pub(crate) fn save(&self, to: &mut Writer) {
+        let mut held: Vec<Held> = self.runs.iter().flatten().copied().collect();
+        held.sort_unstable();
+        to.word(self.arrived);
+        to.count(held.len().div_ceil(BATCH_ROWS));
+        let mut scratch = Bump::new();
+        for part in held.chunks(BATCH_ROWS) {
+            scratch.reset();
+            columns::write_chunk(&self.gather_rows(part, &scratch).0, to);
         }
-        while let Some((batch, 0)) = self.batches.front() {
-            if self.batches.len() == 1 && batch.rows() < BATCH_ROWS {
-                break;
-            }
-            let (mut batch, _) = self.batches.pop_front().expect("seen above");
-            batch.reset();
-            self.spare.push(batch);
-            self.first += 1;
+    }
+
+    /// Reads the rows held; their times stand in column `time`.
+    pub(crate) fn load(&mut self, time: Option<usize>, from: &mut Reader<'_>) -> Result<()> {
+        let arrived = from.word()?;
+        let mut scratch = Bump::new();
+        for _ in 0..from.count(1)? {
+            scratch.reset();
+            let chunk = columns::read_chunk(from, &self.layout, &scratch)?;
+            self.push(&chunk, time.map(|time| chunk.columns[time].i64s()), &scratch);
         }
-        Chunk { rows, columns: columns.into_bump_slice(), positions, ordinals, floors: None, stamp }
+        self.arrived = self.arrived.max(arrived);
+        Ok(())
     }
 
     fn gather<'a>(&self, column: usize, places: &[(u32, u16)], scratch: &'a Bump) -> Vector<'a> {

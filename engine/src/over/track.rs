@@ -8,6 +8,7 @@ use crate::batch::{Data, Text, Vector};
 use crate::error::{Code, Error, Result};
 use crate::operator::{Column, Values};
 use crate::plan::{AggregateFunction, OverCall, OverFunction};
+use crate::state::{Reader, Writer};
 use crate::types::{DataType, Physical, Value};
 
 /// Frames of one shape, one per partition.
@@ -227,6 +228,37 @@ impl Track {
             ),
             _ => panic!("one argument has one shape"),
         }
+    }
+
+    /// Writes the frame of a partition.
+    pub(crate) fn save(&self, partition: usize, to: &mut Writer) {
+        match &self.frames {
+            Frames::Rows(rows) => to.word(rows[partition]),
+            Frames::I64(frames) => frames[partition].save(to),
+            Frames::I128(frames) => frames[partition].save(to),
+            Frames::F64(frames) => frames[partition].save(to),
+            Frames::Text(frames) => frames[partition].save(to),
+            Frames::Ranks(ranks) => {
+                let Rank { rows, time, rank, dense } = ranks[partition];
+                [rows, time as u64, rank, dense].into_iter().for_each(|word| to.word(word));
+            }
+        }
+    }
+
+    /// Reads the frame of the next partition.
+    pub(crate) fn load(&mut self, from: &mut Reader<'_>) -> Result<()> {
+        match &mut self.frames {
+            Frames::Rows(rows) => rows.push(from.word()?),
+            Frames::I64(frames) => frames.push(Frame::load(self.width, self.wants, from)?),
+            Frames::I128(frames) => frames.push(Frame::load(self.width, self.wants, from)?),
+            Frames::F64(frames) => frames.push(Frame::load(self.width, self.wants, from)?),
+            Frames::Text(frames) => frames.push(Frame::load(self.width, self.wants, from)?),
+            Frames::Ranks(ranks) => {
+                let (rows, time) = (from.word()?, from.word()? as i64);
+                ranks.push(Rank { rows, time, rank: from.word()?, dense: from.word()? });
+            }
+        }
+        Ok(())
     }
 
     /// Bytes held.

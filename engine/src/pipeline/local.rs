@@ -41,6 +41,8 @@ pub struct Local {
     plan: Plan,
     shards: Vec<Shard>,
     seed: u64,
+    /// Shards are replaced by others with their state, once in so many steps, as drawn from a seed.
+    restarts: Option<(usize, u64)>,
 }
 
 struct Shard {
@@ -199,7 +201,22 @@ impl Local {
             };
             all.push(Shard { inputs: inputs.collect(), pipeline, outlets });
         }
-        Ok(Local { plan: plan.clone(), shards: all, seed })
+        Ok(Local { plan: plan.clone(), shards: all, seed, restarts: None })
+    }
+
+    /// Has every shard end and another go on from its saved state, once in `steps` steps at times
+    /// that are drawn as well.
+    pub fn restarting(mut self, steps: usize) -> Local {
+        self.restarts = Some((steps, self.seed));
+        self
+    }
+
+    /// Replaces the pipeline of a shard by a new one with its state.
+    fn restart(&mut self, shard: usize) -> Result<()> {
+        let mut pipeline = Pipeline::new(&self.plan, shard, self.shards.len(), hash::DEFAULT_SEED)?;
+        pipeline.restore(&self.shards[shard].pipeline.save()?)?;
+        self.shards[shard].pipeline = pipeline;
+        Ok(())
     }
 
     /// Queues a message for the scan at node `scan` of shard `shard`.
@@ -217,8 +234,13 @@ impl Local {
             if ready.is_empty() {
                 break;
             }
-            let (shard, input, queue) = ready[self.draw(ready.len())];
+            let (shard, input, queue) = ready[draw(&mut self.seed, ready.len())];
             self.step(shard, input, queue, &ledger, &mut scratch)?;
+            if let Some((steps, seed)) = &mut self.restarts
+                && draw(seed, *steps) == 0
+            {
+                self.restart(shard)?;
+            }
         }
         Ok(self.shards.into_iter().map(|mut shard| std::mem::take(&mut shard.outlets.rows[sink])).collect())
     }
@@ -232,13 +254,6 @@ impl Local {
             }
         }
         ready
-    }
-
-    /// xorshift64*, which is enough to shuffle turns.
-    fn draw(&mut self, below: usize) -> usize {
-        self.seed = self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = hash::end(self.seed);
-        (mixed % below as u64) as usize
     }
 
     fn step(&mut self, shard: usize, input: usize, queue: usize, ledger: &Ledger, scratch: &mut Bump) -> Result<()> {
@@ -287,6 +302,12 @@ impl Local {
             }
         }
     }
+}
+
+/// A number below `below`; good enough to shuffle turns.
+fn draw(seed: &mut u64, below: usize) -> usize {
+    *seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    (hash::end(*seed) % below as u64) as usize
 }
 
 fn drain(pipeline: &mut Pipeline, entry: NodeId, ledger: &Ledger, outlets: &mut LocalOutlets) -> Result<()> {

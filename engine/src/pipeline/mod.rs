@@ -12,10 +12,11 @@ mod tests;
 
 use crate::agg;
 use crate::batch::Chunk;
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::operator::{self, Context, Next, Outlets, Slot, Time};
 use crate::over::Over;
 use crate::plan::{self, NodeId, Plan};
+use crate::state::{Saved, Section, State, damaged};
 
 /// Which shard of how many this is, and with which seed keys are hashed.
 #[derive(Clone, Copy, Debug)]
@@ -109,6 +110,35 @@ impl Pipeline {
     pub fn pending(&self, entry: NodeId) -> bool {
         let stage = self.stages[entry].as_deref().unwrap_or_default();
         stage.iter().any(|&node| self.slots[node].operator.due())
+    }
+
+    /// What the operators hold. Only while nothing is pending in any stage.
+    pub fn save(&self) -> Result<Vec<Section>> {
+        if self.slots.iter().any(|slot| slot.operator.due()) {
+            return Err(Error::new(Code::Internal, "state was to be saved while rows were on their way"));
+        }
+        let mut sections = Vec::new();
+        for (node, slot) in self.slots.iter().enumerate() {
+            let mut state = State::default();
+            slot.operator.save(&mut state)?;
+            sections.extend(state.sections(node));
+        }
+        Ok(sections)
+    }
+
+    /// Takes over what the same shard of a pipeline of the same plan, number of shards and hash seed
+    /// has saved. Only on a new pipeline, which after an error is of no use.
+    pub fn restore(&mut self, sections: &[Section]) -> Result<()> {
+        if sections.iter().any(|section| section.node >= self.slots.len()) {
+            return Err(damaged("it belongs to an operator that the query does not have"));
+        }
+        for (node, slot) in self.slots.iter_mut().enumerate() {
+            slot.operator.restore(&Saved::of(node, sections)?)?;
+        }
+        if self.slots.iter().any(|slot| slot.operator.due()) {
+            return Err(damaged("rows in it should have left"));
+        }
+        Ok(())
     }
 
     /// Bytes of state held by each node's operator.

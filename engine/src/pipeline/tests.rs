@@ -87,6 +87,10 @@ fn run(
             pipeline.watermark(first, *watermark, &context, &mut out).expect("no row is bad");
             drain(&mut pipeline, &mut out);
         }
+        // Another pipeline goes on with the state of this one.
+        let saved = pipeline.save().expect("nothing is due");
+        pipeline = Pipeline::new(&plan, 0, 1, 0).expect("the plan is good");
+        pipeline.restore(&saved).expect("the state is good");
     }
     let scratch = Bump::new();
     pipeline.finish(first, &Context { scratch: &scratch, ledger: &ledger }, &mut out).expect("no row is bad");
