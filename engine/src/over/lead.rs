@@ -1,4 +1,4 @@
-//! LEAD: finished rows wait for a value that comes later.
+//! LEAD and RANGE: finished rows wait for a value that comes later.
 //!
 //! Rows wait in batches, in order. Each LEAD keeps, per partition, the rows that still lack their
 //! value; the row `offset` later gives it. A batch leaves when all of its cells are filled, so rows
@@ -8,7 +8,9 @@ use std::collections::VecDeque;
 
 use bumpalo::Bump;
 
+use super::range::Range;
 use crate::batch::{Batch, Chunk, Data, Vector};
+use crate::error::{Code, Error, Result};
 use crate::operator::Time;
 use crate::types::{Physical, Value};
 
@@ -16,6 +18,11 @@ use crate::types::{Physical, Value};
 pub(crate) struct Leads {
     layout: Vec<Physical>,
     calls: Vec<Lead>,
+    /// Column of the result in the output, and frames.
+    ranges: Vec<(usize, Range)>,
+    /// The time of the last rows, the rows of it, each with its partition, and what they wait for.
+    time: Time,
+    peers: Vec<(usize, u64, u16)>,
     waiting: VecDeque<Waiting>,
     /// Number of `waiting[0]`.
     first: u64,
@@ -44,7 +51,17 @@ struct Waiting {
 
 impl Leads {
     pub(crate) fn new(layout: Vec<Physical>) -> Self {
-        Leads { layout, calls: Vec::new(), waiting: VecDeque::new(), first: 0, spare: Vec::new(), given: None }
+        Leads {
+            layout,
+            calls: Vec::new(),
+            ranges: Vec::new(),
+            time: Time::MIN,
+            peers: Vec::new(),
+            waiting: VecDeque::new(),
+            first: 0,
+            spare: Vec::new(),
+            given: None,
+        }
     }
 
     pub(crate) fn add(&mut self, column: usize, argument: usize, offset: u64, default: Option<Value>) {
@@ -52,9 +69,13 @@ impl Leads {
         self.calls.push(Lead { column, argument, offset, default, open: Vec::new() });
     }
 
-    /// There is no LEAD.
+    pub(crate) fn add_range(&mut self, column: usize, range: Range) {
+        self.ranges.push((column, range));
+    }
+
+    /// There is neither LEAD nor a RANGE frame.
     pub(crate) fn is_empty(&self) -> bool {
-        self.calls.is_empty()
+        self.calls.is_empty() && self.ranges.is_empty()
     }
 
     /// Takes finished rows (but for LEAD's columns).
@@ -66,13 +87,13 @@ impl Leads {
         partition: &[u32],
         arguments: &[Vector<'_>],
         scratch: &Bump,
-    ) {
+    ) -> Result<()> {
         let mut batch = self.spare.pop().unwrap_or_else(|| Batch::new(&self.layout));
         let all: &[u16] = scratch.alloc_slice_fill_iter(0..chunk.rows as u16);
         batch.append(chunk, all);
         let number = self.first + self.waiting.len() as u64;
         let time = times.and_then(|times| times.first().copied());
-        self.waiting.push_back(Waiting { batch, open: self.calls.len() * chunk.rows, time });
+        self.waiting.push_back(Waiting { batch, open: (self.calls.len() + self.ranges.len()) * chunk.rows, time });
         for call in &mut self.calls {
             call.open.resize_with(partitions, VecDeque::new);
             let argument = &arguments[call.argument];
@@ -87,6 +108,40 @@ impl Leads {
                 }
             }
         }
+        if self.ranges.is_empty() {
+            return Ok(());
+        }
+        let times = times.ok_or_else(|| Error::new(Code::Internal, "a RANGE frame was planned without a time"))?;
+        for (row, (&partition, &time)) in partition.iter().zip(times).enumerate() {
+            if time != self.time {
+                self.end_time()?;
+                self.time = time;
+            }
+            for (_, range) in &mut self.ranges {
+                range.push(partitions, partition as usize, time, arguments, row);
+            }
+            self.peers.push((partition as usize, number, row as u16));
+        }
+        Ok(())
+    }
+
+    /// No more rows come of the last time: RANGE frames that end there have their results.
+    pub(crate) fn end_time(&mut self) -> Result<()> {
+        let Leads { ranges, peers, waiting, first, .. } = self;
+        // Rows of one partition stand together, in order.
+        peers.sort_unstable();
+        for peers in peers.chunk_by(|left, right| left.0 == right.0) {
+            for (column, range) in &mut *ranges {
+                let value = range.answer(peers[0].0, self.time)?;
+                for &(_, number, row) in peers {
+                    let waiting = &mut waiting[(number - *first) as usize];
+                    waiting.open -= 1;
+                    set_value(&mut waiting.batch, *column, usize::from(row), Some(&value));
+                }
+            }
+        }
+        peers.clear();
+        Ok(())
     }
 
     /// No more rows come: defaults fill what is open.
@@ -123,7 +178,8 @@ impl Leads {
 
     /// Bytes held.
     pub(crate) fn memory(&self) -> usize {
-        self.waiting.iter().map(|waiting| &waiting.batch).chain(&self.spare).map(Batch::bytes).sum()
+        self.waiting.iter().map(|waiting| &waiting.batch).chain(&self.spare).map(Batch::bytes).sum::<usize>()
+            + self.ranges.iter().map(|(_, range)| range.memory()).sum::<usize>()
     }
 }
 
