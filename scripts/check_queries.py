@@ -1009,6 +1009,11 @@ class Generator:
             if which in ("LAG", "LEAD", "ROW_NUMBER"):
                 c_over, d_over = f" OVER ({order_c})", f" OVER ({order_d})"
             kind = r.choice([INT, D10, D30, DBL, TEXT, DATE, TS])
+            if which in ("COUNT", "SUM", "AVG", "MIN", "MAX", "COUNT(*)", "BOOL_OR") and r.random() < 0.4:
+                self.mark("OVER RANGE")
+                start = r.choice(["UNBOUNDED", "INTERVAL '1' SECOND", "INTERVAL '10' MINUTE", "INTERVAL '2' HOUR", "INTERVAL '0' SECOND"])
+                frame = f"RANGE BETWEEN {start} PRECEDING AND CURRENT ROW" if r.random() < 0.9 else "RANGE BETWEEN CURRENT ROW AND CURRENT ROW"
+                c_over = d_over = f" OVER ({partition}ORDER BY ts {frame})"
             if which in ("RANK", "DENSE_RANK"):
                 c_over, d_over = f" OVER ({order_c})", f" OVER ({partition}ORDER BY ts)"
             condition = self.a_bool(1) if which in ("COUNT", "SUM", "MIN", "MAX", "COUNT(*)", "BOOL_OR", "STDDEV") and r.random() < 0.15 else None

@@ -51,7 +51,7 @@ pub enum Operator {
     Project(Vec<Expr>),
     /// GROUP BY, windowed or not.
     Aggregate(Aggregate),
-    /// OVER with a ROWS frame.
+    /// OVER with ROWS or RANGE frames.
     Over(Over),
     /// Rows to the shard that owns their key.
     Exchange(Exchange),
@@ -296,7 +296,7 @@ impl AggregateFunction {
     }
 }
 
-/// OVER with ROWS frames: input columns pass through, one column per call is added. All calls of
+/// OVER with ROWS or RANGE frames: input columns pass through, one column per call is added. All calls of
 /// one node share PARTITION BY and ORDER BY.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Over {
@@ -320,6 +320,9 @@ pub struct OverCall {
     /// The frame: this many rows before the current one, up to the current one; `None` is
     /// UNBOUNDED PRECEDING. Not used by LAG, LEAD and ROW_NUMBER.
     pub preceding: Option<u64>,
+    /// RANGE instead of ROWS: the rows of the partition from so many microseconds before the row's
+    /// time up to the last of that time; `i64::MAX` is UNBOUNDED PRECEDING.
+    pub range: Option<i64>,
     /// Type of the result.
     pub data_type: DataType,
     /// Where it stands in the script.

@@ -1,4 +1,4 @@
-//! LEAD: finished rows wait for a value that comes later.
+//! LEAD and RANGE: finished rows wait for a value that comes later.
 //!
 //! Rows wait in batches, in order. Each LEAD keeps, per partition, the rows that still lack their
 //! value; the row `offset` later gives it. A batch leaves when all of its cells are filled, so rows
@@ -8,8 +8,9 @@ use std::collections::VecDeque;
 
 use bumpalo::Bump;
 
+use super::range::Range;
 use crate::batch::{Batch, Chunk, Data, Vector};
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::operator::Time;
 use crate::state::{Reader, Writer, columns, damaged};
 use crate::types::{Physical, Value};
@@ -18,6 +19,11 @@ use crate::types::{Physical, Value};
 pub(crate) struct Leads {
     layout: Vec<Physical>,
     calls: Vec<Lead>,
+    /// Column of the result in the output, and frames.
+    ranges: Vec<(usize, Range)>,
+    /// The time of the last rows, the rows of it, each with its partition, and what they wait for.
+    time: Time,
+    peers: Vec<(usize, u64, u16)>,
     waiting: VecDeque<Waiting>,
     /// Number of `waiting[0]`.
     first: u64,
@@ -46,7 +52,17 @@ struct Waiting {
 
 impl Leads {
     pub(crate) fn new(layout: Vec<Physical>) -> Self {
-        Leads { layout, calls: Vec::new(), waiting: VecDeque::new(), first: 0, spare: Vec::new(), given: None }
+        Leads {
+            layout,
+            calls: Vec::new(),
+            ranges: Vec::new(),
+            time: Time::MIN,
+            peers: Vec::new(),
+            waiting: VecDeque::new(),
+            first: 0,
+            spare: Vec::new(),
+            given: None,
+        }
     }
 
     pub(crate) fn add(&mut self, column: usize, argument: usize, offset: u64, default: Option<Value>) {
@@ -54,9 +70,13 @@ impl Leads {
         self.calls.push(Lead { column, argument, offset, default, open: Vec::new() });
     }
 
-    /// There is no LEAD.
+    pub(crate) fn add_range(&mut self, column: usize, range: Range) {
+        self.ranges.push((column, range));
+    }
+
+    /// There is neither LEAD nor a RANGE frame.
     pub(crate) fn is_empty(&self) -> bool {
-        self.calls.is_empty()
+        self.calls.is_empty() && self.ranges.is_empty()
     }
 
     /// Takes finished rows (but for LEAD's columns).
@@ -68,13 +88,13 @@ impl Leads {
         partition: &[u32],
         arguments: &[Vector<'_>],
         scratch: &Bump,
-    ) {
+    ) -> Result<()> {
         let mut batch = self.spare.pop().unwrap_or_else(|| Batch::new(&self.layout));
         let all: &[u16] = scratch.alloc_slice_fill_iter(0..chunk.rows as u16);
         batch.append(chunk, all);
         let number = self.first + self.waiting.len() as u64;
         let time = times.and_then(|times| times.first().copied());
-        self.waiting.push_back(Waiting { batch, open: self.calls.len() * chunk.rows, time });
+        self.waiting.push_back(Waiting { batch, open: (self.calls.len() + self.ranges.len()) * chunk.rows, time });
         for call in &mut self.calls {
             call.open.resize_with(partitions, VecDeque::new);
             let argument = &arguments[call.argument];
@@ -89,6 +109,40 @@ impl Leads {
                 }
             }
         }
+        if self.ranges.is_empty() {
+            return Ok(());
+        }
+        let times = times.ok_or_else(|| Error::new(Code::Internal, "a RANGE frame was planned without a time"))?;
+        for (row, (&partition, &time)) in partition.iter().zip(times).enumerate() {
+            if time != self.time {
+                self.end_time()?;
+                self.time = time;
+            }
+            for (_, range) in &mut self.ranges {
+                range.push(partitions, partition as usize, time, arguments, row);
+            }
+            self.peers.push((partition as usize, number, row as u16));
+        }
+        Ok(())
+    }
+
+    /// No more rows come of the last time: RANGE frames that end there have their results.
+    pub(crate) fn end_time(&mut self) -> Result<()> {
+        let Leads { ranges, peers, waiting, first, .. } = self;
+        // Rows of one partition stand together, in order.
+        peers.sort_unstable();
+        for peers in peers.chunk_by(|left, right| left.0 == right.0) {
+            for (column, range) in &mut *ranges {
+                let value = range.answer(peers[0].0, self.time)?;
+                for &(_, number, row) in peers {
+                    let waiting = &mut waiting[(number - *first) as usize];
+                    waiting.open -= 1;
+                    set_value(&mut waiting.batch, *column, usize::from(row), Some(&value));
+                }
+            }
+        }
+        peers.clear();
+        Ok(())
     }
 
     /// No more rows come: defaults fill what is open.
@@ -126,6 +180,7 @@ impl Leads {
     /// Writes the rows that wait.
     pub(crate) fn save(&self, to: &mut Writer) {
         let mut scratch = Bump::new();
+        to.word(self.time as u64);
         to.count(self.waiting.len());
         for waiting in &self.waiting {
             scratch.reset();
@@ -145,10 +200,20 @@ impl Leads {
                 to.word(u64::from(row));
             }
         }
+        if !self.ranges.is_empty() {
+            self.ranges.iter().for_each(|(_, range)| range.save(partition, to));
+            let peers = || self.peers.iter().filter(|peer| peer.0 == partition);
+            to.count(peers().count());
+            for &(_, number, row) in peers() {
+                to.word(number - self.first);
+                to.word(u64::from(row));
+            }
+        }
     }
 
     /// Reads the rows that wait.
     pub(crate) fn load(&mut self, from: &mut Reader<'_>) -> Result<()> {
+        self.time = from.word()? as Time;
         for _ in 0..from.count(1)? {
             let (has_time, time) = (from.flag()?, from.word()? as Time);
             let batch = columns::read_batch(from, &self.layout)?;
@@ -157,28 +222,40 @@ impl Leads {
         Ok(())
     }
 
-    /// Reads which rows of the next partition lack their value.
-    pub(crate) fn load_open(&mut self, from: &mut Reader<'_>) -> Result<()> {
-        for call in &mut self.calls {
+    /// Reads which rows of `partition`, the next one, lack their value.
+    pub(crate) fn load_open(&mut self, partition: usize, from: &mut Reader<'_>) -> Result<()> {
+        let Leads { calls, ranges, peers, waiting, .. } = self;
+        let mut read = |from: &mut Reader<'_>, cells: usize| -> Result<(u64, u16)> {
+            let (number, row) = (from.word()?, from.word()?);
+            let waiting = usize::try_from(number).ok().and_then(|number| waiting.get_mut(number));
+            let waiting = waiting.filter(|waiting| row < waiting.batch.rows() as u64);
+            waiting.ok_or_else(|| damaged("a row that waits for its value is missing"))?.open += cells;
+            Ok((number, row as u16))
+        };
+        for call in calls {
             let mut open = VecDeque::new();
             for _ in 0..from.count(16)? {
-                let (number, row) = (from.word()?, from.word()?);
-                let waiting = usize::try_from(number).ok().and_then(|number| self.waiting.get_mut(number));
-                let waiting = waiting.filter(|waiting| row < waiting.batch.rows() as u64);
-                waiting.ok_or_else(|| damaged("a row that waits for LEAD is missing"))?.open += 1;
-                open.push_back((number, row as u16));
+                open.push_back(read(from, 1)?);
             }
             if open.len() > call.offset {
                 return Err(damaged("too many rows wait for LEAD"));
             }
             call.open.push(open);
         }
+        if !ranges.is_empty() {
+            ranges.iter_mut().try_for_each(|(_, range)| range.load(from))?;
+            for _ in 0..from.count(16)? {
+                let (number, row) = read(from, ranges.len())?;
+                peers.push((partition, number, row));
+            }
+        }
         Ok(())
     }
 
     /// Bytes held.
     pub(crate) fn memory(&self) -> usize {
-        self.waiting.iter().map(|waiting| &waiting.batch).chain(&self.spare).map(Batch::bytes).sum()
+        self.waiting.iter().map(|waiting| &waiting.batch).chain(&self.spare).map(Batch::bytes).sum::<usize>()
+            + self.ranges.iter().map(|(_, range)| range.memory()).sum::<usize>()
     }
 }
 

@@ -1,16 +1,17 @@
-//! OVER with ROWS frames.
+//! OVER with ROWS and RANGE frames.
 //!
 //! Rows come out of order by less than the watermark's delay, so they are held (`reorder`) until it
 //! has passed them, and then taken in order of (time, position): that is the order of the output,
 //! and the one in which each partition's frames (`frame`) see their rows. Calls that share argument
 //! and frame share a *track*. LEAD holds finished rows back until the row it looks at is there
-//! (`lead`).
+//! (`lead`), and so do RANGE frames until all rows of a time are (`range`).
 //!
 //! Without a time column the order is that of the input. On one shard rows come in it; on several
 //! they are held until the end, since no position is ever known to be the last.
 
 mod frame;
 mod lead;
+pub(crate) mod range;
 mod reorder;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ use crate::state::{Saved, State};
 use crate::types::Physical;
 
 use lead::Leads;
+use range::Range;
 use reorder::Reorder;
 use track::Track;
 
@@ -79,6 +81,10 @@ impl Over {
                 continue;
             }
             let shape = argument.map(|at| (at, arguments[at].data_type.physical()));
+            if call.range.is_some() {
+                leads.add_range(input.len() + number, Range::new(call, shape)?);
+                continue;
+            }
             let track = Track::of(call, shape, over.buffer_rows).map_err(|error| error.at(call.span))?;
             match tracks.iter_mut().find(|known| known.shares(&track)) {
                 Some(known) => known.join(number, track),
@@ -126,7 +132,7 @@ impl Over {
         let done = Chunk { columns: columns.into_bump_slice(), ..*chunk };
         if !self.leads.is_empty() {
             let time = self.over.time.map(|time| done.columns[time].i64s());
-            self.leads.push(&done, time, self.partitions.groups(), partitions, arguments, scratch);
+            self.leads.push(&done, time, self.partitions.groups(), partitions, arguments, scratch)?;
         }
         Ok(done)
     }
@@ -199,8 +205,12 @@ impl Operator for Over {
         } else if self.reorder.has_ready() {
             let chunk = self.reorder.take(context.scratch);
             let done = self.process(&chunk, context)?;
-            if self.finish && !self.reorder.has_ready() {
-                self.leads.finish();
+            if !self.reorder.has_ready() {
+                // What was held has passed the watermark: no row of its times is to come.
+                self.leads.end_time()?;
+                if self.finish {
+                    self.leads.finish();
+                }
             }
             self.leads.is_empty().then_some(done)
         } else {
@@ -245,9 +255,9 @@ impl Operator for Over {
         for (group, mut from) in saved.groups() {
             let place = (group, self.place.hash_seed);
             while !from.is_empty() {
-                for _ in SavedKeys::read(&self.layout, &mut self.partitions, &[], place, &mut from)? {
+                for base in SavedKeys::read(&self.layout, &mut self.partitions, &[], place, &mut from)? {
                     self.tracks.iter_mut().try_for_each(|track| track.load(&mut from))?;
-                    self.leads.load_open(&mut from)?;
+                    self.leads.load_open(base as usize / self.layout.words() - 1, &mut from)?;
                 }
             }
         }

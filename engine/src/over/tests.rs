@@ -11,7 +11,7 @@ use crate::types::{DataType, Field, Value};
 
 fn call(function: OverFunction, argument: Option<usize>, preceding: Option<u64>, data_type: DataType) -> OverCall {
     let arguments = argument.map(column).into_iter().collect();
-    OverCall { function, arguments, preceding, data_type, span: Span::NONE }
+    OverCall { function, arguments, preceding, range: None, data_type, span: Span::NONE }
 }
 
 fn calls(preceding: Option<u64>) -> Vec<OverCall> {
@@ -54,9 +54,19 @@ fn expected(call: &OverCall, rows: &[&Vec<Value>], at: usize) -> Value {
         ExprKind::Column(column) => column,
         _ => unreachable!("arguments are columns"),
     });
-    let first = call.preceding.map_or(0, |preceding| at.saturating_sub(preceding as usize));
+    let time = |row: usize| match rows[row][2] {
+        Value::I64(time) => time,
+        _ => unreachable!("the time is never NULL"),
+    };
+    let (first, last) = match call.range {
+        None => (call.preceding.map_or(0, |preceding| at.saturating_sub(preceding as usize)), at),
+        Some(range) => {
+            let before = (0..at).filter(|&row| time(row) < time(at).saturating_sub(range)).count();
+            (before, (at..rows.len()).take_while(|&row| time(row) == time(at)).last().unwrap_or(at))
+        }
+    };
     let frame: Vec<Value> =
-        rows[first..=at].iter().map(|row| column.map_or(Value::I64(0), |c| row[c].clone())).collect();
+        rows[first..=last].iter().map(|row| column.map_or(Value::I64(0), |c| row[c].clone())).collect();
     let shifted = |row: Option<usize>, default: &Option<Value>| {
         let row = row.and_then(|row| rows.get(row));
         row.map_or(default.clone().unwrap_or(Value::Null), |row| row[column.expect("an argument")].clone())
@@ -253,5 +263,39 @@ fn deviations_of_moving_frames_are_those_of_their_values() {
                 other => assert!(values.len() < 2 && other == Some(&Value::Null), "row {at}: {other:?}"),
             }
         }
+    }
+}
+
+#[test]
+fn range_frames_hold_all_rows_of_their_times() {
+    use AggregateFunction as F;
+    // Some times have more rows than a chunk, so their rows wait for each other over several.
+    let rows: Vec<Vec<Value>> = (0..6000)
+        .map(|number: u64| {
+            let mut row = Random(number << 8).row(number, true);
+            let time = if number < 3000 { number / 4 } else { 750 + number / 1500 };
+            row[2] = Value::I64(time as i64 * 1000);
+            row
+        })
+        .collect();
+    let aggregate = |function, argument, data_type| call(OverFunction::Aggregate(function), argument, None, data_type);
+    for (range, partition, shards) in [(0, &[1][..], 1), (7000, &[1], 3), (30_000, &[], 1), (i64::MAX, &[0], 7)] {
+        let calls = [
+            aggregate(F::Count, None, DataType::BigInt),
+            aggregate(F::Sum, Some(3), SUM),
+            aggregate(F::Avg, Some(4), MEAN),
+            aggregate(F::Sum, Some(5), DataType::Double),
+            aggregate(F::Min, Some(6), DataType::Text),
+            aggregate(F::Max, Some(4), WIDE),
+        ];
+        let mut calls: Vec<OverCall> = calls.map(|call| OverCall { range: Some(range), ..call }).into();
+        calls.push(call(OverFunction::RowNumber, None, None, DataType::BigInt));
+        calls.push(lead(1, None));
+        let keys = partition.iter().map(|&key| column(key)).collect();
+        let over = Over { partition: keys, time: Some(2), calls, buffer_rows: None };
+        let few = if range == 7000 || range == 0 { &rows[..] } else { &rows[..2400] };
+        let mut got: Vec<_> = run(&plan(&over, true), few, shards, 500, 1).into_iter().flatten().collect();
+        got.sort_by_key(|row| row.position);
+        assert_eq!(got, reference(few, &over.calls, true, partition), "range {range}, {shards} shards");
     }
 }

@@ -179,9 +179,15 @@ fn over_state(over: &super::Over, partition: &str) -> String {
         },
     };
     let most = over.calls.iter().filter_map(rows).max().unwrap_or(0);
+    let span = over.calls.iter().filter_map(|call| call.range.filter(|&range| range != i64::MAX)).max();
+    let span = span.map_or(String::new(), |span| format!(" and the rows of the last {}", duration(span)));
     let waits = if over.time.is_some() { ", and rows until the watermark passes them" } else { "" };
     let cap = over.buffer_rows.map_or(String::new(), |rows| format!(", at most {rows}"));
-    if most == 1 { format!("one row{per}{cap}{waits}") } else { format!("last {most} rows{per}{cap}{waits}") }
+    if most == 1 {
+        format!("one row{span}{per}{cap}{waits}")
+    } else {
+        format!("last {most} rows{span}{per}{cap}{waits}")
+    }
 }
 
 fn keys_text(keys: &[SortKey], schema: &Schema) -> String {
@@ -284,6 +290,8 @@ fn over_sql(call: &OverCall, schema: &Schema) -> String {
     };
     let argument = call.arguments.first().map_or("*".to_owned(), |argument| sql(argument, schema));
     let rows = match (&call.function, call.preceding) {
+        _ if call.range == Some(i64::MAX) => " over all times up to the row's".to_owned(),
+        _ if call.range.is_some() => format!(" over {}", duration(call.range.unwrap_or_default())),
         (OverFunction::Lag { .. } | OverFunction::Lead { .. }, _) => String::new(),
         (_, None) => " over all rows before".to_owned(),
         (_, Some(preceding)) => format!(" over {} rows", preceding + 1),

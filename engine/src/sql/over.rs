@@ -10,6 +10,7 @@ use super::{aggregate, literal, unsupported};
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::functions::Description;
 use crate::expr::{Expr, ExprKind};
+use crate::over::range;
 use crate::plan::{AggregateFunction, OverCall, OverFunction};
 use crate::types::{DataType, Value};
 
@@ -83,6 +84,7 @@ pub(super) fn call<'a>(binder: &mut Binder<'a>, function: &'a ast::Function, nam
         known.shares_node(&item)
             && known.call.function == item.call.function
             && known.call.preceding == item.call.preceding
+            && known.call.range == item.call.range
             && known.call.arguments.len() == item.call.arguments.len()
             && known.call.arguments.iter().zip(&item.call.arguments).all(|(left, right)| same(left, right))
     };
@@ -162,7 +164,7 @@ fn item<'a>(
             Some(part(binder, &first.expr)?)
         }
     };
-    let frame = frame(spec, span)?;
+    let frame = frame(binder, spec, span)?;
     let call = over_call(binder, function, name, frame, (spec.window_frame.is_some(), order.is_some()), span)?;
     Ok(OverItem { call, name: function.to_string(), partition, order, buffer })
 }
@@ -178,21 +180,30 @@ fn part(binder: &mut Binder<'_>, tree: &ast::Expr) -> Result<Expr> {
     bound
 }
 
-/// How many rows before the current one; `None` for all.
-fn frame(spec: &ast::WindowSpec, span: Span) -> Result<Option<u64>> {
-    let Some(frame) = &spec.window_frame else { return Ok(None) };
+/// How many rows before the current one, `None` for all; of a RANGE frame how much time.
+fn frame(binder: &mut Binder<'_>, spec: &ast::WindowSpec, span: Span) -> Result<(Option<u64>, Option<i64>)> {
+    let Some(frame) = &spec.window_frame else { return Ok((None, None)) };
     let help = "write ROWS BETWEEN 99 PRECEDING AND CURRENT ROW";
-    if frame.units != WindowFrameUnits::Rows {
+    if frame.units == WindowFrameUnits::Groups {
         return Err(unsupported(format!("{} frames are not supported yet", frame.units), span).help(help));
     }
     if !matches!(frame.end_bound, None | Some(WindowFrameBound::CurrentRow)) {
         return Err(unsupported("frames that end elsewhere than at CURRENT ROW are not supported yet", span).help(help));
     }
+    let is_range = frame.units == WindowFrameUnits::Range;
     match &frame.start_bound {
-        WindowFrameBound::CurrentRow => Ok(Some(0)),
-        WindowFrameBound::Preceding(None) => Ok(None),
+        WindowFrameBound::CurrentRow => Ok(if is_range { (None, Some(0)) } else { (Some(0), None) }),
+        WindowFrameBound::Preceding(None) => Ok((None, is_range.then_some(i64::MAX))),
+        WindowFrameBound::Preceding(Some(before)) if is_range => match part(binder, before)? {
+            Expr { kind: ExprKind::Literal(Value::I64(micros)), data_type: DataType::Interval, .. } if micros >= 0 => {
+                Ok((None, Some(micros)))
+            }
+            other => Err(Error::new(Code::Type, "a RANGE frame takes a constant interval")
+                .at(other.span)
+                .help("write RANGE BETWEEN INTERVAL '10' SECOND PRECEDING AND CURRENT ROW")),
+        },
         WindowFrameBound::Preceding(Some(rows)) => match rows.to_string().parse() {
-            Ok(rows) => Ok(Some(rows)),
+            Ok(rows) => Ok((Some(rows), None)),
             Err(_) => Err(Error::new(Code::Type, "a frame takes a number of rows").at(place(rows.span())).help(help)),
         },
         WindowFrameBound::Following(_) => {
@@ -205,7 +216,7 @@ fn over_call<'a>(
     binder: &mut Binder<'a>,
     function: &'a ast::Function,
     name: &str,
-    preceding: Option<u64>,
+    (preceding, range): (Option<u64>, Option<i64>),
     (has_frame, is_ordered): (bool, bool),
     span: Span,
 ) -> Result<OverCall> {
@@ -220,6 +231,7 @@ fn over_call<'a>(
             function: OverFunction::RowNumber,
             arguments: Vec::new(),
             preceding: None,
+            range: None,
             data_type,
             span,
         });
@@ -236,7 +248,25 @@ fn over_call<'a>(
             return Err(error.help("write OVER (PARTITION BY k ORDER BY ts)"));
         }
         let function = if name == "rank" { OverFunction::Rank } else { OverFunction::DenseRank };
-        return Ok(OverCall { function, arguments: Vec::new(), preceding: None, data_type: DataType::BigInt, span });
+        return Ok(OverCall {
+            function,
+            arguments: Vec::new(),
+            preceding: None,
+            range: None,
+            data_type: DataType::BigInt,
+            span,
+        });
+    }
+    if range.is_some() {
+        let takes = crate::agg::functions::find(name).is_some_and(range::takes_range);
+        if !takes {
+            let error = unsupported(format!("`{name}` over a RANGE frame is not supported yet"), span);
+            return Err(error.help("count, sum, avg, min, max, bool_and and bool_or are; or write ROWS"));
+        }
+        if !is_ordered {
+            let error = Error::new(Code::Misplaced, "a RANGE frame needs an order").at(span);
+            return Err(error.help("write OVER (PARTITION BY k ORDER BY ts RANGE ..)"));
+        }
     }
     if name == "nth_value" {
         if !has_frame {
@@ -287,7 +317,7 @@ fn over_call<'a>(
         AggregateFunction::Last => OverFunction::LastValue,
         kind => OverFunction::Aggregate(kind),
     };
-    Ok(OverCall { function, arguments, preceding, data_type, span })
+    Ok(OverCall { function, arguments, preceding, range, data_type, span })
 }
 
 /// Most rows from a frame's start that NTH_VALUE looks at.
@@ -313,7 +343,14 @@ fn nth_value<'a>(
     };
     let value = if value.data_type == DataType::Null { coerce(value, DataType::BigInt) } else { value };
     let data_type = value.data_type;
-    Ok(OverCall { function: OverFunction::NthValue(number), arguments: vec![value], preceding, data_type, span })
+    Ok(OverCall {
+        function: OverFunction::NthValue(number),
+        arguments: vec![value],
+        preceding,
+        range: None,
+        data_type,
+        span,
+    })
 }
 
 /// LAG and LEAD: value, how many rows, what else.
@@ -351,5 +388,5 @@ fn shifted<'a>(binder: &mut Binder<'a>, function: &'a ast::Function, name: &str,
     let data_type = value.data_type;
     let function =
         if name == "lag" { OverFunction::Lag { offset, default } } else { OverFunction::Lead { offset, default } };
-    Ok(OverCall { function, arguments: vec![value], preceding: None, data_type, span })
+    Ok(OverCall { function, arguments: vec![value], preceding: None, range: None, data_type, span })
 }
