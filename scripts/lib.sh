@@ -30,6 +30,12 @@ need_nextest() {
   cargo install --locked cargo-nextest
 }
 
+need_deny() {
+  cargo deny --version >/dev/null 2>&1 && return
+  say "installing cargo-deny"
+  cargo install --locked --no-default-features cargo-deny
+}
+
 # need_python: a throw-away environment with the PyPI packages named, its interpreter in $python.
 need_python() {
   need_package python3 python3 python3-venv
