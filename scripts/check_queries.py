@@ -869,7 +869,7 @@ class Generator:
 
     def query(self):
         shape = self.r.choice(["project", "project", "project", "group", "group", "group", "total", "over", "over", "tumble", "tumble", "hop", "hop",
-                               "order", "order", "nested", "distinct", "group order", "view", "over nested"])
+                               "order", "order", "nested", "distinct", "group order", "view", "over nested", "rank", "rank", "again", "again"])
         self.mark("shape " + shape)
         query = getattr(self, "q_" + shape.replace(" ", "_"))()
         query.shape = shape
@@ -1089,6 +1089,82 @@ class Generator:
         ])
         return Query(f"{head} FROM ({c}) AS q {tail}", f"{head} FROM ({d}) AS q {tail}", kinds)
 
+    def q_rank(self):
+        """The first rows per partition, by any order."""
+        r = self.r
+        function = r.choice(["ROW_NUMBER", "ROW_NUMBER", "RANK", "DENSE_RANK"])
+        partition = r.choice([[], [both("k", INT)], [both("g", TEXT)], [both("k", INT), both("f", BOOL)], [self.expression(r.choice([INT, TEXT, BOOL]), 2)]])
+        order = [self.expression(r.choice([INT, D10, TEXT, BOOL, DATE, TS]), r.choice([0, 1])) for _ in range(r.choice([1, 1, 2]))]
+        tails = [r.choice(["", " ASC", " DESC", " DESC", " NULLS FIRST", " DESC NULLS FIRST"]) for _ in order]
+        if r.random() < 0.3:
+            order, tails = [both("ts", TS)], [r.choice([" DESC", " DESC", ""])]
+        value = self.expression(self.any_kind(), 1)
+        where = self.where()
+
+        def call(pick, ties):
+            by = f"PARTITION BY {', '.join(map(pick, partition))} " if partition else ""
+            return f"{function}() OVER ({by}ORDER BY {', '.join(pick(e) + tail for e, tail in zip(order, tails))}{ties})"
+
+        # Equal rows stand in order of the input.
+        c, d = call(lambda e: e.c, ""), call(lambda e: e.d, ", file_, line_" if function == "ROW_NUMBER" else "")
+        form = r.choice(["all", "QUALIFY", "QUALIFY alias", "subquery", "subquery"])
+        self.mark(f"{function} {form}")
+        test = r.choice(["<= 3", "= 1", "< 2", "<= 1", "<= 100", "= 2", "> 2"])
+        kinds = [INT, value.t, INT]
+        c_all, d_all = f"SELECT id, {value.c} AS v, {c} AS r FROM t{where[0]}", f"SELECT id, {value.d} AS v, {d} AS r FROM t{where[1]}"
+        match form:
+            case "all":
+                return Query(c_all, d_all, kinds)
+            case "QUALIFY":
+                return Query(f"SELECT id, {value.c} AS v FROM t{where[0]} QUALIFY {c} {test}", f"SELECT id, v FROM ({d_all}) AS q WHERE r {test}", kinds[:2])
+            case "QUALIFY alias":
+                return Query(f"{c_all} QUALIFY r {test}", f"SELECT * FROM ({d_all}) AS q WHERE r {test}", kinds)
+        return Query(f"SELECT id, v, r FROM ({c_all}) AS q WHERE r {test} AND id > 1", f"SELECT id, v, r FROM ({d_all}) AS q WHERE r {test} AND id > 1", kinds)
+
+    def q_again(self):
+        """What is made of windows' results: groups of the same windows, of wider ones, and ranks within them."""
+        r = self.r
+        hop, offset = r.random() < 0.5, r.choice([0, 0, 7])
+        slide, factor = r.choice([1000, MINUTE, 10 * MINUTE, HOUR]), r.choice([2, 3]) if hop else 1
+        seconds = lambda ms: f"INTERVAL '{ms // 1000}' SECOND"
+        durations = f"{seconds(slide)}, {seconds(slide * factor)}" if hop else seconds(slide)
+        where = self.where(1, 0.3)
+        inner = "SELECT g, k, window_start, window_end, COUNT(*) AS n, MAX(b) AS m"
+        behind = " GROUP BY g, k, window_start, window_end"
+        shift = f", {seconds(offset * 1000)}" if offset else ""
+        c = f"{inner} FROM {'HOP' if hop else 'TUMBLE'}(t, ts, {durations}{shift}){where[0]}{behind}"
+        d = f"{inner} FROM {self.windows(slide, slide * factor, offset * 1000)} AS t{where[1]}{behind}"
+        wider = self.bucket("(window_end - INTERVAL 1 MILLISECOND)", 2 * HOUR, 0)
+        ranked = lambda by, order: f"RANK() OVER (PARTITION BY {by} ORDER BY {order}) AS r"
+        forms = {
+            "group": ("SELECT window_start, window_end, COUNT(*) AS a, MAX(n) AS b, SUM(m) AS c FROM q GROUP BY window_start, window_end", None, [TS, TS, INT, INT, INT]),
+            "group by end": ("SELECT window_end, g, COUNT(*) AS a, MAX(m) AS b FROM q WHERE n > 1 GROUP BY window_end, g HAVING COUNT(*) > 0", None, [TS, TEXT, INT, INT]),
+            "distinct": ("SELECT DISTINCT window_start, g FROM q", None, [TS, TEXT]),
+            "wider": ("SELECT window_start, COUNT(*) AS a, SUM(n) AS b FROM TUMBLE(q, window_time, INTERVAL '2' HOUR) GROUP BY window_start, window_end",
+                      f"SELECT {wider} AS s, COUNT(*) AS a, SUM(n) AS b FROM q GROUP BY 1", [TS, INT, INT]),
+            "rank": (f"SELECT g, k, window_end, n, r FROM (SELECT *, {ranked('window_start, window_end', 'n DESC, m')} FROM q) WHERE r <= 2", None, [TEXT, INT, TS, INT, INT]),
+            "rank by key": (f"SELECT g, k, window_end, n, r FROM (SELECT *, {ranked('g, window_end', 'm DESC')} FROM q) WHERE r = 1", None, [TEXT, INT, TS, INT, INT]),
+            "rank of all": (f"SELECT g, k, window_start, r FROM (SELECT *, {ranked('k', 'n DESC, window_start, g')} FROM q) WHERE r < 4", None, [TEXT, INT, TS, INT]),
+            "group, then rank": (f"SELECT s, a, r FROM (SELECT window_start AS s, g, COUNT(*) AS a, RANK() OVER (PARTITION BY window_end ORDER BY COUNT(*) DESC, g) AS r "
+                                 "FROM q GROUP BY window_start, window_end, g) WHERE r <= 2", None, [TS, INT, INT]),
+            "three": ("SELECT window_end, MAX(a) AS a FROM (SELECT window_start, window_end, g, SUM(n) AS a FROM q GROUP BY window_start, window_end, g) GROUP BY window_start, window_end",
+                      None, [TS, INT]),
+        }
+        name = r.choice(list(forms))
+        self.mark("again " + name)
+        outer, other, kinds = forms[name]
+        if name == "wider":
+            c = c.replace("window_end, COUNT", "window_end, window_time, COUNT")
+        return Query(f"WITH q AS ({c}) {outer}", f"WITH q AS ({d}) {other or outer}", kinds, delay=r.choice([(), ("INTERVAL '0' SECOND",)]))
+
+    def windows(self, slide, size, offset):
+        """Rows of `t` with the bounds of each window they are in, for DuckDB."""
+        first = self.bucket("ts", slide, offset)
+        return (
+            f"(SELECT * FROM (SELECT t.*, {first} - step_ * INTERVAL {slide} MILLISECOND AS window_start, {first} - step_ * INTERVAL {slide} MILLISECOND + INTERVAL {size} MILLISECOND AS window_end "
+            f"FROM t, (SELECT unnest(range({-(-size // slide)})) AS step_)) WHERE ts < window_end)"
+        )
+
     def q_tumble(self):
         return self.windowed(False)
 
@@ -1151,11 +1227,7 @@ class Generator:
         c, d = self.items(expressions)
         c_by = ", ".join(group + [key.c for key in keys])
         d_by = ", ".join(["window_start", "window_end"] + [key.d for key in keys])
-        first = self.bucket("ts", slide, offset)
-        windows = (
-            f"(SELECT * FROM (SELECT t.*, {first} - step_ * INTERVAL {slide} MILLISECOND AS window_start, {first} - step_ * INTERVAL {slide} MILLISECOND + INTERVAL {size} MILLISECOND AS window_end "
-            f"FROM t, (SELECT unnest(range({-(-size // slide)})) AS step_)) WHERE ts < window_end)"
-        )
+        windows = self.windows(slide, size, offset)
         return Query(
             f"SELECT {c} FROM {source}{after}{where[0]} GROUP BY {c_by}{having[0]}{late}",
             f"SELECT {d} FROM {windows} AS t{where[1]} GROUP BY {d_by}{having[1]}",

@@ -53,6 +53,8 @@ pub enum Operator {
     Aggregate(Aggregate),
     /// OVER with ROWS or RANGE frames.
     Over(Over),
+    /// ROW_NUMBER, RANK and DENSE_RANK by any order.
+    Rank(Rank),
     /// Rows to the shard that owns their key.
     Exchange(Exchange),
     /// The first `n` rows after `offset` skipped.
@@ -359,6 +361,34 @@ pub enum OverFunction {
     /// 1 and the rows of an earlier time.
     Rank,
     /// 1 and the earlier times.
+    DenseRank,
+}
+
+/// Ranks of rows among their partition: input columns pass through, one BIGINT per function is
+/// added. Rows leave in order of (time, partition, order).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rank {
+    /// PARTITION BY: columns of the input, that of `time` first if there is one.
+    pub partition: Vec<usize>,
+    /// ORDER BY.
+    pub keys: Vec<SortKey>,
+    /// What to compute.
+    pub functions: Vec<RankFunction>,
+    /// The column that is the end of the rows' window: they leave when the watermark has passed it.
+    /// Without, all rows are held until the input ends.
+    pub time: Option<usize>,
+    /// Only rows for which the function of this number says at most so much are wanted.
+    pub limit: Option<(usize, i64)>,
+}
+
+/// What can be ranked by. All begin at 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RankFunction {
+    /// ROW_NUMBER: ties break by position in the input.
+    RowNumber,
+    /// RANK: equal rows share one, the next ones leave a gap.
+    Rank,
+    /// DENSE_RANK: without gaps.
     DenseRank,
 }
 

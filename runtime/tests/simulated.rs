@@ -114,6 +114,10 @@ queries_agree! {
     top: "top",
     sort: "sort",
     distinct: "distinct",
+    top_of_each: "top of each",
+    last_of_each: "last of each",
+    hot_items: "hot items",
+    windows_again: "windows again",
     ordered_stateless: "stateless ordered",
 }
 

@@ -9,8 +9,10 @@ mod columns;
 pub(crate) mod evaluate;
 mod exchange;
 mod filter;
+mod held;
 mod limit;
 mod project;
+mod rank;
 mod sink;
 mod sort;
 
@@ -21,6 +23,7 @@ pub(crate) use exchange::ExchangeOut;
 pub(crate) use filter::Filter;
 pub(crate) use limit::Limit;
 pub(crate) use project::Project;
+pub(crate) use rank::Rank;
 pub(crate) use sink::Sink;
 pub(crate) use sort::Sort;
 

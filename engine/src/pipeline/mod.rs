@@ -177,6 +177,7 @@ fn build(plan: &Plan, node: NodeId, place: Place) -> Result<Box<dyn operator::Op
         plan::Operator::Project(expressions) => Box::new(operator::Project::new(expressions.clone())),
         plan::Operator::Aggregate(aggregate) => agg::build(aggregate, place).map_err(|error| error.at(span))?,
         plan::Operator::Over(over) => Box::new(Over::new(over, layout(), place).map_err(|error| error.at(span))?),
+        plan::Operator::Rank(rank) => Box::new(operator::Rank::new(rank.clone(), layout())),
         plan::Operator::Exchange(exchange) => Box::new(operator::ExchangeOut::new(exchange.clone(), place.hash_seed)),
         plan::Operator::Limit { limit, offset } => Box::new(operator::Limit::new(*limit, *offset, sinks(plan, node))),
         plan::Operator::Sort { keys, limit } => Box::new(operator::Sort::new(keys.clone(), *limit, layout())),

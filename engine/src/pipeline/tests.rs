@@ -230,3 +230,88 @@ fn sort_with_a_limit_holds_few_rows_and_forgets_none_it_needs() {
     let got: Vec<Value> = got.into_iter().map(|row| row[3].clone()).collect();
     assert_eq!(got, expected[..1500].iter().map(|&value| Value::I64(value)).collect::<Vec<_>>());
 }
+
+fn ranked_schema(functions: usize) -> Schema {
+    let mut schema = input();
+    let ranks = (0..functions).map(|number| (format!("rank{number}"), DataType::BigInt));
+    schema.fields.extend(ranks.map(|(name, data_type)| crate::types::Field { name, data_type }));
+    schema
+}
+
+#[test]
+fn ranks_with_a_limit_hold_few_rows_and_forget_none_they_need() {
+    let count = 40 * BATCH_ROWS as i64;
+    let rows: Vec<Vec<Value>> = (0..count)
+        .map(|number| {
+            let mut row = some_rows(1).swap_remove(0);
+            row[1] = Value::I64(number % 3);
+            // Every value twice in each partition.
+            row[3] = Value::I64(number / 6 * 7919 % 20_011);
+            row
+        })
+        .collect();
+    let functions = vec![RankFunction::RowNumber, RankFunction::Rank, RankFunction::DenseRank];
+    let keys = vec![SortKey { column: 3, descending: true, nulls_first: false }];
+    for (function, most) in [(0, 5), (1, 5), (2, 5), (0, 0)] {
+        let limit = Some((function, most));
+        let rank = Rank { partition: vec![1], keys: keys.clone(), functions: functions.clone(), time: None, limit };
+        let got = rows_of(run(Operator::Rank(rank), ranked_schema(3), &rows, BATCH_ROWS, &[Some(5)]));
+        let got: Vec<Vec<Value>> =
+            got.into_iter().map(|row| [1, 3, 8, 9, 10].map(|column| row[column].clone()).to_vec()).collect();
+        let mut expected = Vec::new();
+        for partition in 0..3 {
+            let mut values: Vec<i64> =
+                (0..count).filter(|number| number % 3 == partition).map(|n| n / 6 * 7919 % 20_011).collect();
+            values.sort_unstable_by(|a, b| b.cmp(a));
+            for (index, &value) in values.iter().enumerate() {
+                let better = values[..index].iter().take_while(|&&other| other > value).count();
+                let mut distinct = values[..better].to_vec();
+                distinct.dedup();
+                let ranks = [index as i64 + 1, better as i64 + 1, distinct.len() as i64 + 1];
+                if ranks[function] > most {
+                    break;
+                }
+                expected.push([partition, value, ranks[0], ranks[1], ranks[2]].map(Value::I64).to_vec());
+            }
+        }
+        assert_eq!(got, expected, "{limit:?}");
+    }
+}
+
+#[test]
+fn ranks_within_windows_leave_before_the_watermark_that_closes_them() {
+    let rows: Vec<Vec<Value>> = [(20, 5), (10, 7), (10, 9), (30, 1), (20, 8), (30, 2)]
+        .iter()
+        .map(|&(time, value)| {
+            let mut row = some_rows(1).swap_remove(0);
+            (row[2], row[3]) = (Value::I64(time), Value::I64(value));
+            row
+        })
+        .collect();
+    let keys = vec![SortKey { column: 3, descending: true, nulls_first: false }];
+    let functions = vec![RankFunction::RowNumber];
+    let rank = Rank { partition: vec![2], keys, functions, time: Some(2), limit: None };
+    let events = run(Operator::Rank(rank), ranked_schema(1), &rows, 3, &[Some(10), Some(25)]);
+    let shown: Vec<String> = events
+        .into_iter()
+        .map(|event| match event {
+            Event::Rows(rows) => {
+                let rows: Vec<String> =
+                    rows.iter().map(|row| format!("{:?} {:?} {:?}", row[2], row[3], row[8])).collect();
+                rows.join(", ").replace("I64", "")
+            }
+            Event::Watermark(time) => format!("watermark {time}"),
+            Event::Finish => "end".to_owned(),
+            Event::Satisfied => "satisfied".to_owned(),
+        })
+        .collect();
+    let expected = [
+        "(10) (9) (1), (10) (7) (2)",
+        "watermark 10",
+        "(20) (8) (1), (20) (5) (2)",
+        "watermark 25",
+        "(30) (2) (1), (30) (1) (2)",
+        "end",
+    ];
+    assert_eq!(shown, expected);
+}

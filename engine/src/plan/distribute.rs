@@ -7,6 +7,8 @@
 //!   row of states is `[window_start,] keys.., accumulators..`; the keys decide the owner.
 //! - GROUP BY with EMIT CHANGES (a row out per row in), with DISTINCT aggregates, and OVER need the
 //!   rows themselves: [`ExchangeKind::Rows`] by the keys, in front of them.
+//! - Ranks (ROW_NUMBER, RANK, DENSE_RANK by any order) need all rows of a partition together:
+//!   [`ExchangeKind::Rows`] by the partition, to shard 0 without one.
 //! - ORDER BY and LIMIT come together on one shard: an exchange without keys sends everything to
 //!   shard 0, behind a first Limit or Sort on each shard that keeps what crosses small.
 //!
@@ -77,6 +79,13 @@ impl Spread<'_> {
                 (Some(input), Operator::Over(over)) => {
                     let input = spread.exchange(input, over.partition.clone(), ExchangeKind::Rows, node.span);
                     spread.hold(input, over.time.map(|_| Time::MAX));
+                    spread.plan.add(node.operator.clone(), vec![input], node.schema.clone(), node.span)
+                }
+                (Some(input), Operator::Rank(rank)) => {
+                    let fields = &spread.plan.nodes[input].schema.fields;
+                    let keys = rank.partition.iter().map(|&column| Expr::column(column, fields[column].data_type));
+                    let keys = keys.collect();
+                    let input = spread.exchange(input, keys, ExchangeKind::Rows, node.span);
                     spread.plan.add(node.operator.clone(), vec![input], node.schema.clone(), node.span)
                 }
                 (Some(input), Operator::Limit { limit, offset }) => {

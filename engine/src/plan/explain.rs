@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{
     AggregateCall, AggregateFunction, Emit, ExchangeKind, Late, NodeId, Operator, OverCall, OverFunction, Phase, Plan,
-    ReadOrder, Scan, SinkOrder, SortKey, Window,
+    RankFunction, ReadOrder, Scan, SinkOrder, SortKey, Window,
 };
 use crate::expr::{Comparison, Expr, ExprKind, functions};
 use crate::types::{DataType, MICROS_PER_SECOND, Schema, Value};
@@ -92,6 +92,26 @@ fn describe(operator: &Operator, input: &Schema, output: &Schema) -> Vec<String>
                 vec![format!("Over{partition} order by {order}"), format!("computes: {}", calls.join(", "))];
             lines.push(format!("state: {}", over_state(over, &list(&over.partition))));
             lines
+        }
+        Operator::Rank(rank) => {
+            let columns: Vec<&str> = rank.partition.iter().map(|&column| input.fields[column].name.as_str()).collect();
+            let columns = columns.join(", ");
+            let by = if columns.is_empty() { String::new() } else { format!(" partition by {columns}") };
+            let per = if columns.is_empty() { String::new() } else { format!(" per {columns}") };
+            let names: Vec<&str> = rank.functions.iter().map(|function| rank_name(*function)).collect();
+            let kept = match rank.limit {
+                Some((function, most)) => format!("rows of {} up to {most}{per}", names[function]),
+                None => "all rows".to_owned(),
+            };
+            let until = match rank.time {
+                Some(time) => format!("until the watermark passes {}", input.fields[time].name),
+                None => "until the end of the input".to_owned(),
+            };
+            vec![
+                format!("Rank{by} order by {}", keys_text(&rank.keys, input)),
+                format!("computes: {}", names.join(", ")),
+                format!("state: {kept}, {until}"),
+            ]
         }
         Operator::Exchange(exchange) => {
             let kind = match exchange.kind {
@@ -274,6 +294,14 @@ fn call_sql(call: &AggregateCall, schema: &Schema) -> String {
     let distinct = if call.distinct { "DISTINCT " } else { "" };
     let filter = call.filter.as_ref().map_or(String::new(), |f| format!(" FILTER (WHERE {})", sql(f, schema)));
     format!("{}({distinct}{argument}){filter}", function_name(call.function))
+}
+
+fn rank_name(function: RankFunction) -> &'static str {
+    match function {
+        RankFunction::RowNumber => "ROW_NUMBER()",
+        RankFunction::Rank => "RANK()",
+        RankFunction::DenseRank => "DENSE_RANK()",
+    }
 }
 
 fn over_sql(call: &OverCall, schema: &Schema) -> String {

@@ -81,7 +81,18 @@ fn expressions(operator: &mut Operator) -> Vec<&mut Expr> {
             over.partition.iter_mut().chain(calls).collect()
         }
         Operator::Exchange(exchange) => exchange.keys.iter_mut().collect(),
-        Operator::Scan(_) | Operator::Limit { .. } | Operator::Sort { .. } | Operator::Sink(_) => Vec::new(),
+        Operator::Scan(_) | Operator::Rank(_) | Operator::Limit { .. } | Operator::Sort { .. } | Operator::Sink(_) => {
+            Vec::new()
+        }
+    }
+}
+
+/// How many columns an operator adds behind those of its input, which pass through.
+fn columns_added(operator: &Operator) -> Option<usize> {
+    match operator {
+        Operator::Over(over) => Some(over.calls.len()),
+        Operator::Rank(rank) => Some(rank.functions.len()),
+        _ => None,
     }
 }
 
@@ -90,6 +101,10 @@ fn numbered(operator: &mut Operator) -> Vec<&mut usize> {
     match operator {
         Operator::Aggregate(aggregate) => aggregate.window.iter_mut().map(|(_, column)| column).collect(),
         Operator::Over(over) => over.time.iter_mut().collect(),
+        Operator::Rank(rank) => {
+            let keys = rank.keys.iter_mut().map(|key| &mut key.column);
+            rank.partition.iter_mut().chain(&mut rank.time).chain(keys).collect()
+        }
         Operator::Sort { keys, .. } => keys.iter_mut().map(|key| &mut key.column).collect(),
         _ => Vec::new(),
     }
@@ -138,11 +153,12 @@ fn fold_node(plan: &mut Plan, places: &[Place], old: &Plan, node: &Node) -> Plac
             let id = plan.add(operator, vec![input.node], node.schema.clone(), node.span);
             Place::identity(plan, id)
         }
-        Operator::Over(over) => {
+        Operator::Over(_) | Operator::Rank(_) => {
             let width = below.len();
-            let added = &node.schema.fields[node.schema.fields.len() - over.calls.len()..];
+            let added = columns_added(&operator).unwrap_or(0);
+            let added = &node.schema.fields[node.schema.fields.len() - added..];
             let fields = below.into_iter().chain(added.iter().cloned()).collect();
-            let calls = over.calls.iter().enumerate().map(|(n, call)| Expr::column(width + n, call.data_type));
+            let calls = added.iter().enumerate().map(|(n, call)| Expr::column(width + n, call.data_type));
             let columns = input.columns.iter().cloned().chain(calls).collect();
             let id = plan.add(operator, vec![input.node], Schema { fields }, node.span);
             Place { node: id, columns }
@@ -170,7 +186,7 @@ fn required(plan: &Plan) -> Vec<Vec<bool>> {
                 wanted.for_each(|(column, _)| column.visit_columns(&mut |index| wants.push(index)));
             }
             Operator::Sink(_) => wants.extend(0..own.len()),
-            Operator::Over(_) => {
+            Operator::Over(_) | Operator::Rank(_) => {
                 let width = required[input].len();
                 wants.extend((0..width).filter(|&column| own[column]));
             }
@@ -256,10 +272,11 @@ fn prune_node(
         Operator::Aggregate(_) => {
             (plan.add(operator, vec![input], node.schema.clone(), node.span), identity(node.schema.fields.len()))
         }
-        Operator::Over(over) => {
+        Operator::Over(_) | Operator::Rank(_) => {
             let width = below.len();
-            let added = &node.schema.fields[node.schema.fields.len() - over.calls.len()..];
-            let place = columns.iter().copied().chain((0..over.calls.len()).map(|n| Some(width + n))).collect();
+            let added = columns_added(&operator).unwrap_or(0);
+            let place = columns.iter().copied().chain((0..added).map(|n| Some(width + n))).collect();
+            let added = &node.schema.fields[node.schema.fields.len() - added..];
             let fields = below.into_iter().chain(added.iter().cloned()).collect();
             (plan.add(operator, vec![input], Schema { fields }, node.span), place)
         }
@@ -312,7 +329,7 @@ pub(super) fn reads_positions(plan: &Plan, node: NodeId) -> bool {
     let reads = |user: &NodeId| match &plan.nodes[*user].operator {
         Operator::Aggregate(aggregate) => aggregate.calls.iter().any(|call| call.function.is_by_position()),
         // Ties break by position.
-        Operator::Over(_) | Operator::Sort { .. } => true,
+        Operator::Over(_) | Operator::Rank(_) | Operator::Sort { .. } => true,
         Operator::Sink(sink) => {
             matches!(sink.order, SinkOrder::Position | SinkOrder::Columns { then_position: true, .. })
         }

@@ -4,6 +4,7 @@ use sqlparser::ast::{self, Spanned, WindowFrameBound, WindowFrameUnits, WindowTy
 
 use super::expression::{Binder, at, coerce, plain_arguments};
 use super::prepass::BUFFER_ITEM;
+use super::query::sort_key;
 use super::scope::{OVER_MARK, same};
 use super::token::place;
 use super::{aggregate, literal, unsupported};
@@ -11,7 +12,7 @@ use crate::error::{Code, Error, Result, Span};
 use crate::expr::functions::Description;
 use crate::expr::{Expr, ExprKind};
 use crate::over::range;
-use crate::plan::{AggregateFunction, OverCall, OverFunction};
+use crate::plan::{AggregateFunction, OverCall, OverFunction, RankFunction, SortKey};
 use crate::types::{DataType, Value};
 
 const fn row(name: &'static str, signature: &'static str, doc: &'static str) -> Description {
@@ -20,10 +21,10 @@ const fn row(name: &'static str, signature: &'static str, doc: &'static str) -> 
 
 /// Functions that only stand before OVER, for documentation.
 pub(super) const TABLE: [Description; 6] = [
-    row("rank", "nothing", "1 and the rows of an earlier time."),
-    row("dense_rank", "nothing", "1 and the earlier times."),
     row("nth_value", "a value and a number", "The value of that row of the frame, from 1; NULL while there is none."),
     row("row_number", "nothing", "1, 2, 3, .. within the partition."),
+    row("rank", "nothing", "The number of the first of the rows that are equal by ORDER BY."),
+    row("dense_rank", "nothing", "As rank, without the gaps behind equal rows."),
     row("lag", "a value, how many rows, and what else", "The value so many rows before, 1 if not said."),
     row("lead", "a value, how many rows, and what else", "The value so many rows after, 1 if not said."),
 ];
@@ -34,19 +35,20 @@ pub(super) struct OverItem {
     pub call: OverCall,
     pub name: String,
     pub partition: Vec<Expr>,
-    pub order: Option<Expr>,
+    pub order: Vec<(Expr, SortKey)>,
+    /// Whether it is ranked by an order: ROW_NUMBER, RANK, DENSE_RANK.
+    pub ranks: Option<RankFunction>,
     pub buffer: Option<u64>,
 }
 
 impl OverItem {
     /// Whether both can be computed by one node.
     pub fn shares_node(&self, other: &OverItem) -> bool {
-        let orders = match (&self.order, &other.order) {
-            (None, None) => true,
-            (Some(left), Some(right)) => same(left, right),
-            _ => false,
+        let equal = |((left, down), (right, other)): (&(Expr, SortKey), &(Expr, SortKey))| {
+            same(left, right) && (down.descending, down.nulls_first) == (other.descending, other.nulls_first)
         };
-        orders
+        self.order.len() == other.order.len()
+            && self.order.iter().zip(&other.order).all(equal)
             && self.buffer == other.buffer
             && self.partition.len() == other.partition.len()
             && self.partition.iter().zip(&other.partition).all(|(left, right)| same(left, right))
@@ -83,6 +85,7 @@ pub(super) fn call<'a>(binder: &mut Binder<'a>, function: &'a ast::Function, nam
     let equal = |known: &OverItem| {
         known.shares_node(&item)
             && known.call.function == item.call.function
+            && known.ranks == item.ranks
             && known.call.preceding == item.call.preceding
             && known.call.range == item.call.range
             && known.call.arguments.len() == item.call.arguments.len()
@@ -150,23 +153,32 @@ fn item<'a>(
             tree => partition.push(part(binder, tree)?),
         }
     }
-    let order = match &spec.order_by[..] {
-        [] => None,
-        [first, ..] => {
-            if matches!(first.options.sort, Some(ast::OrderBySort::Desc)) {
-                return Err(unsupported("OVER ordered downwards is not supported", place(first.span()))
-                    .help("order by the watermark column, upwards"));
-            }
-            if let Some(second) = spec.order_by.get(1) {
-                return Err(unsupported("OVER orders by the watermark column only", place(second.span()))
-                    .help("ties break by the order of the input"));
-            }
-            Some(part(binder, &first.expr)?)
-        }
+    let ranks = match name {
+        "row_number" => Some(RankFunction::RowNumber),
+        "rank" => Some(RankFunction::Rank),
+        "dense_rank" => Some(RankFunction::DenseRank),
+        _ => None,
     };
+    let mut order = Vec::new();
+    for (number, item) in spec.order_by.iter().enumerate() {
+        let key = sort_key(item)?;
+        if key.descending && ranks.is_none() {
+            return Err(unsupported("OVER ordered downwards is not supported", place(item.span()))
+                .help("order by the watermark column, upwards"));
+        }
+        if number > 0 && ranks.is_none() {
+            return Err(unsupported("OVER orders by the watermark column only", place(item.span()))
+                .help("ties break by the order of the input"));
+        }
+        order.push((part(binder, &item.expr)?, key));
+    }
+    if order.is_empty() && matches!(ranks, Some(RankFunction::Rank | RankFunction::DenseRank)) {
+        let error = Error::new(Code::Misplaced, format!("`{name}` needs ORDER BY in its OVER")).at(span);
+        return Err(error.help("write OVER (PARTITION BY k ORDER BY x DESC)"));
+    }
     let frame = frame(binder, spec, span)?;
-    let call = over_call(binder, function, name, frame, (spec.window_frame.is_some(), order.is_some()), span)?;
-    Ok(OverItem { call, name: function.to_string(), partition, order, buffer })
+    let call = over_call(binder, function, name, frame, (spec.window_frame.is_some(), !order.is_empty()), span)?;
+    Ok(OverItem { call, name: function.to_string(), partition, order, ranks, buffer })
 }
 
 fn part(binder: &mut Binder<'_>, tree: &ast::Expr) -> Result<Expr> {
@@ -224,8 +236,10 @@ fn over_call<'a>(
         let error = unsupported("without a frame, rows of one time would count together: say which is meant", span);
         error.help("add ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW")
     };
-    if name == "row_number" {
-        plain_arguments(function, span)?;
+    if ["row_number", "rank", "dense_rank"].contains(&name) {
+        if !plain_arguments(function, span)?.is_empty() {
+            return Err(Error::new(Code::Type, format!("`{name}` takes no arguments")).at(span));
+        }
         let data_type = DataType::BigInt;
         return Ok(OverCall {
             function: OverFunction::RowNumber,

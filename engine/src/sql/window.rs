@@ -59,6 +59,13 @@ pub(super) fn time_of(end: Expr) -> Result<Expr> {
     call("-", vec![end, unit], span)
 }
 
+/// `time` less so many microseconds.
+pub(super) fn before(time: Expr, micros: i64) -> Result<Expr> {
+    let span = time.span;
+    let length = Expr { span, ..Expr::literal(Value::I64(micros), DataType::Interval) };
+    call("-", vec![time, length], span)
+}
+
 fn milliseconds(bound: Expr, span: Span) -> Result<Expr> {
     call("date_part", vec![text("epoch_ms".to_owned(), span), bound], span)
 }

@@ -60,6 +60,7 @@ impl Described {
                 Operator::Project(_) => "project",
                 Operator::Aggregate(_) => "aggregate",
                 Operator::Over(_) => "over",
+                Operator::Rank(_) => "rank",
                 Operator::Exchange(_) => "exchange",
                 Operator::Limit { .. } => "limit",
                 Operator::Sort { .. } => "sort",

@@ -125,5 +125,30 @@ pub const QUERIES: &[(&str, &str, &[&str])] = &[
     ("top", "SELECT ts, symbol, quantity FROM trades ORDER BY quantity DESC, ts LIMIT 17", &[]),
     ("sort", "SELECT trader, ts, quantity FROM trades ORDER BY trader, quantity", &[]),
     ("distinct", "SELECT DISTINCT symbol, trader FROM trades", &[]),
+    (
+        "top of each",
+        "SELECT * FROM (SELECT trader, ts, quantity, ROW_NUMBER() OVER (PARTITION BY trader ORDER BY quantity DESC) AS r FROM trades) \
+         WHERE r <= 4",
+        &[],
+    ),
+    (
+        "last of each",
+        "SELECT symbol, ts, price FROM trades QUALIFY ROW_NUMBER() OVER (PARTITION BY symbol ORDER BY ts DESC) = 1",
+        &[],
+    ),
+    (
+        "hot items",
+        "WITH c AS (SELECT symbol, window_start, window_end, COUNT(*) AS n \
+         FROM HOP(trades, ts, INTERVAL '2' SECOND, INTERVAL '10' SECOND) GROUP BY symbol, window_start, window_end) \
+         SELECT window_end, symbol, n FROM c QUALIFY RANK() OVER (PARTITION BY window_end ORDER BY n DESC) = 1",
+        &[],
+    ),
+    (
+        "windows again",
+        "SELECT window_start, window_end, COUNT(*), MAX(n) FROM (SELECT symbol, window_start, window_end, COUNT(*) AS n \
+         FROM HOP(trades, ts, INTERVAL '2' SECOND, INTERVAL '10' SECOND) GROUP BY symbol, window_start, window_end) \
+         GROUP BY window_start, window_end",
+        &[],
+    ),
     ("stateless ordered", "SELECT ts, symbol FROM trades WHERE trader > 1", &["--ordered"]),
 ];

@@ -3,7 +3,7 @@
 use sqlparser::ast::{self, Spanned};
 
 use super::select::{aliases, position};
-use super::{Natural, Planner, Relation};
+use super::{Closed, Natural, Planner, Relation};
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::{Expr, ExprKind};
 use crate::plan::{Aggregate, Emit, Late, Operator, Phase, SortKey, Window};
@@ -47,7 +47,7 @@ impl Planner<'_> {
     }
 
     pub(super) fn aggregate(&mut self, relation: &mut Relation<'_>, grouping: Grouping, span: Span) -> Result<Columns> {
-        let Grouping { keys, window, calls, names } = grouping;
+        let Grouping { mut keys, window, calls, names } = grouping;
         relation.emit = None;
         let mut fields = Vec::new();
         let mut aggregate_window = None;
@@ -59,6 +59,14 @@ impl Planner<'_> {
                 ["window_start", "window_end"].map(|name| Field { name: name.to_owned(), data_type: time.data_type }),
             );
         }
+        // Results of windows grouped by their bounds again: these follow from the window's columns.
+        let again = if window.is_none() { regrouped(relation, &mut keys)? } else { None };
+        if let Some((closed, window, time)) = &again {
+            let column = self.column_of(relation, time, "time");
+            aggregate_window = Some((*window, column));
+            let field = |name: &str| Field { name: name.to_owned(), data_type: closed.end.data_type };
+            fields.extend([field("window_start"), field("window_end")]);
+        }
         let first_key = fields.len();
         for (number, key) in keys.iter().enumerate() {
             let name =
@@ -69,15 +77,31 @@ impl Planner<'_> {
         for (call, name) in calls.iter().zip(names) {
             fields.push(Field { name, data_type: call.data_type });
         }
-        let columns = Columns {
-            keys: keys.iter().cloned().enumerate().map(|(n, key)| (key, first_key + n)).collect(),
-            windowed: window.is_some(),
-            first_call,
+        let place = |(n, key): (usize, &Expr)| (key.clone(), Expr::column(first_key + n, key.data_type));
+        let mut columns =
+            Columns { keys: keys.iter().enumerate().map(place).collect(), windowed: window.is_some(), first_call };
+        let windowed = aggregate_window.is_some();
+        let made = match (&window, again) {
+            (Some((window, time)), _) => {
+                let bound = |column| Expr::column(column, time.data_type);
+                Some(Closed { window: *window, start: bound(0), end: bound(1) })
+            }
+            (None, Some((closed, ..))) => {
+                let end = Expr::column(1, closed.end.data_type);
+                let start = match closed.window.is_tumbling() {
+                    true => Expr::column(0, closed.end.data_type),
+                    false => window::before(end.clone(), closed.window.size)?,
+                };
+                columns.keys.push((closed.start, start.clone()));
+                columns.keys.push((closed.end, end.clone()));
+                Some(Closed { window: closed.window, start, end })
+            }
+            (None, None) => None,
         };
-        let windowed = window.is_some();
         let operator = Aggregate { keys, window: aggregate_window, calls, emit: Emit::Final, phase: Phase::Single };
         relation.node = self.add(Operator::Aggregate(operator), relation.node, fields.clone(), span);
         relation.times.clear();
+        relation.closed = made;
         let mut order: Vec<usize> = (first_key..first_call).collect();
         if windowed {
             let end = Expr::column(1, fields[1].data_type);
@@ -143,9 +167,25 @@ pub(super) struct Grouping {
     pub(super) names: Vec<String>,
 }
 
+/// If `keys` name the windows whose results the rows are: those windows, a window and a time that
+/// tell them apart and close when they do. Keys that follow from the bounds are taken out.
+fn regrouped(relation: &Relation<'_>, keys: &mut Vec<Expr>) -> Result<Option<(Closed, Window, Expr)>> {
+    let Some(closed) = &relation.closed else { return Ok(None) };
+    let last = window::time_of(closed.end.clone())?;
+    let is_bound = |key: &Expr| [&closed.start, &closed.end, &last].iter().any(|bound| same(bound, key));
+    if !keys.iter().any(is_bound) {
+        return Ok(None);
+    }
+    keys.retain(|key| !is_bound(key));
+    // One piece of `slide` before each end; ends stand as far apart, so a piece belongs to one of them.
+    let Window { size, slide, offset } = closed.window;
+    let piece = Window { size: slide, slide, offset: (offset + size).rem_euclid(slide) };
+    Ok(Some((closed.clone(), piece, window::before(closed.end.clone(), 1)?)))
+}
+
 /// Where keys, calls and bounds stand in an aggregate's output.
 pub(super) struct Columns {
-    keys: Vec<(Expr, usize)>,
+    keys: Vec<(Expr, Expr)>,
     windowed: bool,
     first_call: usize,
 }
@@ -153,8 +193,8 @@ pub(super) struct Columns {
 impl Columns {
     /// Turns an expression over the input, with marks, into one over the aggregate's output.
     pub(super) fn place(&self, expression: &mut Expr) -> Result<()> {
-        if let Some((_, column)) = self.keys.iter().find(|(key, _)| same(key, expression)) {
-            expression.kind = ExprKind::Column(*column);
+        if let Some((_, placed)) = self.keys.iter().find(|(key, _)| same(key, expression)) {
+            expression.kind = placed.kind.clone();
             return Ok(());
         }
         if let ExprKind::Column(column) = &mut expression.kind {

@@ -8,7 +8,8 @@
 //! |---|---|
 //! | `from` | FROM: tables, files, views, subqueries, windows over them |
 //! | `select` | one SELECT, clause by clause |
-//! | `group`, `over`, `order` | the nodes of GROUP BY and DISTINCT, of OVER, of ORDER BY and LIMIT |
+//! | `group`, `order` | the nodes of GROUP BY and DISTINCT, of ORDER BY and LIMIT |
+//! | `over`, `rank` | the nodes of OVER: over frames, and ranks by any order |
 //! | `time` | which columns follow the watermark |
 //! | `sink` | where a query ends |
 
@@ -16,11 +17,14 @@ mod from;
 mod group;
 mod order;
 mod over;
+mod rank;
 mod select;
 mod sink;
 mod time;
 
 use std::collections::HashMap;
+
+pub(super) use order::sort_key;
 
 use sqlparser::ast::{self, Spanned};
 
@@ -33,7 +37,7 @@ use super::window::WindowSpec;
 use super::{Catalog, Dialect, Options, Program, Table, unsupported};
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::Expr;
-use crate::plan::{Emit, NodeId, Operator, Plan, SortKey, optimize};
+use crate::plan::{Emit, NodeId, Operator, Plan, SortKey, Window, optimize};
 use crate::types::{DataType, Field, Schema};
 
 /// Most views and subqueries in each other.
@@ -46,10 +50,20 @@ pub(super) struct Relation<'a> {
     /// Expressions over the node that follow the watermark.
     times: Vec<Expr>,
     natural: Natural,
+    /// The windows that the rows are results of.
+    closed: Option<Closed>,
     window: Option<WindowSpec<'a>>,
     bounded: bool,
     /// What EMIT said in the view that this is.
     emit: Said,
+}
+
+/// Windows behind a windowed GROUP BY: what they are, and their bounds over the node.
+#[derive(Clone, Debug)]
+struct Closed {
+    window: Window,
+    start: Expr,
+    end: Expr,
 }
 
 /// The order rows come in within a shard, by columns of the node.

@@ -60,6 +60,7 @@ impl Planner<'_> {
         let project = self.add(Operator::Project(columns), relation.node, fields.clone(), span);
         relation.node = self.add(Operator::Sort { keys: keys.clone(), limit: wanted }, project, fields, span);
         relation.times.clear();
+        relation.closed = None;
         relation.natural = Natural::Keys { keys, time_first: false };
         Ok(())
     }
@@ -80,7 +81,7 @@ pub(super) fn order_item<'a>(
     binder.bind(tree)
 }
 
-pub(super) fn sort_key(item: &ast::OrderByExpr) -> Result<SortKey> {
+pub(in crate::sql) fn sort_key(item: &ast::OrderByExpr) -> Result<SortKey> {
     let descending = match &item.options.sort {
         None | Some(ast::OrderBySort::Asc) => false,
         Some(ast::OrderBySort::Desc) => true,

@@ -17,7 +17,18 @@ impl Planner<'_> {
                 continue;
             }
             let lead = &items[first];
-            let time = match &lead.order {
+            let ranked = self.is_ranked(relation, lead);
+            let shares = |(number, item): &(usize, &OverItem)| {
+                placed[*number].is_none() && item.shares_node(lead) && self.is_ranked(relation, item) == ranked
+            };
+            let together: Vec<(usize, &OverItem)> = items.iter().enumerate().filter(shares).collect();
+            if ranked {
+                for (number, column) in self.rank(relation, &together, span)? {
+                    placed[number] = Some(column);
+                }
+                continue;
+            }
+            let time = match lead.order.first() {
                 None => {
                     if !matches!(relation.natural, Natural::Position) {
                         return Err(unsupported(
@@ -28,7 +39,7 @@ impl Planner<'_> {
                     }
                     None
                 }
-                Some(order) => {
+                Some((order, _)) => {
                     self.check_time(relation, &relation.scope, order, "OVER orders")?;
                     if !order.data_type.is_timestamp() && !order.data_type.is_integer() {
                         let error = unsupported(format!("OVER orders by time, not by {}", order.data_type), order.span);
@@ -41,12 +52,10 @@ impl Planner<'_> {
             };
             let mut fields = self.fields(relation.node);
             let mut calls = Vec::new();
-            for (number, item) in items.iter().enumerate().skip(first) {
-                if item.shares_node(lead) {
-                    placed[number] = Some(Expr::column(fields.len(), item.call.data_type));
-                    fields.push(Field { name: item.name.clone(), data_type: item.call.data_type });
-                    calls.push(item.call.clone());
-                }
+            for (number, item) in together {
+                placed[number] = Some(Expr::column(fields.len(), item.call.data_type));
+                fields.push(Field { name: item.name.clone(), data_type: item.call.data_type });
+                calls.push(item.call.clone());
             }
             let over = Over { partition: lead.partition.clone(), time, calls, buffer_rows: lead.buffer };
             relation.node = self.add(Operator::Over(over), relation.node, fields, span);

@@ -7,6 +7,7 @@ use sqlparser::ast::{self, Spanned};
 use super::from::lint_alias;
 use super::group::{Grouping, from_has_window, mentions_column, mentions_window};
 use super::order::{order_item, sort_key};
+use super::rank::narrow;
 use super::{Planner, Relation};
 use crate::error::{Code, Error, Result};
 use crate::expr::{Expr, ExprKind};
@@ -77,7 +78,14 @@ impl Planner<'_> {
         binder.aliases.clone_from(&aliases);
         (binder.overs, binder.clause) = (false, "HAVING");
         let having = select.having.as_ref().map(|tree| binder.condition(tree)).transpose()?;
-        (binder.overs, binder.clause) = (true, "ORDER BY");
+        (binder.overs, binder.clause) = (true, "QUALIFY");
+        let mut qualify = select.qualify.as_ref().map(|tree| binder.condition(tree)).transpose()?;
+        if let Some(condition) = qualify.as_ref().filter(|_| binder.over_items.is_empty()) {
+            return Err(Error::new(Code::Misplaced, "QUALIFY is about a function with OVER, and there is none")
+                .at(condition.span)
+                .help("use WHERE, or HAVING for aggregates"));
+        }
+        binder.clause = "ORDER BY";
         let mut sort = Vec::new();
         for item in order {
             sort.push((order_item(item, select, &items, &mut binder)?, sort_key(item)?));
@@ -98,17 +106,17 @@ impl Planner<'_> {
                 return Err(unsupported("a window in FROM without its bounds in GROUP BY is not supported", spec.span)
                     .help("add GROUP BY window_start, window_end"));
             }
-            let aggregate =
-                Grouping { keys, window: window.map(|spec| spec.window).zip(time), calls, names: call_names };
+            let window = window.map(|spec| spec.window).zip(time);
+            let aggregate = Grouping { keys, window, calls, names: call_names };
             let columns = self.aggregate(&mut relation, aggregate, span)?;
             let expressions = items.iter_mut().map(|(_, item)| item).chain(sort.iter_mut().map(|(item, _)| item));
-            for expression in expressions {
+            for expression in expressions.chain(&mut qualify) {
                 columns.place(expression)?;
             }
             for over in &mut overs {
                 over.partition
                     .iter_mut()
-                    .chain(&mut over.order)
+                    .chain(over.order.iter_mut().map(|(order, _)| order))
                     .chain(&mut over.call.arguments)
                     .try_for_each(|e| columns.place(e))?;
             }
@@ -122,7 +130,10 @@ impl Planner<'_> {
             let meaning =
                 |column: usize| (OVER_MARK..WINDOW_MARK).contains(&column).then(|| placed[column - OVER_MARK].clone());
             let expressions = items.iter_mut().map(|(_, item)| item).chain(sort.iter_mut().map(|(item, _)| item));
-            expressions.for_each(|expression| substitute(expression, &meaning));
+            expressions.chain(&mut qualify).for_each(|expression| substitute(expression, &meaning));
+        }
+        if let Some(condition) = qualify {
+            self.filter(&mut relation, condition)?;
         }
         relation.scope = Scope {
             columns: items
@@ -219,6 +230,9 @@ impl Planner<'_> {
             return Ok(());
         }
         let fields = self.fields(relation.node);
+        if let Operator::Rank(rank) = &mut self.plan.nodes[relation.node].operator {
+            narrow(rank, fields.len(), &condition);
+        }
         relation.node = self.add(Operator::Filter(condition), relation.node, fields, span);
         Ok(())
     }
@@ -273,7 +287,6 @@ fn refuse_clauses(select: &ast::Select) -> Result<()> {
     let refused = [
         (select.top.is_some(), "TOP", "use LIMIT"),
         (select.into.is_some(), "SELECT .. INTO", "use INSERT INTO"),
-        (select.qualify.is_some(), "QUALIFY", "filter in an outer SELECT"),
         (!select.lateral_views.is_empty(), "LATERAL VIEW", "read a plain table"),
         (select.prewhere.is_some(), "PREWHERE", "use WHERE"),
         (!select.connect_by.is_empty(), "CONNECT BY", "leave it out"),

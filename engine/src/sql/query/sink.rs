@@ -64,6 +64,7 @@ impl Planner<'_> {
                 operator => {
                     through.push(match operator {
                         Operator::Over(_) => "OVER",
+                        Operator::Rank(_) => "a rank",
                         Operator::Sort { .. } => "ORDER BY",
                         _ => "",
                     });
@@ -71,11 +72,16 @@ impl Planner<'_> {
                 }
             }
         };
+        let said = emit.map(|(emit, _)| emit);
+        let ranked = through.contains(&"a rank");
+        if windowed.is_none() && ranked && said == Some(Emit::Changes) {
+            let span = emit.map_or(Span::NONE, |(_, span)| span);
+            return Err(unsupported("EMIT CHANGES below a rank is not supported yet", span).help("use EMIT FINAL"));
+        }
         let Some(windowed) = windowed else { return Ok(None) };
         let updates = matches!(self.options.dialect, Dialect::RisingWave | Dialect::Ksql);
         let usual = if updates || !(relation.bounded || windowed) { Emit::Changes } else { Emit::Final };
         let blocked = through.iter().find(|through| !through.is_empty());
-        let said = emit.map(|(emit, _)| emit);
         let chosen = match (said.or(self.options.emit).unwrap_or(usual), blocked) {
             (Emit::Changes, Some(what)) if said.is_some() => {
                 let span = emit.map_or(Span::NONE, |(_, span)| span);

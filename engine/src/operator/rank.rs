@@ -1,0 +1,240 @@
+//! ROW_NUMBER, RANK and DENSE_RANK by any order, and the first rows per partition.
+//!
+//! Rows are held per closing time until the watermark has passed it, or all until the end where there
+//! is none, and leave in order of (time, partition, order). Ties of that order break by position in the
+//! input where rows carry one, else by all their columns, so that equal rows alone are
+//! interchangeable. With a limit only rows that can still be among the first are kept: whenever a good
+//! deal more are held, the rest is dropped; a row's rank counts only rows before it, so nobody's changes.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, VecDeque};
+
+use super::held::{At, Held, order};
+use super::{Column, Context, Next, Operator, Time};
+use crate::batch::{BATCH_ROWS, Chunk};
+use crate::error::Result;
+use crate::plan::{self, RankFunction, SortKey};
+use crate::stage::Stage;
+use crate::state::{Saved, State};
+use crate::types::Physical;
+
+/// Rows held at least before any are dropped for a limit.
+const KEEP_MIN: usize = 8 * BATCH_ROWS;
+
+/// The operator.
+pub(crate) struct Rank {
+    rank: plan::Rank,
+    layout: Vec<Physical>,
+    /// Partition, order, then what breaks ties.
+    keys: Vec<SortKey>,
+    /// How many of `keys` are the partition; and with the order.
+    partition: usize,
+    ordered: usize,
+    /// By the time at which they close.
+    open: BTreeMap<Time, Set>,
+    due: VecDeque<Set>,
+    /// Of the first set due: its rows in order, and what each function says of them.
+    leaving: Option<(Vec<At>, Vec<Vec<i64>>)>,
+    given: usize,
+    watermark: Option<Time>,
+    finish: bool,
+}
+
+/// Rows that close together.
+#[derive(Default)]
+struct Set {
+    held: Held,
+    /// Rows that were left after some were dropped.
+    kept: usize,
+}
+
+impl Rank {
+    pub(crate) fn new(rank: plan::Rank, layout: Vec<Physical>) -> Self {
+        let ascending = |column: usize| SortKey { column, descending: false, nulls_first: false };
+        let mut keys: Vec<SortKey> = rank.partition.iter().map(|&column| ascending(column)).collect();
+        let partition = keys.len();
+        keys.extend(rank.keys.iter().cloned());
+        let ordered = keys.len();
+        keys.extend((0..layout.len()).map(ascending));
+        Rank {
+            rank,
+            layout,
+            keys,
+            partition,
+            ordered,
+            open: BTreeMap::new(),
+            due: VecDeque::new(),
+            leaving: None,
+            given: 0,
+            watermark: None,
+            finish: false,
+        }
+    }
+
+    /// The rows of a set in order, those beyond the limit left out, and each function's values.
+    fn ranked(&self, held: &Held) -> (Vec<At>, Vec<Vec<i64>>) {
+        let (first, rest) = self.keys.split_at(self.ordered);
+        let columns = held.columns(first);
+        let ties = held.columns(rest);
+        let mut rows = held.all();
+        rows.sort_unstable_by(|&left, &right| {
+            order(first, &columns, left, right).then_with(|| match held.position(left) {
+                Some(position) => Some(position).cmp(&held.position(right)),
+                None => order(rest, &ties, left, right),
+            })
+        });
+        let equal = |keys: usize, left: At, right: At| order(&first[..keys], &columns, left, right) == Ordering::Equal;
+        let mut values: Vec<Vec<i64>> = vec![Vec::new(); self.rank.functions.len()];
+        let mut kept = Vec::new();
+        let (mut number, mut rank, mut dense) = (0, 0, 0);
+        for (index, &row) in rows.iter().enumerate() {
+            let before = index.checked_sub(1).map(|before| rows[before]);
+            if before.is_none_or(|before| !equal(self.partition, before, row)) {
+                (number, rank, dense) = (1, 1, 1);
+            } else {
+                number += 1;
+                if before.is_none_or(|before| !equal(self.ordered, before, row)) {
+                    (rank, dense) = (number, dense + 1);
+                }
+            }
+            let value = |function: RankFunction| match function {
+                RankFunction::RowNumber => number,
+                RankFunction::Rank => rank,
+                RankFunction::DenseRank => dense,
+            };
+            if self.rank.limit.is_some_and(|(function, most)| value(self.rank.functions[function]) > most) {
+                continue;
+            }
+            kept.push(row);
+            values.iter_mut().zip(&self.rank.functions).for_each(|(values, &function)| values.push(value(function)));
+        }
+        (kept, values)
+    }
+
+    fn hold(&mut self, chunk: &Chunk<'_>, rows: &[u16], closes: Time) {
+        let set = self.open.entry(closes).or_default();
+        set.held.push(chunk, rows, &self.layout);
+        if self.rank.limit.is_none() || set.held.room() <= (2 * set.kept).max(KEEP_MIN) {
+            return;
+        }
+        let mut set = self.open.remove(&closes).expect("entered above");
+        let (kept, _) = self.ranked(&set.held);
+        set.kept = kept.len();
+        set.held.retain(&kept, &self.layout);
+        self.open.insert(closes, set);
+    }
+
+    fn pass(&mut self, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
+        if self.due() {
+            return Ok(());
+        }
+        if let Some(watermark) = self.watermark.take() {
+            next.watermark(watermark, context)?;
+        }
+        if std::mem::take(&mut self.finish) {
+            next.finish(context)?;
+        }
+        Ok(())
+    }
+}
+
+impl Operator for Rank {
+    fn push(&mut self, _: usize, chunk: &Chunk<'_>, context: &Context<'_>, _: &mut Next<'_>) -> Result<()> {
+        let caller = context.ledger.enter(Stage::Over);
+        match self.rank.time {
+            None => {
+                let rows = context.scratch.alloc_slice_fill_iter(0..chunk.rows as u16);
+                self.hold(chunk, rows, Time::MAX);
+            }
+            Some(time) => {
+                // Rows of one window come together.
+                let times = chunk.columns[time].i64s();
+                let mut from = 0;
+                for run in times.chunk_by(|left, right| left == right) {
+                    let rows = from as u16..(from + run.len()) as u16;
+                    self.hold(chunk, context.scratch.alloc_slice_fill_iter(rows), run[0]);
+                    from += run.len();
+                }
+            }
+        }
+        context.ledger.enter(caller);
+        Ok(())
+    }
+
+    fn watermark(&mut self, _: usize, watermark: Time, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
+        if self.rank.time.is_none() {
+            // Nothing has left yet, so nothing can be promised about what will.
+            return Ok(());
+        }
+        while let Some(first) = self.open.first_entry().filter(|first| *first.key() <= watermark) {
+            self.due.push_back(first.remove());
+        }
+        self.watermark = Some(watermark);
+        self.pass(context, next)
+    }
+
+    fn finish(&mut self, _: usize, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
+        self.due.extend(std::mem::take(&mut self.open).into_values());
+        self.finish = true;
+        self.pass(context, next)
+    }
+
+    fn drain(&mut self, context: &Context<'_>, next: &mut Next<'_>) -> Result<bool> {
+        if self.due.is_empty() {
+            return Ok(false);
+        }
+        let caller = context.ledger.enter(Stage::Over);
+        let leaving = self.leaving.take();
+        let held = &self.due[0].held;
+        let (rows, values) = leaving.unwrap_or_else(|| self.ranked(held));
+        let part = self.given..(self.given + BATCH_ROWS).min(rows.len());
+        let mut added = bumpalo::collections::Vec::with_capacity_in(values.len(), context.scratch);
+        for values in &values {
+            let mut column = Column::new(Physical::I64, context.scratch);
+            column.i64s()[..part.len()].copy_from_slice(&values[part.clone()]);
+            added.push(column.finish(part.len()));
+        }
+        let chunk = held.chunk(&rows[part.clone()], &self.layout, &added, context.scratch);
+        self.given = part.end;
+        if self.given < rows.len() {
+            self.leaving = Some((rows, values));
+        } else {
+            self.due.pop_front();
+            self.given = 0;
+        }
+        context.ledger.enter(caller);
+        next.push(&chunk, context)?;
+        self.pass(context, next)?;
+        Ok(self.due())
+    }
+
+    fn due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    fn state_bytes(&self) -> usize {
+        self.open.values().chain(&self.due).map(|set| set.held.memory()).sum()
+    }
+
+    fn save(&self, state: &mut State) -> Result<()> {
+        let to = state.whole();
+        to.count(self.open.len());
+        for (time, set) in &self.open {
+            to.word(*time as u64);
+            to.count(set.kept);
+            set.held.save(to);
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self, saved: &Saved<'_>) -> Result<()> {
+        let mut from = saved.whole();
+        for _ in 0..from.count(24)? {
+            let (time, kept) = (from.word()? as Time, from.word()?);
+            // Held to what twice of it can be counted, also where it is damaged.
+            let kept = usize::try_from(kept).unwrap_or(usize::MAX).min(usize::MAX / 2);
+            self.open.insert(time, Set { held: Held::load(&mut from, &self.layout)?, kept });
+        }
+        from.end()
+    }
+}

@@ -1,0 +1,117 @@
+//! ROW_NUMBER, RANK and DENSE_RANK by any order, and the conditions that bound them.
+
+use super::{Natural, Planner, Relation};
+use crate::error::{Result, Span};
+use crate::expr::{Comparison, Expr, ExprKind};
+use crate::plan::{Operator, Rank, SortKey};
+use crate::sql::over::OverItem;
+use crate::sql::scope::same;
+use crate::sql::unsupported;
+use crate::types::{Field, Value};
+
+impl Planner<'_> {
+    /// Whether a call needs all rows of its partition before it says anything. Upwards by the time that
+    /// rows come in, ranks count as they come.
+    pub(super) fn is_ranked(&self, relation: &Relation<'_>, item: &OverItem) -> bool {
+        match (item.ranks, &item.order[..]) {
+            (None, _) | (Some(_), []) => false,
+            (Some(_), [(order, key)]) if !key.descending && !key.nulls_first => {
+                let kind = order.data_type;
+                let counts = matches!(relation.natural, Natural::Position | Natural::Time(_))
+                    && (kind.is_timestamp() || kind.is_integer())
+                    && self.check_time(relation, &relation.scope, order, "OVER orders").is_ok();
+                !(counts || relation.times.iter().any(|time| same(time, order)))
+            }
+            _ => true,
+        }
+    }
+
+    /// One node for `items`, which share their window; their numbers and columns.
+    pub(super) fn rank(
+        &mut self,
+        relation: &mut Relation<'_>,
+        items: &[(usize, &OverItem)],
+        span: Span,
+    ) -> Result<Vec<(usize, Expr)>> {
+        let lead = items[0].1;
+        let call = lead.call.span;
+        if lead.buffer.is_some() {
+            return Err(unsupported("ROWS WINDOW BUFFER of a rank is not supported", call).help("leave it out"));
+        }
+        // Rows of one window are ranked when it closes, all others at the end of the input.
+        let end = relation.closed.as_ref().and_then(|closed| {
+            let names = |key: &Expr| {
+                let bounds = [&closed.start, &closed.end];
+                bounds.iter().any(|bound| same(bound, key)) || relation.times.iter().any(|time| same(time, key))
+            };
+            lead.partition.iter().any(names).then(|| closed.end.clone())
+        });
+        if end.is_none() && !relation.bounded {
+            return Err(unsupported("ranks over endless input need a window", call)
+                .help("PARTITION BY window_start, window_end, over the result of a windowed GROUP BY"));
+        }
+        let time = end.map(|end| self.column_of(relation, &end, "window_end"));
+        let mut partition = Vec::from_iter(time);
+        for key in &lead.partition {
+            let column = self.column_of(relation, key, "partition");
+            if !partition.contains(&column) {
+                partition.push(column);
+            }
+        }
+        let mut keys = Vec::new();
+        for (order, key) in &lead.order {
+            keys.push(SortKey { column: self.column_of(relation, order, "order"), ..key.clone() });
+        }
+        let mut fields = self.fields(relation.node);
+        let mut functions = Vec::new();
+        let mut placed = Vec::new();
+        for (number, item) in items {
+            placed.push((*number, Expr::column(fields.len(), item.call.data_type)));
+            fields.push(Field { name: item.name.clone(), data_type: item.call.data_type });
+            functions.extend(item.ranks);
+        }
+        let ascending = |&column: &usize| SortKey { column, descending: false, nulls_first: false };
+        let order = partition.iter().map(ascending).chain(keys.iter().cloned()).collect();
+        relation.natural = Natural::Keys { keys: order, time_first: time.is_some() };
+        if time.is_none() {
+            relation.times.clear();
+            relation.closed = None;
+        }
+        let rank = Rank { partition, keys, functions, time, limit: None };
+        relation.node = self.add(Operator::Rank(rank), relation.node, fields, span);
+        Ok(placed)
+    }
+}
+
+/// Bounds what a rank node of `width` columns keeps, where `condition` lets the first rows through only.
+pub(super) fn narrow(rank: &mut Rank, width: usize, condition: &Expr) {
+    let terms = match &condition.kind {
+        ExprKind::And(terms) => &terms[..],
+        _ => std::slice::from_ref(condition),
+    };
+    let first = width - rank.functions.len();
+    for term in terms {
+        let ExprKind::Compare { comparison, left, right } = &term.kind else { continue };
+        let (comparison, column, bound) = match (&left.kind, &right.kind) {
+            (ExprKind::Column(column), ExprKind::Literal(Value::I64(bound))) => (*comparison, *column, *bound),
+            (ExprKind::Literal(Value::I64(bound)), ExprKind::Column(column)) => {
+                let turned = match comparison {
+                    Comparison::Greater => Comparison::Less,
+                    Comparison::GreaterOrEqual => Comparison::LessOrEqual,
+                    Comparison::Equal => Comparison::Equal,
+                    _ => continue,
+                };
+                (turned, *column, *bound)
+            }
+            _ => continue,
+        };
+        let most = match comparison {
+            Comparison::Less => bound.saturating_sub(1),
+            Comparison::LessOrEqual | Comparison::Equal => bound,
+            _ => continue,
+        };
+        if column >= first && column < width && rank.limit.is_none_or(|(_, known)| most < known) {
+            rank.limit = Some((column - first, most));
+        }
+    }
+}
