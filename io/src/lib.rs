@@ -18,6 +18,8 @@
 //! | [`infer`] | schemas from the first rows |
 //! | [`mod@format`] | rows to text |
 //! | [`merge`], [`order`] | text of several shards into one order |
+//! | [`durable`] | files that survive a power cut, real or simulated |
+//! | [`checkpoint`] | state on the disk: blocks, manifests, epochs |
 //! | [`generate`] | data to measure and test with |
 //!
 //! Invariants: splits, and so lateness, depend on the input alone, never on the number of shards or
@@ -25,7 +27,9 @@
 //! filtered or bad, and counted as exactly one of these.
 
 pub mod bad;
+pub mod checkpoint;
 pub mod csv;
+pub mod durable;
 pub mod format;
 pub mod fs;
 pub mod generate;

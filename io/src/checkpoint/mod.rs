@@ -1,0 +1,314 @@
+//! Where checkpoints are kept, and how one of them becomes valid.
+//!
+//! ```text
+//! JOB                    what runs: written before anything else, never changed
+//! LOCK                   held while a process works here
+//! <epoch>/shard-<i>.ck   the state of a shard
+//! <epoch>/MANIFEST       names and hashes all of it: the only commit point
+//! <epoch>/COMMITTED      outputs have been made final as well
+//! ```
+//!
+//! An epoch is there from the moment its manifest has its name on the disk: first every shard's file
+//! is written and synced, then names are synced, then the manifest is written under another name and
+//! synced, gets its own name, and names are synced again. What has no manifest is removed when the
+//! store is opened. After an error nothing more can be committed: the process has failed, and another
+//! one resumes.
+//!
+//! Every file consists of [`block`]s, so that any damage is found; all of an epoch is read and checked
+//! before any of it is given out. Damage to the newest epoch is an error that names the file: falling
+//! back is for people to decide.
+
+mod block;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use corelane_engine::state::{Reader, Section, Writer};
+use corelane_engine::{Code, Error, Result};
+
+use crate::durable::{Durable, Lock};
+use block::{Kind, Label};
+
+/// Epochs that are kept.
+pub const KEPT: usize = 3;
+
+const JOB: &str = "JOB";
+const LOCK: &str = "LOCK";
+const MANIFEST: &str = "MANIFEST";
+const NEW_MANIFEST: &str = "MANIFEST.new";
+const COMMITTED: &str = "COMMITTED";
+
+/// A folder of checkpoints, locked.
+#[derive(Debug)]
+pub struct Store {
+    disk: Arc<dyn Durable>,
+    path: String,
+    failed: AtomicBool,
+    _lock: Box<dyn Lock>,
+}
+
+/// A shard's file as its manifest knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    length: u64,
+    digest: u128,
+}
+
+/// A committed epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Epoch {
+    /// Its number.
+    pub number: u64,
+    /// The state of each shard.
+    pub shards: Vec<Vec<Section>>,
+    /// What the manifest says besides: positions, outputs, counters.
+    pub job: Vec<u8>,
+    /// Outputs have been made final.
+    pub is_settled: bool,
+}
+
+impl Store {
+    /// A new store at `path`, whose folder is made if need be, for the job that `job` describes. One
+    /// that is there already is an error.
+    pub fn create(disk: Arc<dyn Durable>, path: &str, job: &[u8]) -> Result<Store> {
+        disk.make_folder(path).map_err(|cause| failed("make", path, &cause))?;
+        let store = Store::locked(disk, path)?;
+        if store.names("")?.iter().any(|name| name == JOB) {
+            let message = format!("`{path}` holds the checkpoints of another run");
+            return Err(Error::new(Code::Io, message).help("continue it with --resume, or choose another folder"));
+        }
+        let parent = path.rsplit_once('/').map_or(".", |(parent, _)| if parent.is_empty() { "/" } else { parent });
+        store.checked(|| {
+            // A run that was stopped right here has left nothing to keep.
+            if store.names("")?.iter().any(|name| name == "JOB.new") {
+                store.act("remove", "JOB.new", |disk, name| disk.remove(name))?;
+            }
+            let label = Label { kind: Kind::Job, epoch: 0, shard: 0 };
+            store.publish("JOB.new", JOB, "", &block::encode(label, job))?;
+            store.disk.sync_names(parent).map_err(|cause| failed("sync", parent, &cause))
+        })?;
+        Ok(store)
+    }
+
+    /// The store at `path`, and what its job is. What was not committed is removed.
+    pub fn open(disk: Arc<dyn Durable>, path: &str) -> Result<(Store, Vec<u8>)> {
+        let store = Store::locked(disk, path)?;
+        if !store.names("")?.iter().any(|name| name == JOB) {
+            let message = format!("there are no checkpoints in `{path}`");
+            return Err(Error::new(Code::Io, message).help("start a run with --checkpoint"));
+        }
+        let job = store.read(JOB, Label { kind: Kind::Job, epoch: 0, shard: 0 })?.0;
+        for epoch in store.epochs()? {
+            if !store.names(&epoch.to_string())?.iter().any(|name| name == MANIFEST) {
+                store.remove(epoch)?;
+            }
+        }
+        Ok((store, job))
+    }
+
+    fn locked(disk: Arc<dyn Durable>, path: &str) -> Result<Store> {
+        let name = format!("{path}/{LOCK}");
+        let lock = disk.lock(&name).map_err(|cause| failed("lock", &name, &cause))?;
+        let lock = lock.ok_or_else(|| {
+            Error::new(Code::Io, format!("another process works with the checkpoints in `{path}`"))
+                .help("wait for it to end, or choose another folder")
+        })?;
+        Ok(Store { disk, path: path.to_owned(), failed: AtomicBool::new(false), _lock: lock })
+    }
+
+    /// Writes the state of shard `shard`; counts only once [`Store::commit`] has it.
+    pub fn write(&self, epoch: u64, shard: u32, sections: &[Section]) -> Result<Written> {
+        self.checked(|| {
+            let mut content = Writer::default();
+            content.count(sections.len());
+            for section in sections {
+                content.count(section.node);
+                content.flag(section.key_group.is_some());
+                content.word(u64::from(section.key_group.unwrap_or(0)));
+                content.text(&section.bytes);
+            }
+            let content = content.into_bytes();
+            let bytes = block::encode(Label { kind: Kind::State, epoch, shard }, &content);
+            self.act("make", &epoch.to_string(), |disk, name| disk.make_folder(name))?;
+            let name = shard_file(epoch, shard);
+            self.act("write", &name, |disk, name| disk.write(name, &bytes))?;
+            self.act("sync", &name, |disk, name| disk.sync(name))?;
+            Ok(Written { length: bytes.len() as u64, digest: block::digest(&content) })
+        })
+    }
+
+    /// Makes `epoch` valid: the files of all its shards in order, and `job`, what else is to be known.
+    /// When this returns, no crash can lose it.
+    pub fn commit(&self, epoch: u64, shards: &[Written], job: &[u8]) -> Result<()> {
+        self.checked(|| {
+            let folder = epoch.to_string();
+            self.act("make", &folder, |disk, name| disk.make_folder(name))?;
+            self.sync_names(&folder)?;
+            self.sync_names("")?;
+            let mut content = Writer::default();
+            content.count(shards.len());
+            for shard in shards {
+                content.word(shard.length);
+                content.long(shard.digest as i128);
+            }
+            content.text(job);
+            let label = Label { kind: Kind::Manifest, epoch, shard: 0 };
+            let bytes = block::encode(label, &content.into_bytes());
+            self.publish(&format!("{folder}/{NEW_MANIFEST}"), &format!("{folder}/{MANIFEST}"), &folder, &bytes)
+        })
+    }
+
+    /// Notes that the outputs of `epoch`, which is committed, are final, and removes epochs that are
+    /// not needed any more.
+    pub fn settle(&self, epoch: u64) -> Result<()> {
+        self.checked(|| {
+            let folder = epoch.to_string();
+            if !self.names(&folder)?.iter().any(|name| name == COMMITTED) {
+                self.act("write", &format!("{folder}/{COMMITTED}"), |disk, name| disk.write(name, b""))?;
+                self.sync_names(&folder)?;
+            }
+            let epochs = self.epochs()?;
+            let older = epochs.iter().filter(|&&other| other <= epoch).count().saturating_sub(KEPT);
+            epochs[..older].iter().try_for_each(|&epoch| self.remove(epoch))
+        })
+    }
+
+    /// The newest committed epoch, all of it checked; `None` while there is none.
+    pub fn newest(&self) -> Result<Option<Epoch>> {
+        for &number in self.epochs()?.iter().rev() {
+            let names = self.names(&number.to_string())?;
+            if names.iter().any(|name| name == MANIFEST) {
+                let is_settled = names.iter().any(|name| name == COMMITTED);
+                return self.epoch(number, is_settled).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    fn epoch(&self, number: u64, is_settled: bool) -> Result<Epoch> {
+        let name = format!("{number}/{MANIFEST}");
+        let content = self.read(&name, Label { kind: Kind::Manifest, epoch: number, shard: 0 })?.0;
+        let (written, job) = manifest(&content).map_err(|_| self.damaged(&name, "it cannot be meant"))?;
+        let mut shards = Vec::with_capacity(written.len());
+        for (shard, written) in (0u32..).zip(written) {
+            let name = shard_file(number, shard);
+            let (content, length) = self.read(&name, Label { kind: Kind::State, epoch: number, shard })?;
+            if (Written { length, digest: block::digest(&content) }) != written {
+                return Err(self.damaged(&name, "it is not the one that its manifest names"));
+            }
+            shards.push(sections(&content).map_err(|_| self.damaged(&name, "it cannot be meant"))?);
+        }
+        Ok(Epoch { number, shards, job, is_settled })
+    }
+
+    /// Numbers of all epochs, committed or not, in order.
+    fn epochs(&self) -> Result<Vec<u64>> {
+        let names = self.names("")?;
+        let number = |name: &String| name.parse().ok().filter(|number: &u64| number.to_string() == *name);
+        let mut epochs: Vec<u64> = names.iter().filter_map(number).collect();
+        epochs.sort_unstable();
+        Ok(epochs)
+    }
+
+    /// Removes an epoch, its manifest first, so that it is never there in part.
+    fn remove(&self, epoch: u64) -> Result<()> {
+        let folder = epoch.to_string();
+        let mut names = self.names(&folder)?;
+        names.sort_by_key(|name| name != MANIFEST);
+        for name in names {
+            self.act("remove", &format!("{folder}/{name}"), |disk, name| disk.remove(name))?;
+            if name == MANIFEST {
+                self.sync_names(&folder)?;
+            }
+        }
+        self.act("remove", &folder, |disk, name| disk.remove_folder(name))
+    }
+
+    /// Writes a file so that it is there whole or not at all.
+    fn publish(&self, new: &str, name: &str, folder: &str, bytes: &[u8]) -> Result<()> {
+        self.act("write", new, |disk, new| disk.write(new, bytes))?;
+        self.act("sync", new, |disk, new| disk.sync(new))?;
+        let target = self.place(name);
+        self.act("rename", new, |disk, new| disk.rename(new, &target))?;
+        self.sync_names(folder)
+    }
+
+    fn sync_names(&self, folder: &str) -> Result<()> {
+        self.act("sync", folder, |disk, folder| disk.sync_names(folder))
+    }
+
+    /// Runs what must not be followed by anything if it fails.
+    fn checked<T>(&self, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        if self.failed.load(Ordering::Acquire) {
+            return Err(Error::new(Code::Io, format!("writing to `{}` has failed before", self.path)));
+        }
+        let done = act();
+        if done.is_err() {
+            self.failed.store(true, Ordering::Release);
+        }
+        done
+    }
+
+    fn act(&self, what: &str, name: &str, act: impl FnOnce(&dyn Durable, &str) -> io::Result<()>) -> Result<()> {
+        let place = self.place(name);
+        act(&*self.disk, &place).map_err(|cause| failed(what, &place, &cause))
+    }
+
+    fn names(&self, folder: &str) -> Result<Vec<String>> {
+        let place = self.place(folder);
+        self.disk.list(&place).map_err(|cause| failed("look into", &place, &cause))
+    }
+
+    /// Content and length of a file.
+    fn read(&self, name: &str, label: Label) -> Result<(Vec<u8>, u64)> {
+        let place = self.place(name);
+        let bytes = self.disk.read(&place).map_err(|cause| failed("read", &place, &cause))?;
+        let content = block::decode(label, &bytes).map_err(|what| self.damaged(name, &what))?;
+        Ok((content, bytes.len() as u64))
+    }
+
+    fn place(&self, name: &str) -> String {
+        if name.is_empty() { self.path.clone() } else { format!("{}/{name}", self.path) }
+    }
+
+    fn damaged(&self, name: &str, what: &str) -> Error {
+        Error::new(Code::Io, format!("`{}` is damaged: {what}", self.place(name)))
+    }
+}
+
+fn shard_file(epoch: u64, shard: u32) -> String {
+    format!("{epoch}/shard-{shard}.ck")
+}
+
+fn manifest(content: &[u8]) -> Result<(Vec<Written>, Vec<u8>)> {
+    let mut from = Reader::new(content);
+    let mut shards = Vec::new();
+    for _ in 0..from.count(24)? {
+        shards.push(Written { length: from.word()?, digest: from.long()? as u128 });
+    }
+    let job = from.text()?.to_vec();
+    from.end()?;
+    Ok((shards, job))
+}
+
+fn sections(content: &[u8]) -> Result<Vec<Section>> {
+    let mut from = Reader::new(content);
+    let mut sections = Vec::new();
+    for _ in 0..from.count(25)? {
+        let node = usize::try_from(from.word()?).unwrap_or(usize::MAX);
+        let (has_group, group) = (from.flag()?, from.word()?);
+        let key_group = has_group.then_some(u16::try_from(group).unwrap_or(u16::MAX));
+        sections.push(Section { node, key_group, bytes: from.text()?.to_vec() });
+    }
+    from.end()?;
+    Ok(sections)
+}
+
+fn failed(what: &str, name: &str, cause: &io::Error) -> Error {
+    let text = cause.to_string();
+    let reason = text.split(" (os error").next().unwrap_or(&text).to_lowercase();
+    Error::new(Code::Io, format!("cannot {what} `{name}`: {reason}"))
+}

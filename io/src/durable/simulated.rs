@@ -1,0 +1,301 @@
+//! A disk in memory that forgets what was not synced.
+//!
+//! A power cut keeps of each file what was synced and a part, drawn from a seed, of what was not,
+//! the last bytes of it torn. Of the names made, changed and removed since the last sync of their
+//! folder each survives or not, drawn as well. Operations can be made to fail from the N-th on (the
+//! process is dead) or once (the disk had an error).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use corelane_engine::hash;
+
+use super::{Durable, Lock};
+
+/// Bytes at the end of what survives unsynced that hold anything.
+const TORN: usize = 512;
+
+/// The disk; clones are the same disk.
+#[derive(Clone, Debug, Default)]
+pub struct SimulatedDisk {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    files: Vec<Bytes>,
+    /// As processes see it.
+    names: BTreeMap<String, Entry>,
+    /// As it is on the disk.
+    synced: BTreeMap<String, Entry>,
+    /// What is between the two.
+    changes: Vec<Change>,
+    locked: BTreeSet<String>,
+    operations: u64,
+    dies_at: Option<u64>,
+    fails_at: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Bytes {
+    bytes: Vec<u8>,
+    synced: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Entry {
+    Folder,
+    File(usize),
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Add(String, Entry),
+    Rename(String, String),
+    Remove(String),
+}
+
+impl Change {
+    fn folder(&self) -> &str {
+        let (Change::Add(name, _) | Change::Rename(name, _) | Change::Remove(name)) = self;
+        folder(name)
+    }
+
+    fn apply(self, names: &mut BTreeMap<String, Entry>) {
+        match self {
+            Change::Add(name, entry) => {
+                names.insert(name, entry);
+            }
+            Change::Rename(from, to) => {
+                if let Some(entry) = names.remove(&from) {
+                    names.insert(to, entry);
+                }
+            }
+            Change::Remove(name) => {
+                names.remove(&name);
+            }
+        }
+    }
+}
+
+fn folder(name: &str) -> &str {
+    name.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+impl State {
+    fn operation(&mut self) -> io::Result<()> {
+        self.operations += 1;
+        if self.dies_at.is_some_and(|at| self.operations >= at) || self.fails_at == Some(self.operations) {
+            return Err(io::Error::other("the disk failed"));
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, change: Change) {
+        change.clone().apply(&mut self.names);
+        self.changes.push(change);
+    }
+
+    fn file(&mut self, name: &str) -> io::Result<&mut Bytes> {
+        match self.names.get(name) {
+            Some(&Entry::File(file)) => Ok(&mut self.files[file]),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn is_folder(&self, name: &str) -> bool {
+        name.is_empty() || self.names.get(name) == Some(&Entry::Folder)
+    }
+}
+
+impl SimulatedDisk {
+    /// An empty disk.
+    pub fn new() -> Self {
+        SimulatedDisk::default()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Operations so far.
+    pub fn operations(&self) -> u64 {
+        self.state().operations
+    }
+
+    /// From the `operation`-th on, counted from 1, all fail.
+    pub fn die_at(&self, operation: u64) {
+        self.state().dies_at = Some(operation);
+    }
+
+    /// The `operation`-th, counted from 1, fails.
+    pub fn fail_at(&self, operation: u64) {
+        self.state().fails_at = Some(operation);
+    }
+
+    /// The power goes and comes back: locks are gone, and so is what was not synced, but for parts
+    /// drawn from `seed`.
+    pub fn power_cut(&self, seed: u64) {
+        let mut state = self.state();
+        let mut drawn = seed;
+        let mut draw = |below: usize| {
+            drawn = drawn.wrapping_add(1);
+            (hash::end(hash::end(drawn)) % below as u64) as usize
+        };
+        let changes = std::mem::take(&mut state.changes);
+        for change in changes {
+            if draw(2) == 0 {
+                change.apply(&mut state.synced);
+            }
+        }
+        let known = state.synced.clone();
+        let is_reached =
+            |name: &str| name.match_indices('/').all(|(at, _)| known.get(&name[..at]) == Some(&Entry::Folder));
+        state.synced.retain(|name, _| is_reached(name));
+        for file in &mut state.files {
+            let unsynced = file.bytes.len() - file.synced;
+            let kept = file.synced + draw(unsynced + 1);
+            file.bytes.truncate(kept);
+            let torn = file.synced.max(kept.saturating_sub(TORN));
+            file.bytes[torn..].iter_mut().for_each(|byte| *byte ^= draw(256) as u8);
+            file.synced = kept;
+        }
+        state.names = state.synced.clone();
+        state.locked.clear();
+        (state.dies_at, state.fails_at) = (None, None);
+    }
+
+    /// Changes the bytes of a file behind everybody's back.
+    pub fn damage(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+        let mut state = self.state();
+        let file = state.file(name)?;
+        change(&mut file.bytes);
+        file.synced = file.bytes.len();
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct Held {
+    state: Arc<Mutex<State>>,
+    name: String,
+}
+
+impl Lock for Held {}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).locked.remove(&self.name);
+    }
+}
+
+impl Durable for SimulatedDisk {
+    fn make_folder(&self, name: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.operation()?;
+        match state.names.get(name) {
+            Some(Entry::Folder) => Ok(()),
+            Some(Entry::File(_)) => Err(io::ErrorKind::AlreadyExists.into()),
+            None if !state.is_folder(folder(name)) => Err(io::ErrorKind::NotFound.into()),
+            None => {
+                state.change(Change::Add(name.to_owned(), Entry::Folder));
+                Ok(())
+            }
+        }
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.state();
+        if state.names.contains_key(name) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        if !state.is_folder(folder(name)) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        // A write that fails may have written half.
+        let done = state.operation();
+        let written = if done.is_ok() { bytes.len() } else { bytes.len() / 2 };
+        let file = Entry::File(state.files.len());
+        state.files.push(Bytes { bytes: bytes[..written].to_vec(), synced: 0 });
+        state.change(Change::Add(name.to_owned(), file));
+        done
+    }
+
+    fn sync(&self, name: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.operation()?;
+        let file = state.file(name)?;
+        file.synced = file.bytes.len();
+        Ok(())
+    }
+
+    fn sync_names(&self, folder: &str) -> io::Result<()> {
+        let folder = if folder == "." { "" } else { folder };
+        let mut state = self.state();
+        state.operation()?;
+        let (synced, rest) =
+            std::mem::take(&mut state.changes).into_iter().partition(|change: &Change| change.folder() == folder);
+        state.changes = rest;
+        let synced: Vec<Change> = synced;
+        synced.into_iter().for_each(|change| change.apply(&mut state.synced));
+        Ok(())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.operation()?;
+        if state.names.contains_key(to) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        state.file(from)?;
+        state.change(Change::Rename(from.to_owned(), to.to_owned()));
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.operation()?;
+        state.file(name)?;
+        state.change(Change::Remove(name.to_owned()));
+        Ok(())
+    }
+
+    fn remove_folder(&self, name: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.operation()?;
+        if !state.names.contains_key(name) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        if state.names.keys().any(|other| folder(other) == name) {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        state.change(Change::Remove(name.to_owned()));
+        Ok(())
+    }
+
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        let mut state = self.state();
+        state.operation()?;
+        state.file(name).map(|file| file.bytes.clone())
+    }
+
+    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        let mut state = self.state();
+        state.operation()?;
+        if !state.is_folder(folder) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let inside = state.names.keys().filter(|name| self::folder(name) == folder);
+        Ok(inside.map(|name| name.rsplit('/').next().unwrap_or(name).to_owned()).collect())
+    }
+
+    fn lock(&self, name: &str) -> io::Result<Option<Box<dyn Lock>>> {
+        let mut state = self.state();
+        state.operation()?;
+        if !state.locked.insert(name.to_owned()) {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(Held { state: Arc::clone(&self.state), name: name.to_owned() })))
+    }
+}
