@@ -236,40 +236,21 @@ fn over_call<'a>(
         let error = unsupported("without a frame, rows of one time would count together: say which is meant", span);
         error.help("add ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW")
     };
-    if ["row_number", "rank", "dense_rank"].contains(&name) {
+    let ranks = match name {
+        "row_number" => Some(OverFunction::RowNumber),
+        "rank" => Some(OverFunction::Rank),
+        "dense_rank" => Some(OverFunction::DenseRank),
+        _ => None,
+    };
+    if let Some(ranks) = ranks {
         if !plain_arguments(function, span)?.is_empty() {
             return Err(Error::new(Code::Type, format!("`{name}` takes no arguments")).at(span));
         }
         let data_type = DataType::BigInt;
-        return Ok(OverCall {
-            function: OverFunction::RowNumber,
-            arguments: Vec::new(),
-            preceding: None,
-            range: None,
-            data_type,
-            span,
-        });
+        return Ok(OverCall { function: ranks, arguments: Vec::new(), preceding: None, range: None, data_type, span });
     }
     if name == "lag" || name == "lead" {
         return shifted(binder, function, name, span);
-    }
-    if name == "rank" || name == "dense_rank" {
-        if !plain_arguments(function, span)?.is_empty() {
-            return Err(Error::new(Code::Type, format!("`{name}` takes no argument")).at(span));
-        }
-        if !is_ordered {
-            let error = Error::new(Code::Misplaced, format!("`{name}` needs an order")).at(span);
-            return Err(error.help("write OVER (PARTITION BY k ORDER BY ts)"));
-        }
-        let function = if name == "rank" { OverFunction::Rank } else { OverFunction::DenseRank };
-        return Ok(OverCall {
-            function,
-            arguments: Vec::new(),
-            preceding: None,
-            range: None,
-            data_type: DataType::BigInt,
-            span,
-        });
     }
     if range.is_some() {
         let takes = crate::agg::functions::find(name).is_some_and(range::takes_range);
