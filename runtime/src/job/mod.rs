@@ -414,7 +414,8 @@ impl Prepared {
                 .enumerate()
                 .map(|(number, scan)| {
                     let options = SourceOptions {
-                        on_error: self.on_error,
+                        // What a table says of its own rows comes before what the run says of all.
+                        on_error: scan.input.options().on_error.unwrap_or(self.on_error),
                         bad_limit: self.bad_limit.clone(),
                         pace,
                         turn_rows: self.turn_rows,
@@ -458,8 +459,13 @@ impl Prepared {
         let counts = || shards.iter().flat_map(|shard| &shard.sources).map(|source| source.counts);
         let bad: u64 = counts().map(|counts| counts.bad).sum();
         let read: u64 = counts().map(|counts| counts.read).sum();
-        let too_many_bad = self.bad_limit.as_ref().is_some_and(|limit| limit.is_exceeded())
-            || self.max_errors.is_some_and(|most| most.exceeded(bad, read));
+        let over = self.max_errors.filter(|most| most.exceeded(bad, read));
+        let too_many_bad = self.bad_limit.as_ref().is_some_and(|limit| limit.is_exceeded()) || over.is_some();
+        if let (Some(MaxErrors::Percent(most)), None) = (over, &error) {
+            // A share is known at the end only, when all results are written.
+            let message = format!("bad rows: {bad} of {read}, more than --max-errors {most}%; the output is whole");
+            error = Some(Error::new(Code::Limit, message).help("allow more, or mend the rows that are shown"));
+        }
         Ok(Finished {
             shards,
             clocks,
