@@ -12,6 +12,7 @@ mod swar;
 pub(crate) mod value;
 
 pub use index::Kernel;
+#[cfg(target_arch = "x86_64")]
 pub(crate) use simd::Choice;
 pub use value::Reason;
 

@@ -33,6 +33,7 @@ impl Kernel {
 
     /// The kernels that this machine can run, slowest first.
     pub fn supported() -> Vec<Kernel> {
+        #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut, reason = "there is one kernel"))]
         let mut supported = vec![Kernel(Choice::Scalar)];
         #[cfg(target_arch = "x86_64")]
         {
@@ -73,6 +74,7 @@ impl Kernel {
     }
 
     /// Which it is.
+    #[cfg(target_arch = "x86_64")]
     #[inline]
     pub(crate) fn choice(self) -> Choice {
         self.0

@@ -7,7 +7,9 @@
 
 #![allow(unsafe_code, reason = "the same loops compiled for wider vectors")]
 
-use crate::csv::{Choice, Kernel};
+#[cfg(target_arch = "x86_64")]
+use crate::csv::Choice;
+use crate::csv::Kernel;
 
 /// Numbers or texts looked at in one call.
 pub(super) const LANES: usize = 64;
