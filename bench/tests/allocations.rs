@@ -41,9 +41,9 @@ static COUNTING: Counting = Counting;
 
 /// Rows of the smaller run.
 const ROWS: u64 = 200_000;
-/// Allocations that as many rows again may bring. New windows make tables now and then; one allocation
-/// per batch of 1,024 rows, on each shard and side of an exchange, would come to more.
-const MORE: u64 = 600;
+/// Allocations that as many rows again may bring. New windows make tables now and then; an allocation
+/// for every row, or for every two hundred, would come to more.
+const MORE: u64 = 1_000;
 
 /// Allocations of a job of `case` over `rows` rows on `shards` shards.
 fn allocations(root: &Path, case: &Case, rows: u64, shards: &str) -> u64 {
