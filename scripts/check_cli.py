@@ -29,6 +29,7 @@ FILES = {
     "cr.csv": "a,b\r1,x\r2,y\r",
     "headless.csv": "1,2\n3,4\n",
     "times.csv": "a\n1000\n99999999999999999\n3000\n",
+    "late.csv": "a\n1000\n5000\n500\n5100\n",
     "null.csv": 'a,b\n1,\n2,""\n',
     "q.sql": "SELECT a, b FROM 'plain.csv' WHERE a > 1",
 }
@@ -158,11 +159,42 @@ def failures():
     run(["--format", "csv", skipping], out="a\n1\n5\n", err="1 bad", runs=EVERYWHERE)
     failing = numbers.replace("'format' = 'csv'", "'format' = 'csv', 'on-error' = 'fail'")
     run(["--on-error", "skip", failing], status=1, err="bad_number.csv:3")
+    aside()
     run(["SELECT a / (a - 2) FROM 'plain.csv'"], status=1, err="is divided by zero", runs=EVERYWHERE)
     run(["SELECT a FROM 'plain.csv' WHERE 1 / (a - 2) > 0"], status=1, err="is divided by zero", runs=EVERYWHERE)
     run(["--stats-json", "nowhere/s.json", "SELECT a FROM 'plain.csv'"], status=1, err="cannot write `nowhere/s.json`")
     if os.path.exists("/dev/full"):
         run(["--quiet", "-o", "/dev/full", "--format", "csv", "SELECT * FROM 'long.csv'"], status=1, err="cannot write")
+
+
+def aside():
+    """Rows that are left out and kept."""
+    numbers = NUMBERS.format("bad_number.csv") + "SELECT a FROM t"
+    bad = '{"kind":"bad","table":"t","file":"bad_number.csv","line":3,"offset":8,"column":"a","reason":"is not a whole number","raw":"x,4"}\n'
+    rejecting = numbers.replace("'format' = 'csv'", "'format' = 'csv', 'on-error' = 'reject'")
+    for flags, sql in ((["--on-error", "reject"], numbers), ([], rejecting)):
+        for more in EVERYWHERE:
+            run(["--format", "csv", *flags, "--reject", "bad.ndjson", *more, sql], out="a\n1\n5\n", err="1 bad rows are in bad.ndjson")
+            holds("bad.ndjson", bad)
+    run(["--on-error", "reject", "--reject", "bad.ndjson", "--max-errors", "0", numbers], status=3, err="bad_number.csv:3")
+    holds("bad.ndjson", bad)
+    late = TIMES.format("late.csv")
+    late_row = (
+        '{"kind":"late","table":"t","file":"late.csv","line":4,"offset":12,"time":"1970-01-01 00:00:00.500000",'
+        '"watermark":"1970-01-01 00:00:04.000000","late_us":3500000,"raw":"500"}\n'
+    )
+    for more in EVERYWHERE:
+        run(["--format", "csv", "--late", "side", "--late-file", "late.ndjson", *more, late], out="COUNT(*)\n1\n2\n", err="1 late rows are in late.ndjson")
+        holds("late.ndjson", late_row)
+    run(["--on-error", "reject", numbers], status=2, err="add --reject FILE")
+    run(["--late", "side", late], status=2, err="add --late-file FILE")
+    run(["--on-error", "reject", "--reject", "plain.csv", "SELECT * FROM 'plain.csv'"], status=2, err="is read and would be replaced")
+
+
+def holds(file, text):
+    found = pathlib.Path(file).read_text()
+    if found != text:
+        failed.append(f"{file} holds {found!r}")
 
 
 def machines():

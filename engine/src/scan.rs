@@ -43,6 +43,8 @@ pub struct Selected<'a> {
     pub floors: Option<&'a [Time]>,
     /// Rows that came too late, in order.
     pub late: &'a [u16],
+    /// Where the split's watermark stood at each of them.
+    pub late_watermarks: &'a [Time],
     /// Rows that WHERE dropped.
     pub filtered: usize,
     /// Rows without an event time, which is NULL or cannot be computed: bad rows.

@@ -1,7 +1,7 @@
 //! Rows that do not go on: bad ones with their reason, late ones with their time.
 //!
 //! Both borrow the block they stand in, so that their raw bytes can be written out; line numbers
-//! are counted only when somebody asks, by reading the file again from its start.
+//! are counted only when somebody asks.
 
 use corelane_engine::operator::Time;
 use corelane_engine::plan::ScanColumn;
@@ -9,7 +9,7 @@ use corelane_engine::{Code, Error};
 
 use crate::csv::Reason;
 use crate::fs::File;
-use crate::reader::count_lines;
+use crate::lines::{AtHand, LineCount};
 
 /// Bytes of a value shown in an error.
 const SHOWN_BYTES: usize = 60;
@@ -18,29 +18,15 @@ const SHOWN_BYTES: usize = 60;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin<'a> {
     pub file: &'a dyn File,
-    /// Offset in the file of the block's first byte (wrapping: margins count).
-    pub base: u64,
-    pub block: &'a [u8],
-    /// Line ends before the block, for a stream.
-    pub lines_gone: u64,
+    /// The block they stand in.
+    pub block: AtHand<'a>,
+    pub lines: &'a LineCount,
 }
 
 impl Origin<'_> {
-    /// Number of the line, from 1, that begins at `offset`, which is at `start` in the block.
-    fn line(&self, offset: u64, start: usize) -> Option<u64> {
-        if self.file.len().is_none() {
-            let from = crate::csv::convert::MARGIN;
-            return Some(self.lines_gone + count_lines(&self.block[from..start]) + 1);
-        }
-        let mut bytes = vec![0; 1 << 20];
-        let (mut at, mut lines) = (0, 1);
-        while at < offset {
-            let most = (offset - at).min(bytes.len() as u64) as usize;
-            let count = self.file.read_at(&mut bytes[..most], at).ok().filter(|&count| count > 0)?;
-            lines += count_lines(&bytes[..count]);
-            at += count as u64;
-        }
-        Some(lines)
+    /// Number of the line, from 1, that begins at `offset`.
+    fn line(&self, offset: u64) -> Option<u64> {
+        self.lines.line(self.file, self.block, offset)
     }
 }
 
@@ -50,7 +36,6 @@ pub struct BadRow<'a> {
     pub(crate) origin: Origin<'a>,
     /// Offset of its first byte in the file.
     pub offset: u64,
-    pub(crate) start: usize,
     /// Its bytes, without the line end.
     pub raw: &'a [u8],
     /// The column that cannot be read; `None` when it is the row itself.
@@ -67,9 +52,10 @@ impl BadRow<'_> {
         self.origin.file.name()
     }
 
-    /// Number of the line it begins in, from 1. Reads the file up to it.
+    /// Number of the line it begins in, from 1. Reads the file up to it, unless an earlier row's has
+    /// been asked for.
     pub fn line(&self) -> Option<u64> {
-        self.origin.line(self.offset, self.start)
+        self.origin.line(self.offset)
     }
 
     /// The error that says all this.
@@ -84,7 +70,8 @@ impl BadRow<'_> {
         };
         let error = Error::new(Code::Input, format!("{place}: {what}"));
         let error = error.note(format!("the row at byte {}: {}", self.offset, shown(self.raw)));
-        error.help("`--on-error skip` leaves bad rows out and counts them")
+        error
+            .help("`--on-error skip` leaves bad rows out and counts them; `--on-error reject --reject FILE` keeps them")
     }
 }
 
@@ -94,11 +81,12 @@ pub struct LateRow<'a> {
     pub(crate) origin: Origin<'a>,
     /// Offset of its first byte in the file.
     pub offset: u64,
-    pub(crate) start: usize,
     /// Its bytes, without the line end.
     pub raw: &'a [u8],
     /// Its event time, in microseconds.
     pub time: Time,
+    /// Where its split's watermark stood.
+    pub watermark: Time,
 }
 
 impl LateRow<'_> {
@@ -107,9 +95,10 @@ impl LateRow<'_> {
         self.origin.file.name()
     }
 
-    /// Number of the line it begins in, from 1. Reads the file up to it.
+    /// Number of the line it begins in, from 1. Reads the file up to it, unless an earlier row's has
+    /// been asked for.
     pub fn line(&self) -> Option<u64> {
-        self.origin.line(self.offset, self.start)
+        self.origin.line(self.offset)
     }
 }
 

@@ -15,6 +15,7 @@
 //! | [`source`] | a table's files: delimiter, header, columns, splits |
 //! | [`reader`], [`bad`] | rows of one split, fed with bytes; rows that do not go on |
 //! | [`csv`] | the index of fields and its kernels; text to columns |
+//! | [`reject`] | bad and late rows to a file |
 //! | [`infer`] | schemas from the first rows |
 //! | [`mod@format`] | rows to text |
 //! | [`merge`], [`order`] | text of several shards into one order |
@@ -34,10 +35,12 @@ pub mod format;
 pub mod fs;
 pub mod generate;
 pub mod infer;
+mod lines;
 pub mod merge;
 pub mod options;
 pub mod order;
 mod pass;
 pub mod reader;
+pub mod reject;
 pub mod source;
 pub mod split;

@@ -57,6 +57,8 @@ pub enum OnError {
     Fail,
     /// They are counted and left out.
     Skip,
+    /// The same, and they are written to a file with their place and the reason.
+    Reject,
 }
 
 impl Default for ReadOptions {
@@ -150,11 +152,8 @@ impl ReadOptions {
                 self.on_error = Some(match word.as_str() {
                     "fail" => OnError::Fail,
                     "skip" => OnError::Skip,
-                    "reject" => {
-                        let error = Error::new(Code::Unsupported, "'on-error' = 'reject' is not supported yet");
-                        return Err(error.help("use 'skip', which counts bad rows and shows the first ones"));
-                    }
-                    _ => return Err(bad("fail or skip")),
+                    "reject" => OnError::Reject,
+                    _ => return Err(bad("fail, skip or reject")),
                 })
             }
             _ => return Err(unknown(key, READ_OPTIONS.iter().chain(others))),

@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use corelane_engine::batch::{Chunk, Vector, gather};
-use corelane_engine::operator::Context;
+use corelane_engine::operator::{Context, Time};
 use corelane_engine::plan::Scan;
 use corelane_engine::scan::Selected;
 use corelane_engine::stage::Stage;
@@ -132,7 +132,10 @@ impl<'a> Pass<'a, '_> {
             let fault = Fault { row: usize::from(row), column: None, reason: Reason::Timeless };
             bad.push(self.bad_row(rows.entry(fault.row), &fault));
         }
-        let late = selected.late.iter().map(|&row| self.late_row(rows.entry(usize::from(row)), times, row));
+        let late = selected.late.iter().zip(selected.late_watermarks).map(|(&row, &watermark)| {
+            let time = times.map_or(0, |times| times.i64s()[usize::from(row)]);
+            self.late_row(rows.entry(usize::from(row)), time, watermark)
+        });
         let late = self.context.scratch.alloc_slice_fill_iter(late);
         let first_time = times.and_then(|times| {
             let first = (0..times.len()).find(|&row| !times.is_null(row))?;
@@ -214,7 +217,7 @@ impl<'a> Pass<'a, '_> {
     }
 
     fn positions(&self, rows: &impl Rows, needed: bool) -> Option<&'a [u64]> {
-        let base = self.origin.base.wrapping_sub(self.layout.split.start);
+        let base = self.origin.block.base.wrapping_sub(self.layout.split.start);
         let base = base.wrapping_add(u64::from(self.layout.split.id) << 32);
         let position = |row| base.wrapping_add(u64::from(self.entries[rows.entry(row)]) + 1);
         needed.then(|| &*self.context.scratch.alloc_slice_fill_iter((0..rows.len()).map(position)))
@@ -240,8 +243,7 @@ impl<'a> Pass<'a, '_> {
         let column = fault.column.map(|column| &self.layout.columns[column]);
         BadRow {
             origin: self.origin,
-            offset: self.origin.base.wrapping_add(start as u64),
-            start,
+            offset: self.origin.block.base.wrapping_add(start as u64),
             raw,
             column,
             value,
@@ -249,10 +251,9 @@ impl<'a> Pass<'a, '_> {
         }
     }
 
-    fn late_row(&self, entry: usize, times: Option<Vector<'a>>, row: u16) -> LateRow<'a> {
+    fn late_row(&self, entry: usize, time: Time, watermark: Time) -> LateRow<'a> {
         let (start, raw) = self.raw(entry);
-        let time = times.map_or(0, |times| times.i64s()[usize::from(row)]);
-        LateRow { origin: self.origin, offset: self.origin.base.wrapping_add(start as u64), start, raw, time }
+        LateRow { origin: self.origin, offset: self.origin.block.base.wrapping_add(start as u64), raw, time, watermark }
     }
 }
 
@@ -315,6 +316,7 @@ mod tests {
                     rows,
                     times: Some(times),
                     late: of(1),
+                    late_watermarks: scratch.alloc_slice_fill_copy(of(1).len(), 0),
                     filtered: of(2).len(),
                     timeless: of(0),
                     floors: None,

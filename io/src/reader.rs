@@ -25,6 +25,7 @@ use crate::csv::convert::{Every, Fault, Listed, MARGIN};
 use crate::csv::index::Index;
 use crate::csv::{Dialect, Kernel, Reason};
 use crate::fs::{File, read_failed, read_full};
+use crate::lines::{AtHand, LineCount, PieceLines, count_lines};
 use crate::options::OnError;
 use crate::pass::{self, Decide, Pass};
 use crate::split::Split;
@@ -41,6 +42,8 @@ const ENTRIES_MOST: usize = 32 << 10;
 pub(crate) struct Layout {
     pub file: Arc<dyn File>,
     pub split: Split,
+    /// The pieces of the file, to count its lines by.
+    pub pieces: Arc<PieceLines>,
     pub dialect: Dialect,
     pub kernel: Kernel,
     /// Fields of every row.
@@ -68,8 +71,7 @@ pub struct SplitReader {
     /// No bytes will come any more.
     ended: bool,
     hungry: bool,
-    /// Line ends of blocks gone by; counted for streams only, whose bytes cannot be read again.
-    lines_gone: u64,
+    lines: LineCount,
     stamp: u64,
     batch_rows: usize,
     /// Rows of an irregular stretch, as entries of the index.
@@ -166,13 +168,14 @@ impl SplitReader {
         let buffer = vec![0; MARGIN + CARRY_BYTES + layout.block + 1 + MARGIN];
         let mut index = Index::default();
         index.restart(MARGIN);
-        let mut lines_gone = 0;
-        if layout.file.len().is_none() {
+        let lines = if layout.file.len().is_none() {
             // The header, which stands in the part of the stream that can be read again.
             let mut header = vec![0; layout.split.start as usize];
             read_full(&*layout.file, &mut header, 0)?;
-            lines_gone = count_lines(&header);
-        }
+            LineCount::of_stream(layout.split.start, count_lines(&header))
+        } else {
+            LineCount::of_file(Arc::clone(&layout.pieces))
+        };
         Ok(SplitReader {
             buffer,
             index,
@@ -180,7 +183,7 @@ impl SplitReader {
             offset: layout.split.start,
             ended: empty,
             hungry: !empty,
-            lines_gone,
+            lines,
             stamp: 0,
             batch_rows: (ENTRIES_MOST / layout.fields.max(1)).clamp(1, BATCH_ROWS),
             rows: Vec::new(),
@@ -277,9 +280,8 @@ impl SplitReader {
     /// Moves the unfinished row to the front, and makes room behind it.
     fn compact(&mut self) -> Result<()> {
         let first = self.index.first;
-        if self.layout.file.len().is_none() {
-            self.lines_gone += count_lines(&self.buffer[MARGIN..first]);
-        }
+        let at_hand = AtHand { base: self.offset.wrapping_sub(self.end as u64), bytes: &self.buffer };
+        self.lines.leave(at_hand, at_hand.base.wrapping_add(first as u64));
         let rest = self.end - first;
         if rest > self.layout.line_limit {
             let at = self.offset - rest as u64;
@@ -416,7 +418,7 @@ impl SplitReader {
         context: &Context<'a>,
         decide: &mut Decide<'_, 'a>,
     ) -> Result<Scanned<'a>> {
-        let Self { layout, buffer, index, rows, faults, offset, end, lines_gone, stamp, .. } = self;
+        let Self { layout, buffer, index, rows, faults, offset, end, lines, stamp, .. } = self;
         let (layout, buffer): (&'a Layout, &'a [u8]) = (layout, buffer);
         let scratch: &'a Bump = context.scratch;
         if found.regular {
@@ -424,9 +426,8 @@ impl SplitReader {
         }
         let origin = Origin {
             file: &*layout.file,
-            base: offset.wrapping_sub(*end as u64),
-            block: buffer,
-            lines_gone: *lines_gone,
+            block: AtHand { base: offset.wrapping_sub(*end as u64), bytes: buffer },
+            lines,
         };
         let pass = Pass {
             layout,
@@ -459,9 +460,4 @@ impl SplitReader {
         index.consume(buffer, found.consumed, found.newlines, &layout.dialect);
         Ok(scanned)
     }
-}
-
-/// Line ends in `bytes`.
-pub(crate) fn count_lines(bytes: &[u8]) -> u64 {
-    memchr::memchr_iter(b'\n', bytes).count() as u64
 }

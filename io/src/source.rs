@@ -14,6 +14,7 @@ use crate::csv::convert::{Fields, MARGIN};
 use crate::csv::{Dialect, Kernel};
 use crate::fs::{Disk, File, read_some};
 use crate::infer::is_value;
+use crate::lines::PieceLines;
 use crate::options::{Missing, ReadOptions, SplitBy};
 use crate::reader::{BLOCK_BYTES, Layout, Scanned, SplitReader, Step};
 use crate::split::{self, PIECE_BYTES, Split};
@@ -34,6 +35,8 @@ pub struct Source {
     pub files: Vec<SourceFile>,
     /// In order of (piece, file).
     pub splits: Vec<Split>,
+    /// By file.
+    pieces: Vec<Arc<PieceLines>>,
     options: ReadOptions,
     kernel: Kernel,
     block: usize,
@@ -86,7 +89,9 @@ impl Source {
             files.push(file);
         }
         let splits = split::number(&pieces);
-        Ok(Source { files, splits, options: options.clone(), kernel, block: BLOCK_BYTES })
+        let starts = |pieces: &Vec<(u32, u64, Option<u64>)>| PieceLines::new(pieces.iter().map(|piece| piece.1));
+        let pieces = pieces.iter().map(|pieces| Arc::new(starts(pieces))).collect();
+        Ok(Source { files, splits, pieces, options: options.clone(), kernel, block: BLOCK_BYTES })
     }
 
     /// The same source read in blocks of `bytes`.
@@ -117,6 +122,7 @@ impl Source {
         SplitReader::new(Layout {
             file: file.file.clone(),
             split,
+            pieces: Arc::clone(&self.pieces[split.file]),
             dialect: file.dialect,
             kernel: self.kernel,
             fields: file.fields.max(1),

@@ -26,6 +26,21 @@ pub enum OnError {
     Fail,
     /// Is counted and left out.
     Skip,
+    /// Is counted, left out, and written to `--reject`.
+    Reject,
+}
+
+/// What a late row does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Late {
+    /// Is counted and left out.
+    #[default]
+    Drop,
+    /// Is counted, left out, and written to `--late-file`.
+    Side,
+    /// Corrects the result of its window.
+    #[value(hide = true)]
+    Update,
 }
 
 /// When something that depends on a terminal is shown.
@@ -107,7 +122,10 @@ pub struct Options {
     pub merge_buffer: Option<u64>,
     pub max_skew: Option<Duration>,
     pub on_error: OnError,
+    pub reject: Option<PathBuf>,
     pub max_errors: Option<MaxErrors>,
+    pub late: Late,
+    pub late_file: Option<PathBuf>,
     pub stats_json: Option<PathBuf>,
     pub ledger: bool,
     pub latency_hlog: Option<PathBuf>,

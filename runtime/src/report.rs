@@ -76,12 +76,18 @@ fn write_source(out: &mut String, source: &Source) {
     {
         line(out, format_args!("         first late row: {first}"));
     }
+    if let (1.., Some(file)) = (source.late_kept, &source.late_file) {
+        line(out, format_args!("         {} late rows are in {file}", grouped(source.late_kept)));
+    }
     for bad in source.first_bad.iter().take(SHOWN) {
         line(out, format_args!("         bad row: {bad}"));
     }
     let shown = source.first_bad.len().min(SHOWN) as u64;
     if shown > 0 && *bad > shown {
         line(out, format_args!("         and {} more bad rows", grouped(bad - shown)));
+    }
+    if let (1.., Some(file)) = (source.rejected, &source.reject_file) {
+        line(out, format_args!("         {} bad rows are in {file}", grouped(source.rejected)));
     }
 }
 

@@ -214,6 +214,11 @@ impl Shard {
         self.sources.iter().map(|feed| &feed.source)
     }
 
+    /// Writes what sources have set aside.
+    pub fn flush_aside(&mut self) -> Result<()> {
+        self.sources.iter_mut().try_for_each(|feed| feed.source.aside.flush())
+    }
+
     /// The sinks, for the statistics.
     pub fn sinks_mut(&mut self) -> &mut [ShardSink] {
         &mut self.outs.sinks

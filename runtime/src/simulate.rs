@@ -420,6 +420,9 @@ impl Simulation {
     fn outcome(mut self) -> Outcome {
         let mut outcome = Outcome { trace_hash: self.trace, error: self.error.take(), ..Outcome::default() };
         for seat in &mut self.seats {
+            if let Err(error) = seat.shard.flush_aside() {
+                outcome.error.get_or_insert(error);
+            }
             for (number, source) in seat.shard.sources().enumerate() {
                 if outcome.counts.len() == number {
                     outcome.counts.push((source.table.clone(), Counts::default()));

@@ -18,7 +18,8 @@ use corelane_engine::{Code, Error, Result};
 use corelane_io::bad::BadRow;
 use corelane_io::fs::read_failed;
 use corelane_io::options::OnError;
-use corelane_io::reader::{Counts, SplitReader, Step};
+use corelane_io::reader::{Counts, Scanned, SplitReader, Step};
+use corelane_io::reject::RejectPart;
 use corelane_io::split::Split;
 
 use crate::executor::{Completion, Io};
@@ -62,6 +63,40 @@ pub struct Source {
     pub first_bad: Vec<Error>,
     /// The first late row: where it stood, and what was late about it.
     pub first_late: Option<String>,
+    /// Rows that do not go on and are kept.
+    pub aside: Aside,
+}
+
+/// Where a source writes rows that do not go on.
+#[derive(Debug, Default)]
+pub struct Aside {
+    /// Bad ones.
+    pub bad: Option<RejectPart>,
+    /// Late ones.
+    pub late: Option<RejectPart>,
+}
+
+impl Aside {
+    fn take(&mut self, table: &str, scanned: &Scanned<'_>) -> Result<()> {
+        if let Some(part) = &mut self.bad {
+            scanned.bad.iter().try_for_each(|row| part.bad(table, row))?;
+        }
+        if let Some(part) = &mut self.late {
+            scanned.late.iter().try_for_each(|row| part.late(table, row))?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is not written yet.
+    pub fn flush(&mut self) -> Result<()> {
+        [&mut self.bad, &mut self.late].into_iter().flatten().try_for_each(RejectPart::flush)
+    }
+
+    /// Rows kept: bad ones, late ones.
+    pub fn rows(&self) -> (u64, u64) {
+        let rows = |part: &Option<RejectPart>| part.as_ref().map_or(0, |part| part.rows);
+        (rows(&self.bad), rows(&self.late))
+    }
 }
 
 struct OpenSplit {
@@ -109,6 +144,8 @@ pub struct SourceOptions {
     pub shard: usize,
     /// Which of the shard's sources this is.
     pub number: usize,
+    /// Where rows go that do not go on.
+    pub aside: Aside,
 }
 
 impl Source {
@@ -142,6 +179,7 @@ impl Source {
             bytes: 0,
             first_bad: Vec::new(),
             first_late: None,
+            aside: options.aside,
         }
     }
 
@@ -281,6 +319,7 @@ impl Source {
                 self.counts += scanned.counts;
                 scanned.check(self.on_error)?;
                 keep_first(&mut self.first_bad, scanned.bad);
+                self.aside.take(&self.table, &scanned)?;
                 if let (None, Some(late)) = (&self.first_late, scanned.late.first()) {
                     let line = late.line().map_or_else(String::new, |line| format!(":{line}"));
                     self.first_late = Some(format!("{}{line}", late.file()));

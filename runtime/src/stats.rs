@@ -122,6 +122,14 @@ pub struct Source {
     pub filtered: u64,
     pub late: u64,
     pub delivered: u64,
+    /// Of the bad rows, those in `--reject`.
+    pub rejected: u64,
+    /// Of the late rows, those in `--late-file`.
+    pub late_kept: u64,
+    #[serde(skip)]
+    pub reject_file: Option<String>,
+    #[serde(skip)]
+    pub late_file: Option<String>,
     /// Milliseconds since the epoch.
     pub watermark: Option<i64>,
     pub held_by: Option<HeldBy>,
@@ -237,7 +245,10 @@ mod tests {
         let shape = [
             ("/shards/0", "bad bytes_in cpu filtered late ledger memory ring rows_in rows_out"),
             ("/shards/0/ring", "bytes messages rows"),
-            ("/sources/0", "bad bytes delivered files filtered held_by late name rows splits watermark"),
+            (
+                "/sources/0",
+                "bad bytes delivered files filtered held_by late late_kept name rejected rows splits watermark",
+            ),
             ("/latency", "engine scheduled window_close"),
             ("/latency/engine", "count max mean min p50 p90 p99 p99_9 p99_99"),
             ("/machine", "cores cpu kernel"),

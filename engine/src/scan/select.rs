@@ -19,7 +19,8 @@ pub(super) fn select<'a>(
     context: &Context<'a>,
 ) -> Result<Selected<'a>> {
     let scratch = context.scratch;
-    let mut selected = Selected { rows: None, times: None, late: &[], filtered: 0, timeless: &[], floors: None };
+    let mut selected =
+        Selected { rows: None, times: None, late: &[], late_watermarks: &[], filtered: 0, timeless: &[], floors: None };
     if let Some(event_time) = &scan.event_time {
         let times = match expr::evaluate(&event_time.expression, eager, context) {
             Ok(times) => times,
@@ -30,7 +31,8 @@ pub(super) fn select<'a>(
             let rows = (0..eager.rows as u16).filter(|&row| times.is_null(usize::from(row)));
             selected.timeless = Rows::from_iter_in(rows, scratch).into_bump_slice();
         }
-        (selected.late, selected.floors) = judge(scan.late, event_time.delay_us, &times, split, context);
+        let judged = judge(scan.late, event_time.delay_us, &times, split, context);
+        (selected.late, selected.late_watermarks, selected.floors) = (judged.late, judged.watermarks, judged.floors);
     }
     let dropped = selected.late.len() + selected.timeless.len();
     let good = match dropped {
@@ -72,27 +74,37 @@ fn one_by_one<'a>(expression: &Expr, eager: &Chunk<'a>, context: &Context<'a>) -
     Vector { data: Data::I64(times), nulls: Some(nulls) }
 }
 
-/// The late rows, and the floors if some other row is late for a part of its windows; moves the split's time past all of them.
+/// Which rows of a batch are late.
+#[derive(Default)]
+struct Judged<'a> {
+    late: &'a [u16],
+    /// Where the watermark stood at each of them.
+    watermarks: &'a [Time],
+    /// For all rows, if some other one is late for a part of its windows.
+    floors: Option<&'a [Time]>,
+}
+
+/// Finds the late rows, and moves the split's time past all rows.
 fn judge<'a>(
     late: Option<Late>,
     delay_us: i64,
     times: &Vector<'a>,
     split: &mut SplitTime,
     context: &Context<'a>,
-) -> (&'a [u16], Option<&'a [Time]>) {
+) -> Judged<'a> {
     let values = times.i64s();
     let (lowest, highest) = bounds(times);
     let after = split.highest.max(highest);
     let Some(late) = late else {
         split.highest = after;
-        return (&[], None);
+        return Judged::default();
     };
     // Lateness only falls with the time and rises with the watermark: when not even the earliest
     // row has lost a window at the batch's last watermark, none has.
     let last = SplitTime { highest: after }.watermark(delay_us);
     if highest == TIME_MIN || last == TIME_MIN || !is_partly_late(late, lowest, last) {
         split.highest = after;
-        return (&[], None);
+        return Judged::default();
     }
     let mut rows = Rows::new_in(context.scratch);
     let mut floors = Rows::with_capacity_in(values.len(), context.scratch);
@@ -110,7 +122,9 @@ fn judge<'a>(
         }
         split.highest = split.highest.max(time);
     }
-    (rows.into_bump_slice(), is_any_partial.then_some(floors.into_bump_slice()))
+    let (late, floors): (&[u16], &[Time]) = (rows.into_bump_slice(), floors.into_bump_slice());
+    let watermarks = context.scratch.alloc_slice_fill_iter(late.iter().map(|&row| floors[usize::from(row)]));
+    Judged { late, watermarks, floors: is_any_partial.then_some(floors) }
 }
 
 /// Lowest and highest time that is not NULL; `(MAX, MIN)` when all are.

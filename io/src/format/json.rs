@@ -90,7 +90,7 @@ impl Json {
 }
 
 /// Writes a JSON string; bytes that are not UTF-8 become U+FFFD.
-fn string(bytes: &[u8], out: &mut Buffer) {
+pub(crate) fn string(bytes: &[u8], out: &mut Buffer) {
     out.push(b'"');
     let plain = |byte: &u8| byte.is_ascii() && *byte >= b' ' && !matches!(byte, b'"' | b'\\');
     if bytes.iter().all(plain) {

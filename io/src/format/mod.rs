@@ -15,6 +15,7 @@ use corelane_engine::batch::{Chunk, Data};
 use corelane_engine::types::{DataType, Schema};
 
 pub use buffer::Buffer;
+pub(crate) use json::string as json_string;
 
 /// A format of output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -78,12 +78,18 @@ pub struct RunFlags {
     /// What a bad row does
     #[arg(long, env = "CORELANE_ON_ERROR", value_enum, default_value_t)]
     pub on_error: OnError,
+    /// Where bad rows go under --on-error reject, a JSON object a line
+    #[arg(long, env = "CORELANE_REJECT")]
+    pub reject: Option<PathBuf>,
     /// Bad rows borne, a count or a percentage
     #[arg(long, env = "CORELANE_MAX_ERRORS", value_parser = parse_max_errors)]
     pub max_errors: Option<MaxErrors>,
     /// What a late row does
-    #[arg(long, env = "CORELANE_LATE", value_parser = parse_late, default_value = "drop")]
-    pub late: String,
+    #[arg(long, env = "CORELANE_LATE", value_enum, default_value_t)]
+    pub late: Late,
+    /// Where late rows go under --late side, a JSON object a line
+    #[arg(long, env = "CORELANE_LATE_FILE")]
+    pub late_file: Option<PathBuf>,
     /// Write the statistics here
     #[arg(long, env = "CORELANE_STATS_JSON")]
     pub stats_json: Option<PathBuf>,
@@ -123,14 +129,6 @@ fn parse_shards(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&n| n > 0).ok_or_else(|| format!("`{text}` is not a count of shards from 1"))
 }
 
-fn parse_late(text: &str) -> Result<String, String> {
-    match text {
-        "drop" => Ok(text.into()),
-        "update" | "side" => Err(format!("not built yet: --late {text}; use --late drop")),
-        _ => Err(format!("`{text}` is not a way to treat late rows; use drop")),
-    }
-}
-
 impl RunFlags {
     /// The same, with nothing left of where it came from.
     pub fn into_options(self) -> Options {
@@ -155,7 +153,10 @@ impl RunFlags {
             merge_buffer: self.merge_buffer,
             max_skew: self.max_skew,
             on_error: self.on_error,
+            reject: self.reject,
             max_errors: self.max_errors,
+            late: self.late,
+            late_file: self.late_file,
             stats_json: self.stats_json,
             ledger: self.ledger,
             latency_hlog: self.latency_hlog,
@@ -198,9 +199,13 @@ mod tests {
 
     #[test]
     fn what_is_not_built_is_refused() {
-        for words in
-            [&["q", "--late", "side"][..], &["q", "--checkpoint", "d"], &["q", "-f", "x"], &["q", "--shards", "0"], &[]]
-        {
+        for words in [
+            &["q", "--late", "sideways"][..],
+            &["q", "--checkpoint", "d"],
+            &["q", "-f", "x"],
+            &["q", "--shards", "0"],
+            &[],
+        ] {
             assert_eq!(parse(words).unwrap_err().exit_code(), 2, "{words:?}");
         }
     }

@@ -6,9 +6,11 @@
 
 pub mod catalog;
 pub mod outputs;
+pub mod rejects;
 pub mod task;
 pub mod tell;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -40,6 +42,7 @@ use crate::sys;
 use crate::writer::{self, Merged, Written};
 use catalog::Inputs;
 use outputs::{Output, Outputs};
+use rejects::Rejects;
 use task::{Gauge, ShardOutcome, ShardTask, Shared};
 
 /// Bytes of merged output held for its order unless `--merge-buffer` says otherwise.
@@ -83,6 +86,7 @@ pub struct Prepared {
     on_error: OnError,
     bad_limit: Option<Arc<BadLimit>>,
     max_errors: Option<MaxErrors>,
+    rejects: Rejects,
 }
 
 /// Makes the parts of one shard, on the thread that will run it.
@@ -206,9 +210,14 @@ pub fn prepare_with(program: Program, disk: &dyn Disk, options: &Options, grain:
         _ => None,
     };
     let on_error = match (options.on_error, options.max_errors) {
+        (OnErrorFlag::Reject, _) => OnError::Reject,
         (OnErrorFlag::Skip, _) | (_, Some(_)) => OnError::Skip,
         (OnErrorFlag::Fail, None) => OnError::Fail,
     };
+    let of_table = |(_, input): &(NodeId, Arc<Input>)| input.options().on_error.unwrap_or(on_error);
+    let files = inputs.iter().flat_map(|(_, input)| &input.files).map(|file| Path::new(file.file.name()));
+    let files: Vec<&Path> = files.collect();
+    let rejects = Rejects::new(options, inputs.iter().map(of_table), &files, outputs.list())?;
     let fast = if options.rate.is_some() { DELAY_PACED } else { DELAY_FAST };
     Ok(Prepared {
         plan: Arc::new(plan),
@@ -228,6 +237,7 @@ pub fn prepare_with(program: Program, disk: &dyn Disk, options: &Options, grain:
         on_error,
         bad_limit: limit,
         max_errors: options.max_errors,
+        rejects,
     })
 }
 
@@ -294,6 +304,7 @@ impl Prepared {
             // No row waits for that once the schedule has begun.
             self.outputs.clear()?;
         }
+        self.rejects.begin()?;
         let Assembled { parts, merged } = self.assemble(&bells, &writer_bell, &stop, sys::ticks)?;
         let mut starts: Vec<Start<ShardTask>> = Vec::with_capacity(shards);
         for (shard, parts) in parts.into_iter().enumerate() {
@@ -368,6 +379,11 @@ impl Prepared {
         Ok(Assembled { parts: self.parts(bells, stop, sinks, pace, clock)?, merged })
     }
 
+    /// Where rows go that do not go on.
+    pub fn rejects(&self) -> &Rejects {
+        &self.rejects
+    }
+
     /// Bytes of merged output held for its order.
     pub fn merge_buffer(&self) -> usize {
         self.merge_buffer
@@ -413,9 +429,11 @@ impl Prepared {
                 .iter()
                 .enumerate()
                 .map(|(number, scan)| {
+                    // What a table says of its own rows comes before what the run says of all.
+                    let on_error = scan.input.options().on_error.unwrap_or(self.on_error);
                     let options = SourceOptions {
-                        // What a table says of its own rows comes before what the run says of all.
-                        on_error: scan.input.options().on_error.unwrap_or(self.on_error),
+                        on_error,
+                        aside: self.rejects.aside(on_error, number, shard),
                         bad_limit: self.bad_limit.clone(),
                         pace,
                         turn_rows: self.turn_rows,
@@ -446,6 +464,9 @@ impl Prepared {
         let mut error = None;
         for shard in &mut shards {
             error = error.or(shard.error.take());
+        }
+        if let Err(cause) = self.rejects.finish(self.inputs.len(), shards.len()) {
+            error.get_or_insert(cause);
         }
         let written = written.unwrap_or_else(|cause| {
             error.get_or_insert(cause);

@@ -79,20 +79,28 @@ impl Output {
         };
         match self {
             Output::Stdout | Output::Nowhere => Ok(()),
-            Output::File(path) => {
-                let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-                if !parent.is_dir() {
-                    let error = Error::new(Code::Io, format!("there is no directory `{}`", parent.display()));
-                    return Err(error.help("make it first"));
-                }
-                if !crate::sys::may_write(if path.exists() { path } else { parent }) {
-                    return Err(Error::new(Code::Io, format!("`{}` may not be written to", path.display())));
-                }
-                Ok(())
-            }
+            Output::File(path) => check_file(path),
             Output::Directory(path) => std::fs::create_dir_all(path).map_err(|cause| failed(path, cause)),
         }
     }
+}
+
+/// Refuses a file that could not be written.
+pub(super) fn check_file(path: &Path) -> Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !parent.is_dir() {
+        let error = Error::new(Code::Io, format!("there is no directory `{}`", parent.display()));
+        return Err(error.help("make it first"));
+    }
+    if !crate::sys::may_write(if path.exists() { path } else { parent }) {
+        return Err(Error::new(Code::Io, format!("`{}` may not be written to", path.display())));
+    }
+    Ok(())
+}
+
+/// Whether two names mean one file.
+pub(super) fn is_same_file(left: &Path, right: &Path) -> bool {
+    file_id(left).is_some_and(|id| file_id(right) == Some(id))
 }
 
 /// Device and number of a file, the same by whatever name.

@@ -73,6 +73,8 @@ pub struct SourceOutcome {
     pub first_bad: Vec<Error>,
     /// Where the first late row stood.
     pub first_late: Option<String>,
+    /// Rows set aside: bad ones, late ones.
+    pub aside: (u64, u64),
     /// The highest watermark reached.
     pub watermark: Option<i64>,
     /// What keeps windows open, if the input has not ended.
@@ -134,6 +136,9 @@ impl Task for ShardTask {
 
     fn end(mut self, times: ThreadTimes) -> ShardOutcome {
         self.shard.ledger.enter(Stage::Control);
+        if let Err(error) = self.shard.flush_aside() {
+            self.error.get_or_insert(error);
+        }
         let wall_ns = sys::ticks_to_ns(times.wall_ticks);
         let books = Books::close(&self.shard.ledger, sys::ns_per_tick(), wall_ns, times.cpu_ns);
         let sources = self.shard.sources().map(|source| SourceOutcome {
@@ -142,6 +147,7 @@ impl Task for ShardTask {
             bytes: source.bytes,
             first_bad: source.first_bad.clone(),
             first_late: source.first_late.clone(),
+            aside: source.aside.rows(),
             watermark: source.highest_watermark(),
             holder: source.holder(),
         });

@@ -24,7 +24,7 @@ pub fn stats(prepared: &Described, finished: &Finished, sql: &str) -> Stats {
         cores: prepared.cpus.iter().flatten().map(|&cpu| cpu as u32).collect(),
         machine: Machine::this(),
         seconds,
-        sources: prepared.sources.iter().map(|source| self::source(source, finished)).collect(),
+        sources: prepared.sources.iter().map(|source| self::source(source, prepared, finished)).collect(),
         jobs: prepared.jobs(finished),
         totals: Totals::of(&shards, seconds),
         voluntary_switches: finished.shards.iter().map(|shard| shard.times.voluntary_switches).sum(),
@@ -44,6 +44,8 @@ pub struct Described {
     rate: Option<f64>,
     /// Name, files and splits.
     sources: Vec<(String, u64, u64)>,
+    /// Where bad and late rows are kept.
+    rejects: (Option<String>, Option<String>),
     /// Name and output of every sink, by number.
     sinks: Vec<(String, String)>,
     /// Name of each node's operator.
@@ -79,6 +81,7 @@ impl Described {
             },
             rate: prepared.rate,
             sources: sources.collect(),
+            rejects: prepared.rejects().names(),
             sinks: prepared.outputs.names(prepared.plan()),
             operators: operators.collect(),
         }
@@ -98,7 +101,7 @@ impl Described {
     }
 }
 
-fn source((name, files, splits): &(String, u64, u64), finished: &Finished) -> Source {
+fn source((name, files, splits): &(String, u64, u64), described: &Described, finished: &Finished) -> Source {
     let parts = || finished.shards.iter().flat_map(|shard| &shard.sources).filter(|part| part.table == *name);
     let sum = |pick: fn(&super::task::SourceOutcome) -> u64| parts().map(pick).sum();
     Source {
@@ -111,6 +114,10 @@ fn source((name, files, splits): &(String, u64, u64), finished: &Finished) -> So
         filtered: sum(|part| part.counts.filtered),
         late: sum(|part| part.counts.late),
         delivered: sum(|part| part.counts.delivered),
+        rejected: sum(|part| part.aside.0),
+        late_kept: sum(|part| part.aside.1),
+        reject_file: described.rejects.0.clone(),
+        late_file: described.rejects.1.clone(),
         watermark: parts().filter_map(|part| part.watermark).max().map(|micros| micros.div_euclid(1000)),
         held_by: held_by(parts().filter_map(|part| part.holder.as_ref())),
         first_late: parts().find_map(|part| part.first_late.clone()),
