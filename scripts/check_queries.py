@@ -868,7 +868,7 @@ class Generator:
         return c, d
 
     def query(self):
-        shape = self.r.choice(["project", "project", "project", "group", "group", "group", "total", "over", "over", "tumble", "tumble", "hop", "hop",
+        shape = self.r.choice(["project", "project", "project", "group", "group", "group", "total", "over", "over", "tumble", "tumble", "hop", "hop", "cumulate", "session",
                                "order", "order", "nested", "distinct", "group order", "view", "over nested", "rank", "rank", "again", "again"])
         self.mark("shape " + shape)
         query = getattr(self, "q_" + shape.replace(" ", "_"))()
@@ -1170,6 +1170,57 @@ class Generator:
 
     def q_hop(self):
         return self.windowed(True)
+
+    def q_cumulate(self):
+        r = self.r
+        step = r.choice([1000, MINUTE, 10 * MINUTE, HOUR])
+        size = step * r.choice([1, 2, 3, 6])
+        offset = r.choice([0, 0, 1000])
+        keys = [] if r.random() < 0.3 else [r.choice([both("k", INT), both("g", TEXT), both("s", TEXT)])]
+        expressions = [both("window_start", TS), both("window_end", TS)] + keys + [self.aggregated(1) for _ in range(r.choice([1, 3]))]
+        where = self.where(2, 0.4)
+        c, d = self.items(expressions)
+        by = ", ".join(["window_start", "window_end"] + [key.c for key in keys])
+        seconds = lambda ms: f"INTERVAL '{ms // 1000}' SECOND"
+        durations = f"{seconds(step)}, {seconds(size)}" + (f", {seconds(offset)}" if offset else "")
+        table = r.choice([f"CUMULATE(t, ts, {durations})", f"TABLE(CUMULATE(TABLE t, DESCRIPTOR(ts), {durations}))"])
+        first = self.bucket("ts", size, offset)
+        ends = (f"(SELECT * FROM (SELECT t.*, {first} AS window_start, {first} + (step_ + 1) * INTERVAL {step} MILLISECOND AS window_end "
+                f"FROM t, (SELECT unnest(range({size // step})) AS step_)) WHERE ts < window_end)")
+        return Query(f"SELECT {c} FROM {table}{where[0]} GROUP BY {by}", f"SELECT {d} FROM {ends} AS t{where[1]} GROUP BY {by}",
+                     [e.t for e in expressions], delay=r.choice([(), ("INTERVAL '0' SECOND",)]))
+
+    def q_session(self):
+        r = self.r
+        amount, unit = r.choice([(1, "SECOND"), (1, "MINUTE"), (10, "MINUTE"), (1, "HOUR"), (3, "HOUR")])
+        gap = f"INTERVAL '{amount}' {unit}"
+        keys = r.choice([[], [both("k", INT)], [both("g", TEXT)], [both("k", INT), both("g", TEXT)]])
+        aggregates = [self.aggregated(1) for _ in range(r.choice([1, 3]))]
+        where = self.where(2, 0.4)
+        spell = r.choice(["table", "PARTITION BY", "GROUP BY", "ksql"])
+        self.mark(f"SESSION {spell}")
+        start, end = both("window_start", TS), both("window_end", TS)
+        names = [key.c for key in keys]
+        source = f"(SELECT * FROM t{where[0]})" if where[0] else "t"
+        match spell:
+            case "table":
+                tail = f"FROM SESSION({source}, ts, {gap}) GROUP BY {', '.join(names + ['window_start', 'window_end'])}"
+            case "PARTITION BY":
+                of = f" PARTITION BY {names[0]}" if len(names) == 1 else f" PARTITION BY ({', '.join(names)})" if names else ""
+                where = ("", "")
+                tail = f"FROM TABLE(SESSION(TABLE t{of}, DESCRIPTOR(ts), {gap})) GROUP BY {', '.join(['window_start', 'window_end'] + names)}"
+            case "GROUP BY":
+                start = E(f"SESSION_START(ts, {gap})", "window_start", TS)
+                tail = f"FROM t{where[0]} GROUP BY {', '.join([f'SESSION(ts, {gap})'] + names)}"
+            case "ksql":
+                tail = f"FROM t WINDOW SESSION ({amount} {unit}S){where[0]}" + (f" GROUP BY {', '.join(names)}" if names else "")
+        expressions = [start, end] + keys + aggregates
+        c, d = self.items(expressions)
+        of = f"PARTITION BY {', '.join(names)} " if names else ""
+        sessions = (f"(SELECT *, SUM(new_) OVER ({of}ORDER BY ts) AS session_ FROM (SELECT *, "
+                    f"CASE WHEN ts - lag(ts) OVER ({of}ORDER BY ts) < {gap} THEN 0 ELSE 1 END AS new_ FROM t{where[1]}))")
+        bounded = f"(SELECT *, MIN(ts) OVER w AS window_start, MAX(ts) OVER w + {gap} AS window_end FROM {sessions} WINDOW w AS (PARTITION BY {', '.join(names + ['session_'])}))"
+        return Query(f"SELECT {c} {tail}", f"SELECT {d} FROM {bounded} AS t GROUP BY {', '.join(names + ['window_start', 'window_end'])}", [e.t for e in expressions], delay=r.choice([(), ("INTERVAL '0.001' SECOND",)]))
 
     def windowed(self, hop):
         r = self.r

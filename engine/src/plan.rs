@@ -8,9 +8,11 @@
 pub mod distribute;
 pub mod explain;
 pub mod optimize;
+mod window;
 
 pub use distribute::{Distribution, distribute};
 pub use explain::explain;
+pub use window::{Window, WindowKind};
 
 use crate::error::Span;
 use crate::expr::Expr;
@@ -154,17 +156,6 @@ pub struct Needs {
     pub positions: bool,
     /// [`crate::batch::Chunk::ordinals`].
     pub ordinals: bool,
-}
-
-/// A window in event time: `[start, start + size)`, starts at `offset + n * slide`. Microseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// Length.
-    pub size: i64,
-    /// Distance between starts; equal to `size` for a tumbling window.
-    pub slide: i64,
-    /// Shift of the starts from the epoch.
-    pub offset: i64,
 }
 
 /// When a group's result is given out.
@@ -474,26 +465,5 @@ impl Plan {
         debug_assert!(inputs.iter().all(|&input| input < self.nodes.len()));
         self.nodes.push(Node { operator, inputs, schema, span });
         self.nodes.len() - 1
-    }
-}
-
-impl Window {
-    /// Whether windows do not overlap.
-    pub const fn is_tumbling(&self) -> bool {
-        self.size == self.slide
-    }
-
-    /// Start of the first window that holds `time`, or that ends after it.
-    pub fn first_start(&self, time: i64) -> i64 {
-        let Some(before) = time.checked_sub(self.size).filter(|&before| before > i64::MIN / 2) else {
-            return i64::MIN;
-        };
-        self.last_start(before) + self.slide
-    }
-
-    /// Start of the last window that holds `time`, which is also the one that ends last.
-    #[inline]
-    pub fn last_start(&self, time: i64) -> i64 {
-        (time - self.offset).div_euclid(self.slide) * self.slide + self.offset
     }
 }

@@ -80,7 +80,7 @@ impl Scanner {
 pub(crate) fn is_partly_late(late: Late, time: Time, watermark: Time) -> bool {
     match late {
         Late::Row => is_late(late, time, watermark),
-        Late::Window(window) => window.first_start(time).saturating_add(window.size) <= watermark,
+        Late::Window(window) => window.first_mark(time).saturating_add(window.size) <= watermark,
     }
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn is_partly_late(late: Late, time: Time, watermark: Time) -> bool {
 pub fn is_late(late: Late, time: Time, watermark: Time) -> bool {
     match late {
         Late::Row => time <= watermark,
-        Late::Window(window) => window.last_start(time).saturating_add(window.size) <= watermark,
+        Late::Window(window) => window.last_mark(time).saturating_add(window.size) <= watermark,
     }
 }
 

@@ -223,7 +223,7 @@ impl Source {
         Some(Holder {
             split: split_name,
             watermark,
-            window_end: window.first_start(watermark).saturating_add(window.size),
+            window_end: window.first_mark(watermark).saturating_add(window.size),
         })
     }
 

@@ -8,10 +8,9 @@
 use std::collections::VecDeque;
 
 use super::answer::Source;
-use super::key::{Keys, make_tags};
 use super::shape::Shape;
 use super::single::{self, Pay};
-use super::update::{Groups, Rows, Values};
+use super::update::{Groups, Rows};
 use super::windows;
 use crate::batch::{BATCH_ROWS, Chunk, Vector};
 use crate::error::{Code, Error, Result};
@@ -35,7 +34,7 @@ pub(crate) struct Aggregation {
     phase: Phase,
     place: Place,
     layout: Vec<Physical>,
-    /// Start and groups of each open window, in order.
+    /// Mark and groups of each open window, in order.
     open: VecDeque<(i64, Groups)>,
     spare: Vec<Groups>,
     due: VecDeque<Due>,
@@ -109,54 +108,15 @@ impl Aggregation {
 
     /// Evaluates keys, arguments and filters of a chunk.
     fn rows<'a>(&self, chunk: &Chunk<'a>, context: &Context<'a>) -> Result<Rows<'a>> {
-        let scratch = context.scratch;
-        let mut keys = bumpalo::collections::Vec::with_capacity_in(self.shape.keys.len(), scratch);
-        for key in &self.shape.keys {
-            keys.push(expr::evaluate(key, chunk, context)?);
-        }
-        let mut arguments = bumpalo::collections::Vec::with_capacity_in(self.shape.arguments.len(), scratch);
-        for argument in &self.shape.arguments {
-            arguments.push(match (&argument.factors, &argument.second) {
-                (None, None) => Values::Plain(expr::evaluate(&argument.expression, chunk, context)?),
-                (_, Some(second)) => {
-                    let first = expr::evaluate(&argument.expression, chunk, context)?;
-                    Values::Pair(first, expr::evaluate(second, chunk, context)?)
-                }
-                (Some((left, right)), None) => {
-                    Values::Product(expr::evaluate(left, chunk, context)?, expr::evaluate(right, chunk, context)?)
-                }
-            });
-        }
-        let mut passed = bumpalo::collections::Vec::with_capacity_in(self.shape.lanes.len(), scratch);
-        for lane in &self.shape.lanes {
-            let Some(filter) = &lane.filter else {
-                passed.push(None);
-                continue;
-            };
-            passed.push(expr::evaluate_predicate(filter, chunk, context)?.map(|rows| {
-                let flags = scratch.alloc_slice_fill_copy(chunk.rows, false);
-                rows.iter().for_each(|&row| flags[usize::from(row)] = true);
-                &*flags
-            }));
-        }
-        let columns = keys.into_bump_slice();
-        let tags = scratch.alloc_slice_fill_copy(chunk.rows, 0);
-        hash::hash_rows(columns, self.place.hash_seed, tags);
-        make_tags(columns, tags);
-        Ok(Rows {
-            count: chunk.rows,
-            keys: Keys { columns, tags },
-            arguments: arguments.into_bump_slice(),
-            passed: passed.into_bump_slice(),
-            positions: chunk.positions,
-        })
+        let columns = expr::evaluate_all(&self.shape.keys, chunk, context)?;
+        Rows::of(&self.shape, columns, chunk, self.place.hash_seed, context)
     }
 
     fn times<'a>(&self, chunk: &Chunk<'a>) -> Option<(Window, &'a [i64])> {
         self.window.map(|(window, column)| (window, chunk.columns[column].i64s()))
     }
 
-    /// Where in `open` the window that starts at `start` is; opens it if need be.
+    /// Where in `open` the window with mark `start` is; opens it if need be.
     fn window_at(&mut self, start: i64) -> usize {
         self.open.binary_search_by_key(&start, |open| open.0).unwrap_or_else(|at| {
             let groups = self.spare.pop().unwrap_or_else(|| Groups::new(&self.shape));
@@ -230,7 +190,7 @@ impl Aggregation {
             let mut start = match window {
                 Some((window, times)) => {
                     let least = times[from..from + count].iter().copied().min().unwrap_or(last);
-                    window.first_start(least).min(last)
+                    window.first_mark(least).min(last)
                 }
                 None => last,
             };
@@ -414,7 +374,8 @@ fn write(
     let rows = page.rows..page.rows + source.bases.len();
     let mut first = 0;
     if let Some(window) = window {
-        page.columns[0].i64s()[rows.clone()].fill(start);
+        let bound = if phase == Phase::Partial { start } else { window.start(start) };
+        page.columns[0].i64s()[rows.clone()].fill(bound);
         first = 1;
         if phase != Phase::Partial {
             page.columns[1].i64s()[rows.clone()].fill(start + window.size);

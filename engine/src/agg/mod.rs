@@ -10,9 +10,10 @@
 //! | `answer` | accumulators to results |
 //! | `partial` | accumulators as columns, and back |
 //! | `single` | rows as partial states of their own |
+//! | `inputs` | what a chunk brings: keys, arguments, filters |
 //! | `windows` | which rows belong to which windows |
 //! | `saved` | groups as bytes, and back |
-//! | `aggregation` | the operator |
+//! | `aggregation`, `session` | the operator; the one for session windows |
 //!
 //! Integer and decimal sums are exact, and doubles are added in an order that follows from the input
 //! and the number of shards alone. Closed windows leave in order of their end, their groups in order
@@ -22,11 +23,13 @@ mod aggregation;
 mod answer;
 pub mod functions;
 mod index;
+mod inputs;
 mod key;
 mod list;
 mod pair;
 mod partial;
 mod saved;
+mod session;
 mod shape;
 mod single;
 mod sort;
@@ -42,7 +45,7 @@ use crate::error::Result;
 use crate::operator::Operator;
 use crate::pipeline::Place;
 use crate::plan::{Aggregate, Phase};
-use crate::types::{DataType, Field, Schema, Value};
+use crate::types::{DataType, Field, Physical, Schema, Value};
 
 pub(crate) use answer::decimal_mean;
 pub(crate) use key::{KEY_COLUMNS_MAX, KeyLayout, Keys, from_order_bits, make_tags, order_bits};
@@ -74,6 +77,7 @@ pub fn partial_schema(aggregate: &Aggregate, input: &Schema) -> Result<Schema> {
 /// cross the exchange and one node does all of it.
 pub fn can_be_partial(aggregate: &Aggregate) -> bool {
     aggregate.emit == crate::plan::Emit::Final
+        && !aggregate.window.is_some_and(|(window, _)| window.is_session())
         && aggregate.calls.iter().all(|call| !call.distinct && !call.function.keeps_values())
 }
 
@@ -83,8 +87,11 @@ pub fn is_share(value: &Value, data_type: DataType) -> bool {
         && list::Share::of(value, data_type.scale()).is_some()
 }
 
-/// The operator of `aggregate`.
-pub(crate) fn build(aggregate: &Aggregate, place: Place) -> Result<Box<dyn Operator>> {
+/// The operator of `aggregate`, whose input columns have the shapes `input`.
+pub(crate) fn build(aggregate: &Aggregate, input: Vec<Physical>, place: Place) -> Result<Box<dyn Operator>> {
+    if aggregate.window.is_some_and(|(window, _)| window.is_session()) {
+        return Ok(Box::new(session::Sessions::new(aggregate, input, place)?));
+    }
     let sources = if aggregate.phase == Phase::Merge { place.shards } else { 1 };
     let shape = shape::Shape::new(aggregate, sources)?;
     Ok(Box::new(aggregation::Aggregation::new(aggregate, shape, place)?))

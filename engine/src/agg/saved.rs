@@ -164,36 +164,54 @@ impl Shape {
 impl Groups {
     /// Writes all groups, each piece headed by `start`.
     pub(crate) fn save(&self, shape: &Shape, start: i64, seed: u64, state: &mut State) {
-        let pairs: Vec<Option<Vec<(u32, u32)>>> =
-            self.distinct.iter().map(|table| table.as_ref().map(pairs_by_group)).collect();
+        let pairs = self.pairs();
         by_key_group(&shape.key, &self.table, seed, |group, bases| {
             let to = state.group(group);
             to.word(start as u64);
             SavedKeys::write(&shape.key, &self.table, bases, to);
-            for accumulator in &shape.accumulators {
-                for &base in bases {
-                    let at = base as usize + accumulator.offset;
-                    let words = &self.table.state[at..at + accumulator.kind.words(shape.sources)];
-                    shape.save_words(accumulator, words, &self.texts, to);
-                }
-            }
-            for ((lane, table), pairs) in shape.lanes.iter().zip(&self.distinct).zip(&pairs) {
-                let (Some(argument), Some(table), Some(pairs)) = (lane.distinct, table, pairs) else { continue };
-                let layout = distinct_layout(shape.arguments[argument].expression.data_type.physical());
-                for &base in bases {
-                    let first = pairs.partition_point(|pair| pair.0 < base);
-                    let last = pairs.partition_point(|pair| pair.0 <= base);
-                    save_distinct(&layout, table, &pairs[first..last], to);
-                }
-            }
+            self.save_words_of(shape, bases, &pairs, to);
         });
+    }
+
+    /// Writes the accumulators of the groups at `bases`, without their keys.
+    pub(crate) fn save_accumulators(&self, shape: &Shape, bases: &[u32], to: &mut Writer) {
+        self.save_words_of(shape, bases, &self.pairs(), to);
+    }
+
+    /// Per lane with DISTINCT: which group each of its pairs belongs to.
+    fn pairs(&self) -> Vec<Option<Vec<(u32, u32)>>> {
+        self.distinct.iter().map(|table| table.as_ref().map(pairs_by_group)).collect()
+    }
+
+    fn save_words_of(&self, shape: &Shape, bases: &[u32], pairs: &[Option<Vec<(u32, u32)>>], to: &mut Writer) {
+        for accumulator in &shape.accumulators {
+            for &base in bases {
+                let at = base as usize + accumulator.offset;
+                let words = &self.table.state[at..at + accumulator.kind.words(shape.sources)];
+                shape.save_words(accumulator, words, &self.texts, to);
+            }
+        }
+        for ((lane, table), pairs) in shape.lanes.iter().zip(&self.distinct).zip(pairs) {
+            let (Some(argument), Some(table), Some(pairs)) = (lane.distinct, table, pairs) else { continue };
+            let layout = distinct_layout(shape.arguments[argument].expression.data_type.physical());
+            for &base in bases {
+                let first = pairs.partition_point(|pair| pair.0 < base);
+                let last = pairs.partition_point(|pair| pair.0 <= base);
+                save_distinct(&layout, table, &pairs[first..last], to);
+            }
+        }
     }
 
     /// Reads one piece of groups of key group `group`, behind its `start`.
     pub(crate) fn load(&mut self, shape: &Shape, group: u16, seed: u64, from: &mut Reader<'_>) -> Result<()> {
         let bases = SavedKeys::read(&shape.key, &mut self.table, &shape.initial, (group, seed), from)?;
+        self.load_accumulators(shape, &bases, from)
+    }
+
+    /// Reads what [`Groups::save_accumulators`] wrote into the groups at `bases`.
+    pub(crate) fn load_accumulators(&mut self, shape: &Shape, bases: &[u32], from: &mut Reader<'_>) -> Result<()> {
         for accumulator in &shape.accumulators {
-            for &base in &bases {
+            for &base in bases {
                 let at = base as usize + accumulator.offset;
                 let words = &mut self.table.state[at..at + accumulator.kind.words(shape.sources)];
                 shape.load_words(accumulator, words, &mut self.texts, from)?;
@@ -202,7 +220,7 @@ impl Groups {
         for (lane, table) in shape.lanes.iter().zip(&mut self.distinct) {
             let (Some(argument), Some(table)) = (lane.distinct, table) else { continue };
             let physical = shape.arguments[argument].expression.data_type.physical();
-            for &base in &bases {
+            for &base in bases {
                 load_distinct(physical, table, base, from)?;
             }
         }

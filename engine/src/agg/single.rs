@@ -131,7 +131,7 @@ pub(crate) fn states<'a>(
         let mut ends = i64::MIN;
         let starts = times.iter().map(|&time| {
             if time >= ends || time < start {
-                start = window.last_start(time);
+                start = window.last_mark(time);
                 ends = start.saturating_add(window.size);
             }
             start

@@ -129,6 +129,12 @@ impl Table {
         if self.groups == 0 { self.add_row(tag, initial) } else { Ok(self.stride as u32) }
     }
 
+    /// The group that has the key of `row`, if there is one.
+    pub(crate) fn find(&self, layout: &KeyLayout, keys: &Keys<'_>, row: usize) -> Option<u32> {
+        let is_it = |base: u32| layout.equals(keys, row, &self.state, base as usize, &self.bytes);
+        self.index.find(short(keys.tags[row]), is_it)
+    }
+
     fn find_or_add(&mut self, layout: &KeyLayout, keys: &Keys<'_>, row: usize, initial: &[u64]) -> Result<u32> {
         let tag = keys.tags[row];
         let (state, bytes) = (&self.state, &self.bytes);

@@ -89,7 +89,7 @@ fn call(function: AggregateFunction, argument: Option<usize>, data_type: DataTyp
     AggregateCall { function, arguments, distinct: false, filter: None, data_type, span: Span::NONE }
 }
 
-fn calls() -> Vec<AggregateCall> {
+pub(super) fn calls() -> Vec<AggregateCall> {
     use AggregateFunction as F;
     let truth = Some(column(7));
     vec![
@@ -249,21 +249,26 @@ pub(crate) fn sort_key(values: &[Value]) -> Vec<(u8, i128, String)> {
     values.iter().map(key).collect()
 }
 
-fn reference(rows: &[Vec<Value>], window: Option<Window>, keys: &[usize], calls: &[AggregateCall]) -> Vec<Vec<Value>> {
+pub(super) fn reference(
+    rows: &[Vec<Value>],
+    window: Option<Window>,
+    keys: &[usize],
+    calls: &[AggregateCall],
+) -> Vec<Vec<Value>> {
     let mut groups: BTreeMap<_, (Vec<Value>, Vec<&Vec<Value>>)> = BTreeMap::new();
     for row in rows {
         let Value::I64(time) = row[2] else { unreachable!("the time is never NULL") };
         let starts: Vec<i64> = match window {
             None => vec![0],
             Some(window) => {
-                let last = window.last_start(time);
-                (0..).map(|n| last - n * window.slide).take_while(|start| time < start + window.size).collect()
+                let last = window.last_mark(time);
+                (0..).map(|n| last - n * window.slide).take_while(|mark| time < mark + window.size).collect()
             }
         };
         for start in starts {
             let mut head = Vec::new();
             if let Some(window) = window {
-                head.extend([Value::I64(start), Value::I64(start + window.size)]);
+                head.extend([Value::I64(window.start(start)), Value::I64(start + window.size)]);
             }
             head.extend(keys.iter().map(|&key| row[key].clone()));
             groups.entry(sort_key(&head)).or_insert_with(|| (head, Vec::new())).1.push(row);
@@ -319,7 +324,7 @@ fn output(aggregate: &Aggregate) -> Schema {
 }
 
 /// Scan, aggregation (with the exchange as told), sink.
-fn plan(aggregate: &Aggregate, kind: Option<ExchangeKind>) -> Plan {
+pub(super) fn plan(aggregate: &Aggregate, kind: Option<ExchangeKind>) -> Plan {
     let mut plan = Plan::default();
     let mut node = scan(&mut plan);
     let mut last = aggregate.clone();
@@ -380,12 +385,20 @@ pub(crate) fn values(rows: Vec<OutputRow>) -> Vec<Vec<Value>> {
     rows.into_iter().map(|row| row.values).collect()
 }
 
-fn windows() -> [Option<Window>; 5] {
-    let window = |size, slide, offset| Some(Window { size, slide, offset });
-    [None, window(20_000, 20_000, 0), window(1_000, 1_000, 300), window(30_000, 10_000, 0), window(25_000, 10_000, 7)]
+fn windows() -> [Option<Window>; 6] {
+    let hop = |size, slide, offset| Some(Window::hop(size, slide, offset));
+    let cumulate = Window { kind: WindowKind::Cumulate, ..Window::hop(30_000, 10_000, 7) };
+    [
+        None,
+        hop(20_000, 20_000, 0),
+        hop(1_000, 1_000, 300),
+        hop(30_000, 10_000, 0),
+        hop(25_000, 10_000, 7),
+        Some(cumulate),
+    ]
 }
 
-fn aggregate(keys: &[usize], window: Option<Window>, calls: Vec<AggregateCall>) -> Aggregate {
+pub(super) fn aggregate(keys: &[usize], window: Option<Window>, calls: Vec<AggregateCall>) -> Aggregate {
     let keys = keys.iter().map(|&key| column(key)).collect();
     let window = window.map(|window| (window, 2));
     Aggregate { keys, window, calls, emit: Emit::Final, phase: Phase::Single }
@@ -398,7 +411,7 @@ fn results_equal_the_model_on_any_number_of_shards() {
         let count = [0, 1, 700, 3000][random.below(4) as usize];
         let nulls = random.below(3) > 0;
         let rows: Vec<Vec<Value>> = (0..count).map(|number| random.row(number, nulls)).collect();
-        let window = windows()[random.below(5) as usize];
+        let window = windows()[random.below(6) as usize];
         let keys: &[usize] = [&[0, 1][..], &[], &[6], &[1], &[0, 1, 7]][random.below(5) as usize];
         let chunk = [1, 63, 64, 1000, 1024][random.below(5) as usize];
         let aggregate = aggregate(keys, window, calls());
@@ -426,7 +439,7 @@ fn values_that_are_kept_give_their_answers_on_any_number_of_shards() {
     for seed in 0..12 {
         let mut random = Random(seed << 32);
         let rows: Vec<Vec<Value>> = (0..1200).map(|number| random.row(number, seed % 3 > 0)).collect();
-        let window = windows()[random.below(5) as usize];
+        let window = windows()[random.below(6) as usize];
         let keys: &[usize] = [&[0, 1][..], &[], &[1]][random.below(3) as usize];
         let chunk = [1, 63, 1024][random.below(3) as usize];
         let aggregate = aggregate(keys, window, keeping());
@@ -455,7 +468,7 @@ fn distinct_values_count_once() {
             AggregateCall { filter: Some(column(7)), ..distinct(call(F::Count, Some(3), DataType::BigInt)) },
             call(F::Count, Some(6), DataType::BigInt),
         ];
-        let window = windows()[random.below(5) as usize];
+        let window = windows()[random.below(6) as usize];
         let aggregate = aggregate(&[0], window, calls);
         let expected = reference(&rows, window, &[0], &aggregate.calls);
         assert_eq!(values(run(&plan(&aggregate, None), &rows, 1, 200, seed).swap_remove(0)), expected, "seed {seed}");
@@ -469,7 +482,7 @@ fn changes_give_each_row_its_groups_new_values() {
         let mut random = Random(seed << 32);
         let nulls = random.below(2) > 0;
         let rows: Vec<Vec<Value>> = (0..150).map(|number| random.row(number, nulls)).collect();
-        let window = windows()[random.below(4) as usize];
+        let window = windows()[random.below(6) as usize];
         let chunk = [1, 63, 150][random.below(3) as usize];
         let aggregate = Aggregate { emit: Emit::Changes, ..aggregate(&[0, 1], window, calls()) };
         let got = run(&plan(&aggregate, None), &rows, 1, chunk, seed).swap_remove(0);

@@ -5,28 +5,27 @@ use bumpalo::collections::Vec as BumpVec;
 
 use crate::batch::Chunk;
 use crate::operator::{TIME_MIN, Time};
-use crate::plan::Window;
+use crate::plan::{Window, WindowKind};
 
 /// Windows up to this many are filled by a pass over the chunk each; more by sorting its rows.
 const PASSES_MAX: i64 = 4;
 
-/// A window's start, and its rows of the chunk; `None` when all are.
+/// A window's mark, and its rows of the chunk; `None` when all are.
 pub(crate) type Share<'a> = (i64, Option<&'a [u16]>);
 
 /// Deals the rows to their windows, those that end after the row's floor (see [`crate::batch::Chunk`]),
 /// in order of window; within a window rows keep their order.
 pub(crate) fn deal<'a>(times: &[i64], floors: Option<&[Time]>, window: &Window, scratch: &'a Bump) -> &'a [Share<'a>] {
     let (least, greatest) = extremes(times);
-    let first = window.first_start(least);
-    let last = window.last_start(greatest);
-    let holds = |start: i64, time: i64| start <= time && time < start.saturating_add(window.size);
+    let first = window.first_mark(least);
+    let last = window.last_mark(greatest);
     let count = last.saturating_sub(first) / window.slide + 1;
     if count > PASSES_MAX || floors.is_some() {
         let mut pairs = BumpVec::new_in(scratch);
         for (row, &time) in (0u16..).zip(times) {
             let floor = floors.map_or(TIME_MIN, |floors| floors[usize::from(row)]);
-            let mut start = window.last_start(time);
-            while holds(start, time) && start.saturating_add(window.size) > floor {
+            let mut start = window.last_mark(time);
+            while window.holds(start, time) && start.saturating_add(window.size) > floor {
                 pairs.push((start, row));
                 start -= window.slide;
             }
@@ -35,11 +34,11 @@ pub(crate) fn deal<'a>(times: &[i64], floors: Option<&[Time]>, window: &Window, 
     }
     let mut shares = BumpVec::new_in(scratch);
     for start in (0..count).map(|number| first + number * window.slide) {
-        if holds(start, least) && holds(start, greatest) {
+        if window.holds(start, least) && window.holds(start, greatest) {
             shares.push((start, None));
             continue;
         }
-        let rows = (0u16..).zip(times).filter(|&(_, &time)| holds(start, time)).map(|(row, _)| row);
+        let rows = (0u16..).zip(times).filter(|&(_, &time)| window.holds(start, time)).map(|(row, _)| row);
         let rows = BumpVec::from_iter_in(rows, scratch).into_bump_slice();
         if !rows.is_empty() {
             shares.push((start, Some(rows)));
@@ -59,13 +58,14 @@ pub(crate) fn by_window<'a>(chunk: &Chunk<'a>, starts: &[i64], scratch: &'a Bump
     chunk.gather(order, scratch)
 }
 
-/// Runs of rows of one tumbling window, in order of the rows: (start, first row, number of rows).
+/// Runs of rows that share their last window, in order of the rows: (its mark, first row, number of rows).
 pub(crate) fn runs<'a>(times: &[i64], window: &Window, scratch: &'a Bump) -> &'a [(i64, usize, usize)] {
+    let length = if window.kind == WindowKind::Cumulate { window.size } else { window.slide };
     let mut runs: BumpVec<'_, (i64, usize, usize)> = BumpVec::new_in(scratch);
     for (row, &time) in times.iter().enumerate() {
         match runs.last_mut() {
-            Some((start, _, count)) if *start <= time && time - *start < window.slide => *count += 1,
-            _ => runs.push((window.last_start(time), row, 1)),
+            Some((last, _, count)) if *last <= time && time - *last < length => *count += 1,
+            _ => runs.push((window.last_mark(time), row, 1)),
         }
     }
     runs.into_bump_slice()

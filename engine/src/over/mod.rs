@@ -20,7 +20,7 @@ mod track;
 use bumpalo::collections::Vec as BumpVec;
 
 use crate::agg::{KEY_COLUMNS_MAX, KeyLayout, Keys, SavedKeys, Table, by_key_group, make_tags, without_spans};
-use crate::batch::{Chunk, Vector};
+use crate::batch::Chunk;
 use crate::error::{Code, Error, Result};
 use crate::expr::Expr;
 use crate::hash;
@@ -34,7 +34,7 @@ use crate::types::Physical;
 
 use lead::Leads;
 use range::Range;
-use reorder::Reorder;
+pub(crate) use reorder::Reorder;
 use track::Track;
 
 /// The operator.
@@ -110,8 +110,8 @@ impl Over {
     /// Puts ordered rows through all calls: input columns and results.
     fn process<'a>(&mut self, chunk: &Chunk<'a>, context: &Context<'a>) -> Result<Chunk<'a>> {
         let scratch = context.scratch;
-        let keys = evaluate_all(&self.over.partition, chunk, context)?;
-        let arguments = evaluate_all(&self.arguments, chunk, context)?;
+        let keys = expr::evaluate_all(&self.over.partition, chunk, context)?;
+        let arguments = expr::evaluate_all(&self.arguments, chunk, context)?;
         let tags = scratch.alloc_slice_fill_copy(chunk.rows, 0);
         hash::hash_rows(keys, self.place.hash_seed, tags);
         make_tags(keys, tags);
@@ -152,14 +152,6 @@ impl Over {
         }
         Ok(())
     }
-}
-
-fn evaluate_all<'a>(all: &[Expr], chunk: &Chunk<'a>, context: &Context<'a>) -> Result<&'a [Vector<'a>]> {
-    let mut columns = BumpVec::with_capacity_in(all.len(), context.scratch);
-    for one in all {
-        columns.push(expr::evaluate(one, chunk, context)?);
-    }
-    Ok(columns.into_bump_slice())
 }
 
 impl Operator for Over {

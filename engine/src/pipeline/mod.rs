@@ -175,7 +175,9 @@ fn build(plan: &Plan, node: NodeId, place: Place) -> Result<Box<dyn operator::Op
         plan::Operator::Scan(_) => Box::new(Entry),
         plan::Operator::Filter(condition) => Box::new(operator::Filter::new(condition.clone())),
         plan::Operator::Project(expressions) => Box::new(operator::Project::new(expressions.clone())),
-        plan::Operator::Aggregate(aggregate) => agg::build(aggregate, place).map_err(|error| error.at(span))?,
+        plan::Operator::Aggregate(aggregate) => {
+            agg::build(aggregate, layout(), place).map_err(|error| error.at(span))?
+        }
         plan::Operator::Over(over) => Box::new(Over::new(over, layout(), place).map_err(|error| error.at(span))?),
         plan::Operator::Rank(rank) => Box::new(operator::Rank::new(rank.clone(), layout())),
         plan::Operator::Exchange(exchange) => Box::new(operator::ExchangeOut::new(exchange.clone(), place.hash_seed)),

@@ -120,7 +120,7 @@ fn a_watermark_follows_the_windows_it_closes() {
             row
         })
         .collect();
-    let window = Window { size: 2000, slide: 2000, offset: 0 };
+    let window = Window::hop(2000, 2000, 0);
     let call = AggregateCall {
         function: AggregateFunction::Count,
         arguments: Vec::new(),

@@ -5,7 +5,7 @@
 //! - GROUP BY with EMIT FINAL is done in two: [`Phase::Partial`] on the shard that reads, its
 //!   states to the owner of the key ([`ExchangeKind::PartialStates`]), [`Phase::Merge`] there. A
 //!   row of states is `[window_start,] keys.., accumulators..`; the keys decide the owner.
-//! - GROUP BY with EMIT CHANGES (a row out per row in), with DISTINCT aggregates, and OVER need the
+//! - GROUP BY with EMIT CHANGES (a row out per row in), with DISTINCT aggregates, over sessions, and OVER need the
 //!   rows themselves: [`ExchangeKind::Rows`] by the keys, in front of them.
 //! - Ranks (ROW_NUMBER, RANK, DENSE_RANK by any order) need all rows of a partition together:
 //!   [`ExchangeKind::Rows`] by the partition, to shard 0 without one.
@@ -14,7 +14,7 @@
 //!
 //! Below an exchange nothing is repeated: what is grouped by the same keys again crosses again.
 
-use super::{Aggregate, Emit, Exchange, ExchangeKind, NodeId, Operator, Phase, Plan, SinkOrder, optimize};
+use super::{Aggregate, Emit, Exchange, ExchangeKind, NodeId, Operator, Phase, Plan, SinkOrder, Window, optimize};
 use crate::agg;
 use crate::error::{Result, Span};
 use crate::expr::Expr;
@@ -176,7 +176,8 @@ impl Spread<'_> {
         let rows = !agg::can_be_partial(aggregate);
         if rows {
             let input = self.exchange(input, aggregate.keys.clone(), ExchangeKind::Rows, span);
-            self.hold(input, aggregate.window.map(|(window, _)| window.size));
+            let held = |window: &Window| if window.is_session() { Time::MAX } else { window.size };
+            self.hold(input, aggregate.window.map(|(window, _)| held(&window)));
             return Ok(self.plan.add(Operator::Aggregate(aggregate.clone()), vec![input], schema.clone(), span));
         }
         let Schema { fields } = agg::partial_schema(aggregate, &self.plan.nodes[input].schema)?;

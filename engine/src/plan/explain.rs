@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{
     AggregateCall, AggregateFunction, Emit, ExchangeKind, Late, NodeId, Operator, OverCall, OverFunction, Phase, Plan,
-    RankFunction, ReadOrder, Scan, SinkOrder, SortKey, Window,
+    RankFunction, ReadOrder, Scan, SinkOrder, SortKey, Window, WindowKind,
 };
 use crate::expr::{Comparison, Expr, ExprKind, functions};
 use crate::types::{DataType, MICROS_PER_SECOND, Schema, Value};
@@ -77,7 +77,11 @@ fn describe(operator: &Operator, input: &Schema, output: &Schema) -> Vec<String>
             let group =
                 if keys.is_empty() { "in all".to_owned() } else { format!("per group of ({})", keys.join(", ")) };
             let open = if aggregate.window.is_some() { " per open window" } else { "" };
-            lines.push(format!("state: one row {group}{open}"));
+            let held = match &aggregate.window {
+                Some((window, _)) if window.is_session() => ", and rows until the watermark has passed them",
+                _ => "",
+            };
+            lines.push(format!("state: one row {group}{open}{held}"));
             lines
         }
         Operator::Over(over) => {
@@ -229,10 +233,13 @@ fn emit_text(emit: Emit, windowed: bool) -> &'static str {
 
 fn window_text(window: &Window) -> String {
     let offset = if window.offset == 0 { String::new() } else { format!(", offset {}", duration(window.offset)) };
-    if window.is_tumbling() {
-        format!("tumbling {}{offset}", duration(window.size))
-    } else {
-        format!("hopping {} every {}{offset}", duration(window.size), duration(window.slide))
+    match window.kind {
+        WindowKind::Session => format!("session, ends after {} without a row", duration(window.size)),
+        WindowKind::Cumulate => {
+            format!("cumulating up to {} every {}{offset}", duration(window.size), duration(window.slide))
+        }
+        WindowKind::Hop if window.is_tumbling() => format!("tumbling {}{offset}", duration(window.size)),
+        WindowKind::Hop => format!("hopping {} every {}{offset}", duration(window.size), duration(window.slide)),
     }
 }
 

@@ -327,7 +327,11 @@ pub(super) fn set_needs(plan: &mut Plan, ordinals: bool) {
 /// Whether something behind `node` looks at where rows stood in the input.
 pub(super) fn reads_positions(plan: &Plan, node: NodeId) -> bool {
     let reads = |user: &NodeId| match &plan.nodes[*user].operator {
-        Operator::Aggregate(aggregate) => aggregate.calls.iter().any(|call| call.function.is_by_position()),
+        Operator::Aggregate(aggregate) => {
+            // Sessions take rows in order, in which ties break by position.
+            aggregate.window.is_some_and(|(window, _)| window.is_session())
+                || aggregate.calls.iter().any(|call| call.function.is_by_position())
+        }
         // Ties break by position.
         Operator::Over(_) | Operator::Rank(_) | Operator::Sort { .. } => true,
         Operator::Sink(sink) => {

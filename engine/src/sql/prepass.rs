@@ -7,6 +7,8 @@
 //! | `EMIT CHANGES`, `EMIT FINAL`, `EMIT ON WINDOW CLOSE`, .. | nothing; [`Lifted::emit`] |
 //! | `WINDOW TUMBLING (..)`, `HOPPING (..)`, `SLIDING (..)`, wherever it stands | the GROUP BY item `__window(size, slide, grace[, column])`, in microseconds |
 //! | `TUMBLE(TABLE t, DESCRIPTOR(ts), ..)` | the same without `TABLE` |
+//! | `WINDOW SESSION (gap)`, `SESSION (ts, gap, key)` | the same, with 0 for the slide, the keys last |
+//! | `SESSION(TABLE t PARTITION BY k, ..)` | `SESSION(t, __partition => k, ..)` |
 //! | `ROWS WINDOW BUFFER n ROWS` inside OVER | `PARTITION BY __buffer(n), ..`, and the frame where none is said |
 //! | `window.start`, `window.end` | `window_start`, `window_end` |
 //! | `10s`, `5m` | `INTERVAL '10' s` as `INTERVAL '10 s'` |
@@ -21,6 +23,8 @@ use crate::plan::Emit;
 
 /// The GROUP BY item that stands for a lifted WINDOW clause.
 pub(super) const WINDOW_ITEM: &str = "__window";
+/// The argument that stands for PARTITION BY inside SESSION.
+pub(super) const PARTITION: &str = "__partition";
 /// The PARTITION BY item that stands for `ROWS WINDOW BUFFER n ROWS`.
 pub(super) const BUFFER_ITEM: &str = "__buffer";
 
@@ -172,8 +176,14 @@ impl Pass<'_> {
             return Ok(());
         }
         if in_window_function && self.is(0, "PARTITION") && self.is(1, "BY") {
-            let error = Error::new(Code::Unsupported, "PARTITION BY inside a window function is not supported yet");
-            return Err(error.at(self.here()).help("name the key in GROUP BY"));
+            if opener != "SESSION" {
+                let error = Error::new(Code::Unsupported, "PARTITION BY is for SESSION windows").at(self.here());
+                return Err(error.help("name the key in GROUP BY"));
+            }
+            let span = self.here().to(place(self.tokens[self.at + 1].span));
+            self.out.extend([token(Token::Comma, span), word(PARTITION, span), token(Token::RArrow, span)]);
+            self.at += 2;
+            return Ok(());
         }
         match keyword {
             Keyword::GROUP if self.is(1, "BY") => {
@@ -280,17 +290,10 @@ impl Pass<'_> {
     fn window(&mut self) -> Result<()> {
         let start = self.here();
         let kind = word_of(&self.tokens[self.at + 1]).unwrap_or_default().to_ascii_uppercase();
-        if kind == "SESSION" {
-            let error = Error::new(Code::Unsupported, "session windows are not supported yet");
-            return Err(error.at(start.to(place(self.tokens[self.at + 1].span))).help("use TUMBLING or HOPPING"));
-        }
         self.at += 3;
         let mut column = Vec::new();
-        while matches!(self.peek(0).map(|t| &t.token), Some(Token::Word(_) | Token::Period))
-            && !["SIZE", "INTERVAL", "ADVANCE", "GRACE", "RETENTION"].iter().any(|word| self.is(0, word))
-        {
-            column.push(self.tokens[self.at].clone());
-            self.at += 1;
+        if !["SIZE", "INTERVAL", "ADVANCE", "GRACE", "RETENTION"].iter().any(|word| self.is(0, word)) {
+            column = self.name();
         }
         if !column.is_empty() {
             self.comma()?;
@@ -309,6 +312,9 @@ impl Pass<'_> {
             } else if self.is(0, "RETENTION") {
                 let error = Error::new(Code::Unsupported, "RETENTION is not supported").at(self.here());
                 return Err(error.help("leave it out: a window's state goes when it closes"));
+            } else if kind == "SESSION" && size.is_some() && !column.is_empty() {
+                column.push(token(Token::Comma, self.here()));
+                column.extend(self.name());
             } else if size.is_none() {
                 size = Some(self.duration()?);
             } else {
@@ -322,15 +328,21 @@ impl Pass<'_> {
         let span = start.to(self.here());
         self.at += 1;
         let tumbles = kind.starts_with("TUMBL");
+        let is_one = tumbles || kind == "SESSION";
+        if kind == "SESSION" {
+            slide = Some(0);
+        }
         let size = size.filter(|_| slide.is_some() != tumbles).ok_or_else(|| {
-            let form = if tumbles {
+            let form = if kind == "SESSION" {
+                "WINDOW SESSION (30 SECONDS)"
+            } else if tumbles {
                 "WINDOW TUMBLING (SIZE 1 MINUTE)"
             } else {
                 "WINDOW HOPPING (SIZE 1 MINUTE, ADVANCE BY 10 SECONDS)"
             };
             Error::new(
                 Code::Syntax,
-                format!("WINDOW {kind} takes {}", if tumbles { "one length" } else { "a length and an advance" }),
+                format!("WINDOW {kind} takes {}", if is_one { "one length" } else { "a length and an advance" }),
             )
             .at(span)
             .help(format!("write {form}"))
@@ -351,6 +363,15 @@ impl Pass<'_> {
             return Err(Error::new(Code::Syntax, "a second window for one SELECT").at(span));
         }
         Ok(())
+    }
+
+    /// The words of a name, `t.c`; none where something else stands.
+    fn name(&mut self) -> Vec<TokenWithSpan> {
+        let start = self.at;
+        while matches!(self.peek(0).map(|t| &t.token), Some(Token::Word(_) | Token::Period)) {
+            self.at += 1;
+        }
+        self.tokens[start..self.at].to_vec()
     }
 
     fn comma(&mut self) -> Result<()> {

@@ -1,13 +1,13 @@
-//! Time windows: TUMBLE and HOP in FROM or GROUP BY, and the columns they bring.
+//! Time windows: TUMBLE, HOP, CUMULATE and SESSION in FROM or GROUP BY, and the columns they bring.
 
 use sqlparser::ast::{self, FunctionArg, FunctionArgExpr};
 
 use super::expression::{Binder, call, plain_arguments, text, window_mark};
-use super::prepass::WINDOW_ITEM;
+use super::prepass::{PARTITION, WINDOW_ITEM};
 use super::unsupported;
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::{Expr, ExprKind};
-use crate::plan::Window;
+use crate::plan::{Window, WindowKind};
 use crate::types::{DataType, Value};
 
 /// A window as written; its column still a tree.
@@ -16,7 +16,21 @@ pub(super) struct WindowSpec<'a> {
     pub window: Window,
     pub grace: i64,
     pub column: Option<&'a ast::Expr>,
+    /// What a session is of, where it says so.
+    pub partition: Vec<&'a ast::Expr>,
     pub span: Span,
+}
+
+/// The functions, and their arguments behind table and column.
+const FUNCTIONS: [(&str, &[&str], &str); 4] = [
+    ("tumble", &["size", "offset"], "TUMBLE(t, ts, size [, offset])"),
+    ("hop", &["slide", "size", "offset"], "HOP(t, ts, slide, size [, offset])"),
+    ("cumulate", &["step", "size", "offset"], "CUMULATE(t, ts, step, size [, offset])"),
+    ("session", &["gap"], "SESSION(t, ts, gap)"),
+];
+
+fn function(name: &str) -> Option<&'static (&'static str, &'static [&'static str], &'static str)> {
+    FUNCTIONS.iter().find(|known| known.0.eq_ignore_ascii_case(name))
 }
 
 const BOUNDS: [&str; 9] = [
@@ -66,13 +80,24 @@ pub(super) fn before(time: Expr, micros: i64) -> Result<Expr> {
     call("-", vec![time, length], span)
 }
 
+/// Start of the cumulating window that ends at `end`.
+pub(super) fn start_before(end: Expr, window: &Window) -> Result<Expr> {
+    let (span, time) = (end.span, end.data_type);
+    let length = Expr { span, ..Expr::literal(Value::I64(window.size), DataType::Interval) };
+    let origin = Expr { span, ..Expr::literal(Value::I64(window.offset), time) };
+    call("date_bin", vec![length, before(end, 1)?, origin], span)
+}
+
 fn milliseconds(bound: Expr, span: Span) -> Result<Expr> {
     call("date_part", vec![text("epoch_ms".to_owned(), span), bound], span)
 }
 
 /// `TUMBLE_START(ts, i)`, `HOP_END(..)`, `TUMBLE_ROWTIME(..)`: the window that GROUP BY names.
 pub(super) fn helper(binder: &Binder<'_>, name: &str, span: Span) -> Result<Option<Expr>> {
-    let Some(bound) = name.strip_prefix("tumble_").or_else(|| name.strip_prefix("hop_")) else { return Ok(None) };
+    let Some((kind, bound)) = name.split_once('_') else { return Ok(None) };
+    if function(kind).is_none() {
+        return Ok(None);
+    }
     let column = match bound {
         "start" => "window_start",
         "end" => "window_end",
@@ -91,7 +116,7 @@ pub(super) fn helper(binder: &Binder<'_>, name: &str, span: Span) -> Result<Opti
 pub(super) fn is_function(tree: &ast::Expr) -> bool {
     let ast::Expr::Function(function) = tree else { return false };
     let name = function.name.to_string();
-    ["tumble", "hop", "session"].iter().any(|known| known.eq_ignore_ascii_case(&name))
+    self::function(&name).is_some()
 }
 
 /// The window that a GROUP BY item is: the pre-pass's, or `TUMBLE(ts, i)`, `HOP(ts, slide, size)`.
@@ -99,23 +124,26 @@ pub(super) fn of_group_by<'a>(tree: &'a ast::Expr, now_us: i64) -> Result<Option
     let ast::Expr::Function(function) = tree else { return Ok(None) };
     let span = super::token::place(ast::Spanned::span(tree));
     let name = function.name.to_string().to_ascii_lowercase();
-    if !["tumble", "hop", "session", WINDOW_ITEM].contains(&name.as_str()) {
-        return Ok(None);
-    }
     let trees = plain_arguments(function, span)?;
     if name == WINDOW_ITEM {
         let number = |index: usize| match trees.get(index) {
             Some(ast::Expr::Value(value)) => value.to_string().parse().unwrap_or(0),
             _ => 0i64,
         };
-        let window = checked(number(0), number(1), 0, span)?;
-        return Ok(Some(WindowSpec { window, grace: number(2), column: trees.get(3).copied(), span }));
+        let window = match number(1) {
+            0 => session(number(0), span)?,
+            slide => checked(number(0), slide, 0, span)?,
+        };
+        let column = trees.get(3).copied();
+        let partition = trees.iter().skip(4).copied().collect();
+        return Ok(Some(WindowSpec { window, grace: number(2), column, partition, span }));
     }
-    let durations = if name == "tumble" { 1 } else { 2 };
+    let Some((_, lengths, _)) = self::function(&name) else { return Ok(None) };
+    let durations = lengths.iter().filter(|length| **length != "offset").count();
     let with_column = trees.len() > durations;
     let (column, rest) = if with_column { (Some(trees[0]), &trees[1..]) } else { (None, &trees[..]) };
     let window = of_durations(&name, rest, now_us, span)?;
-    Ok(Some(WindowSpec { window, grace: 0, column, span }))
+    Ok(Some(WindowSpec { window, grace: 0, column, partition: Vec::new(), span }))
 }
 
 fn of_durations(name: &str, trees: &[&ast::Expr], now_us: i64, span: Span) -> Result<Window> {
@@ -125,16 +153,30 @@ fn of_durations(name: &str, trees: &[&ast::Expr], now_us: i64, span: Span) -> Re
         ("tumble", &[size, offset]) => checked(size, size, offset, span),
         ("hop", &[slide, size]) => checked(size, slide, 0, span),
         ("hop", &[slide, size, offset]) => checked(size, slide, offset, span),
-        ("tumble" | "hop", _) => {
-            let form =
-                if name == "tumble" { "TUMBLE(t, ts, size [, offset])" } else { "HOP(t, ts, slide, size [, offset])" };
+        ("cumulate", &[step, size]) => cumulating(size, step, 0, span),
+        ("cumulate", &[step, size, offset]) => cumulating(size, step, offset, span),
+        ("session", &[gap]) => session(gap, span),
+        _ => {
+            let form = function(name).map_or("", |known| known.2);
             Err(Error::new(Code::Type, format!("`{}` has the wrong number of arguments", name.to_ascii_uppercase()))
                 .at(span)
                 .help(format!("write {form}")))
         }
-        _ => Err(unsupported(format!("{} windows are not supported yet", name.to_ascii_uppercase()), span)
-            .help("use TUMBLE or HOP")),
     }
+}
+
+fn session(gap: i64, span: Span) -> Result<Window> {
+    Ok(Window { kind: WindowKind::Session, ..checked(gap, gap, 0, span)? })
+}
+
+fn cumulating(size: i64, step: i64, offset: i64, span: Span) -> Result<Window> {
+    let window = Window { kind: WindowKind::Cumulate, ..checked(size, step, offset, span)? };
+    if size % step != 0 {
+        return Err(Error::new(Code::BadOption, "the longest window is not a multiple of the step")
+            .at(span)
+            .help("the order is CUMULATE(t, ts, step, size)"));
+    }
+    Ok(window)
 }
 
 /// Windows that one row may be in: a day by the second.
@@ -154,7 +196,7 @@ fn checked(size: i64, slide: i64, offset: i64, span: Span) -> Result<Window> {
         let message = format!("every row would be in {} windows; the most is {WINDOWS_PER_ROW_MAX}", size / slide);
         return Err(Error::new(Code::Limit, message).at(span).help("take a longer slide or a shorter window"));
     }
-    Ok(Window { size, slide, offset })
+    Ok(Window::hop(size, slide, offset))
 }
 
 fn duration(tree: &ast::Expr, now_us: i64) -> Result<i64> {
@@ -185,29 +227,45 @@ pub(super) fn of_table<'a>(
     span: Span,
 ) -> Result<TableWindow<'a>> {
     let name = name.to_ascii_lowercase();
-    if !["tumble", "hop"].contains(&name.as_str()) {
+    let Some((_, lengths, _)) = function(&name) else {
         let upper = name.to_ascii_uppercase();
+        let forms: Vec<&str> = FUNCTIONS.iter().map(|known| known.2).collect();
         return Err(unsupported(format!("the table function {upper} is not supported yet"), span)
-            .help("table functions: TUMBLE(t, ts, size), HOP(t, ts, slide, size)"));
-    }
-    let order: &[&str] = if name == "tumble" {
-        &["data", "timecol", "size", "offset"]
-    } else {
-        &["data", "timecol", "slide", "size", "offset"]
+            .help(format!("table functions: {}", forms.join(", "))));
     };
+    let order: Vec<&str> = ["data", "timecol"].iter().chain(*lengths).copied().collect();
     let mut values: Vec<Option<&ast::Expr>> = vec![None; order.len()];
-    let two = arguments.len() == if name == "tumble" { 2 } else { 3 };
+    let mut partition = Vec::new();
+    let arguments: Vec<&FunctionArg> = arguments
+        .iter()
+        .filter(|argument| match argument {
+            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } if name.value == PARTITION => {
+                match value {
+                    ast::Expr::Tuple(keys) => partition.extend(keys),
+                    ast::Expr::Nested(key) => partition.push(&**key),
+                    key => partition.push(key),
+                }
+                false
+            }
+            _ => true,
+        })
+        .collect();
+    let needed = 2 + lengths.iter().filter(|length| **length != "offset").count();
+    let two = arguments.len() + 1 == needed;
     for (position, argument) in arguments.iter().enumerate() {
         let (slot, value) = match argument {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => {
                 // Without a column, the durations follow the table at once.
-                let slot =
-                    if two && position > 0 && arguments.iter().all(is_unnamed) { position + 1 } else { position };
+                let slot = if two && position > 0 && arguments.iter().all(|argument| is_unnamed(argument)) {
+                    position + 1
+                } else {
+                    position
+                };
                 (Some(slot), value)
             }
-            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => (slot_of(order, &name.value), value),
+            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => (slot_of(&order, &name.value), value),
             FunctionArg::ExprNamed { name, arg: FunctionArgExpr::Expr(value), .. } => {
-                (slot_of(order, &name.to_string()), value)
+                (slot_of(&order, &name.to_string()), value)
             }
             other => return Err(unsupported(format!("the argument `{other}` is not supported"), span)),
         };
@@ -226,7 +284,7 @@ pub(super) fn of_table<'a>(
     let Some(source) = values[0] else { return Err(Error::new(Code::Type, "the window reads no table").at(span)) };
     let durations: Vec<&ast::Expr> = values[2..].iter().copied().flatten().collect();
     let window = of_durations(&name, &durations, now_us, span)?;
-    Ok(TableWindow { source, spec: WindowSpec { window, grace: 0, column: values[1], span } })
+    Ok(TableWindow { source, spec: WindowSpec { window, grace: 0, column: values[1], partition, span } })
 }
 
 fn is_unnamed(argument: &FunctionArg) -> bool {
@@ -234,8 +292,8 @@ fn is_unnamed(argument: &FunctionArg) -> bool {
 }
 
 fn slot_of(order: &[&str], name: &str) -> Option<usize> {
-    let name = if name.eq_ignore_ascii_case("step") { "slide" } else { name };
-    order.iter().position(|slot| slot.eq_ignore_ascii_case(name))
+    let same = |slot: &&str| slot.eq_ignore_ascii_case(name) || (*slot == "slide" && name.eq_ignore_ascii_case("step"));
+    order.iter().position(same)
 }
 
 /// `DESCRIPTOR(ts)` or `ts`: the column.

@@ -88,7 +88,7 @@ proptest! {
     ) {
         let mut now = 0;
         let rows: Vec<_> = steps.into_iter().map(|(step, value)| (step.map(|step| { now += step; now }), value)).collect();
-        let window = Window { size: 10, slide: 10, offset: 0 };
+        let window = Window::hop(10, 10, 0);
         for late in [None, Some(Late::Row), Some(Late::Window(window))] {
             let wanted = model(late, &rows);
             let scanner = Scanner::new(scan(late));

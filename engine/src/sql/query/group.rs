@@ -6,7 +6,7 @@ use super::select::{aliases, position};
 use super::{Closed, Natural, Planner, Relation};
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::{Expr, ExprKind};
-use crate::plan::{Aggregate, Emit, Late, Operator, Phase, SortKey, Window};
+use crate::plan::{Aggregate, Emit, Late, Operator, Phase, SortKey, Window, WindowKind};
 use crate::sql::scope::{AGGREGATE_MARK, OVER_MARK, WINDOW_MARK, same};
 use crate::sql::token::place;
 use crate::sql::unsupported;
@@ -53,7 +53,7 @@ impl Planner<'_> {
         let mut aggregate_window = None;
         if let Some((window, time)) = &window {
             let column = self.column_of(relation, time, "time");
-            self.judge(relation.node, Late::Window(*window));
+            self.judge(relation.node, if window.is_session() { Late::Row } else { Late::Window(*window) });
             aggregate_window = Some((*window, column));
             fields.extend(
                 ["window_start", "window_end"].map(|name| Field { name: name.to_owned(), data_type: time.data_type }),
@@ -82,15 +82,18 @@ impl Planner<'_> {
             Columns { keys: keys.iter().enumerate().map(place).collect(), windowed: window.is_some(), first_call };
         let windowed = aggregate_window.is_some();
         let made = match (&window, again) {
+            // Sessions end at any time, so none of them share an end that closes a window over them.
+            (Some((window, _)), _) if window.is_session() => None,
             (Some((window, time)), _) => {
                 let bound = |column| Expr::column(column, time.data_type);
                 Some(Closed { window: *window, start: bound(0), end: bound(1) })
             }
             (None, Some((closed, ..))) => {
                 let end = Expr::column(1, closed.end.data_type);
-                let start = match closed.window.is_tumbling() {
-                    true => Expr::column(0, closed.end.data_type),
-                    false => window::before(end.clone(), closed.window.size)?,
+                let start = match closed.window.kind {
+                    WindowKind::Hop if closed.window.is_tumbling() => Expr::column(0, closed.end.data_type),
+                    WindowKind::Hop => window::before(end.clone(), closed.window.size)?,
+                    _ => window::start_before(end.clone(), &closed.window)?,
                 };
                 columns.keys.push((closed.start, start.clone()));
                 columns.keys.push((closed.end, end.clone()));
@@ -178,8 +181,8 @@ fn regrouped(relation: &Relation<'_>, keys: &mut Vec<Expr>) -> Result<Option<(Cl
     }
     keys.retain(|key| !is_bound(key));
     // One piece of `slide` before each end; ends stand as far apart, so a piece belongs to one of them.
-    let Window { size, slide, offset } = closed.window;
-    let piece = Window { size: slide, slide, offset: (offset + size).rem_euclid(slide) };
+    let Window { size, slide, offset, .. } = closed.window;
+    let piece = Window::hop(slide, slide, (offset + size).rem_euclid(slide));
     Ok(Some((closed.clone(), piece, window::before(closed.end.clone(), 1)?)))
 }
 

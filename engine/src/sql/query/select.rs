@@ -32,6 +32,11 @@ impl Planner<'_> {
         let mut relation = self.from(&select.from, ctes, span)?;
         if let Some(tree) = &select.selection {
             let condition = Binder::new(&relation.scope, self.options.now_us, "WHERE").condition(tree)?;
+            if relation.window.as_ref().is_some_and(|spec| spec.window.is_session()) {
+                return Err(unsupported("WHERE behind a SESSION in FROM is not supported yet", condition.span).help(
+                    "filter first: FROM SESSION((SELECT * FROM t WHERE ..), ts, gap), or GROUP BY SESSION(ts, gap)",
+                ));
+            }
             self.filter(&mut relation, condition)?;
         }
         let (group_trees, mut window) = self.group_by(select, relation.window.take())?;
@@ -71,6 +76,9 @@ impl Planner<'_> {
         if let Some(key) = of_window.iter().find(|key| !names_window || mentions_column(key)) {
             return Err(unsupported("this key of a window's bounds is not supported", key.span)
                 .help("GROUP BY window_start, window_end, and compute it in the SELECT list"));
+        }
+        if let Some(spec) = &window {
+            check_partition(spec, &keys, &mut binder)?;
         }
         binder.aliases.clear();
         (binder.aggregates, binder.overs, binder.clause) = (true, true, "SELECT");
@@ -235,6 +243,27 @@ impl Planner<'_> {
         }
         relation.node = self.add(Operator::Filter(condition), relation.node, fields, span);
         Ok(())
+    }
+}
+
+/// What a session is said to be of must be what the rows are grouped by.
+fn check_partition<'a>(spec: &window::WindowSpec<'a>, keys: &[Expr], binder: &mut Binder<'a>) -> Result<()> {
+    if spec.partition.is_empty() {
+        return Ok(());
+    }
+    let mut of = Vec::new();
+    for tree in &spec.partition {
+        let key = binder.bind(tree)?;
+        if !keys.iter().any(|known| same(known, &key)) {
+            return Err(unsupported("a session of a key that is not in GROUP BY is not supported", key.span)
+                .help("add the key to GROUP BY"));
+        }
+        of.push(key);
+    }
+    match keys.iter().find(|key| !of.iter().any(|known| same(known, key))) {
+        Some(key) => Err(unsupported("a key in GROUP BY that the session is not of is not supported", key.span)
+            .help("name it in the session's PARTITION BY, or leave it out")),
+        None => Ok(()),
     }
 }
 

@@ -59,7 +59,12 @@ impl Planner<'_> {
         let mut through = Vec::new();
         let windowed = loop {
             match &self.plan.nodes[node].operator {
-                Operator::Aggregate(aggregate) => break Some(aggregate.window.is_some()),
+                Operator::Aggregate(aggregate) => {
+                    if aggregate.window.is_some_and(|(window, _)| window.is_session()) {
+                        through.push("SESSION windows");
+                    }
+                    break Some(aggregate.window.is_some());
+                }
                 Operator::Scan(_) => break None,
                 operator => {
                     through.push(match operator {
@@ -76,7 +81,7 @@ impl Planner<'_> {
         let ranked = through.contains(&"a rank");
         if windowed.is_none() && ranked && said == Some(Emit::Changes) {
             let span = emit.map_or(Span::NONE, |(_, span)| span);
-            return Err(unsupported("EMIT CHANGES below a rank is not supported yet", span).help("use EMIT FINAL"));
+            return Err(unsupported("EMIT CHANGES with a rank is not supported yet", span).help("use EMIT FINAL"));
         }
         let Some(windowed) = windowed else { return Ok(None) };
         let updates = matches!(self.options.dialect, Dialect::RisingWave | Dialect::Ksql);
@@ -86,7 +91,7 @@ impl Planner<'_> {
             (Emit::Changes, Some(what)) if said.is_some() => {
                 let span = emit.map_or(Span::NONE, |(_, span)| span);
                 return Err(
-                    unsupported(format!("EMIT CHANGES below {what} is not supported yet"), span).help("use EMIT FINAL")
+                    unsupported(format!("EMIT CHANGES with {what} is not supported yet"), span).help("use EMIT FINAL")
                 );
             }
             (Emit::Changes, Some(_)) => Emit::Final,
