@@ -48,13 +48,13 @@ CASES = {
         Case("S0n", "S0n", "orders", None, 10_000),
         Case("S0w", "S0w", "orders", None, 10_000),
         Case("S0a", "S0a", "orders", None, 10_000),
-        Case("S1", "S1", "market_data", "seed", 5_000),
+        Case("S1", "S1", "market_data", "seed", 4_000),
         Case("S2 seed", "S2", "market_data", "seed", 10_000),
-        Case("S2 mid", "S2", "market_data", "mid", 5_000),
-        Case("S2 high", "S2", "market_data", "high", 5_000),
+        Case("S2 mid", "S2", "market_data", "mid", 4_000),
+        Case("S2 high", "S2", "market_data", "high", 4_000),
         Case("S3a seed", "S3a", "market_data", "seed", 10_000),
-        Case("S3a mid", "S3a", "market_data", "mid", 5_000),
-        Case("S3b", "S3b", "market_data", "seed", 5_000),
+        Case("S3a mid", "S3a", "market_data", "mid", 4_000),
+        Case("S3b", "S3b", "market_data", "seed", 4_000),
         Case("1BRC", "1BRC", "measurements", None, 20_000),
     ]
 }

@@ -101,6 +101,7 @@ class Kept:
         rows = []
         for case, threads in self.measured():
             cells = []
+            rows_of_all = self.get(case, threads, "corelane", "rows")
             for engine in ENGINES:
                 line = self.lines.get((case, threads, engine), {})
                 if "seconds" not in line:
@@ -108,8 +109,9 @@ class Kept:
                     continue
                 spread = f" ({line['seconds_min']:.2f}..{line['seconds_max']:.2f})" if line["runs"] > 1 else ""
                 startup = "" if engine == "corelane" else f" + {line['startup_seconds']:.1f}"
-                cells.append(f"{line['seconds']:.2f}{spread}{startup}")
-            rows.append([case, threads, f"{self.get(case, threads, 'corelane', 'rows') / 1e6:g} M", *cells])
+                rows_read = "" if line["rows"] == rows_of_all else f", {line['rows'] / 1e6:g} M rows"
+                cells.append(f"{line['seconds']:.2f}{spread}{startup}{rows_read}")
+            rows.append([case, threads, f"{rows_of_all / 1e6:g} M", *cells])
         head = ["case", "threads", "rows", *ENGINES]
         return "Seconds, median (least..most) of the runs, and behind the + what a peer's process took besides (loading, ending):\n\n" + table(head, rows)
 

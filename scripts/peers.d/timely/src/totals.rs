@@ -69,8 +69,14 @@ pub struct Totals {
 }
 
 impl Totals {
-    const NONE: Totals =
-        Totals { trades: 0, price_cents: 0, volume: 0, turnover_cents: 0, least_cents: i32::MAX, greatest_cents: i32::MIN };
+    const NONE: Totals = Totals {
+        trades: 0,
+        price_cents: 0,
+        volume: 0,
+        turnover_cents: 0,
+        least_cents: i32::MAX,
+        greatest_cents: i32::MIN,
+    };
 
     #[inline(always)]
     fn add(&mut self, trade: &Trade) {
@@ -172,7 +178,12 @@ pub fn changes(to: &Path) -> impl FnMut((&mut Rows, &Frontier)) + 'static {
                 }
             }
         });
-        while open.first_entry().filter(|oldest| !frontier.less_equal(oldest.key())).map(|oldest| oldest.remove()).is_some() {}
+        while open
+            .first_entry()
+            .filter(|oldest| !frontier.less_equal(oldest.key()))
+            .map(|oldest| oldest.remove())
+            .is_some()
+        {}
         if frontier.is_empty()
             && let Some(writer) = writer.take()
         {
