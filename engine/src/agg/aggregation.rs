@@ -8,7 +8,6 @@
 use std::collections::VecDeque;
 
 use super::answer::Source;
-use super::key::{Keys, make_tags};
 use super::shape::Shape;
 use super::single::{self, Pay};
 use super::update::{Groups, Rows, Values};
@@ -139,13 +138,9 @@ impl Aggregation {
                 &*flags
             }));
         }
-        let columns = keys.into_bump_slice();
-        let tags = scratch.alloc_slice_fill_copy(chunk.rows, 0);
-        hash::hash_rows(columns, self.place.hash_seed, tags);
-        make_tags(columns, tags);
         Ok(Rows {
             count: chunk.rows,
-            keys: Keys { columns, tags },
+            keys: keys.into_bump_slice(),
             arguments: arguments.into_bump_slice(),
             passed: passed.into_bump_slice(),
             positions: chunk.positions,
@@ -172,12 +167,13 @@ impl Aggregation {
             None => &[(0, None)],
             Some((window, times)) => windows::deal(times, chunk.floors, &window, scratch),
         };
+        let seed = self.place.hash_seed;
         for &(start, share) in shares {
             let at = self.window_at(start);
             let groups = &mut self.open[at].1;
             match share {
-                None => groups.update(&self.shape, &rows, None, scratch)?,
-                Some(share) => groups.update(&self.shape, &rows.gather(share, scratch), None, scratch)?,
+                None => groups.update(&self.shape, &rows, None, seed, scratch)?,
+                Some(share) => groups.update(&self.shape, &rows.gather(share, scratch), None, seed, scratch)?,
             }
             groups.texts.end_chunk();
         }
@@ -275,7 +271,7 @@ impl Aggregation {
         let gathered = if share.len() == rows.count { *rows } else { rows.gather(share, scratch) };
         let snapshot = scratch.alloc_slice_fill_copy(share.len() * self.shape.stride, 0u64);
         let groups = &mut self.open[at].1;
-        groups.update(&self.shape, &gathered, Some(snapshot), scratch)?;
+        groups.update(&self.shape, &gathered, Some(snapshot), self.place.hash_seed, scratch)?;
         let bases = scratch.alloc_slice_fill_iter((0..share.len()).map(|row| (row * self.shape.stride) as u32));
         let source = Source { state: snapshot, bases, texts: &groups.texts, start: page.rows };
         write(
