@@ -109,7 +109,7 @@ impl Aggregation {
     /// Evaluates keys, arguments and filters of a chunk.
     fn rows<'a>(&self, chunk: &Chunk<'a>, context: &Context<'a>) -> Result<Rows<'a>> {
         let columns = expr::evaluate_all(&self.shape.keys, chunk, context)?;
-        Rows::of(&self.shape, columns, chunk, self.place.hash_seed, context)
+        Rows::of(&self.shape, columns, chunk, context)
     }
 
     fn times<'a>(&self, chunk: &Chunk<'a>) -> Option<(Window, &'a [i64])> {
@@ -132,12 +132,13 @@ impl Aggregation {
             None => &[(0, None)],
             Some((window, times)) => windows::deal(times, chunk.floors, &window, scratch),
         };
+        let seed = self.place.hash_seed;
         for &(start, share) in shares {
             let at = self.window_at(start);
             let groups = &mut self.open[at].1;
             match share {
-                None => groups.update(&self.shape, &rows, None, scratch)?,
-                Some(share) => groups.update(&self.shape, &rows.gather(share, scratch), None, scratch)?,
+                None => groups.update(&self.shape, &rows, None, seed, scratch)?,
+                Some(share) => groups.update(&self.shape, &rows.gather(share, scratch), None, seed, scratch)?,
             }
             groups.texts.end_chunk();
         }
@@ -235,7 +236,7 @@ impl Aggregation {
         let gathered = if share.len() == rows.count { *rows } else { rows.gather(share, scratch) };
         let snapshot = scratch.alloc_slice_fill_copy(share.len() * self.shape.stride, 0u64);
         let groups = &mut self.open[at].1;
-        groups.update(&self.shape, &gathered, Some(snapshot), scratch)?;
+        groups.update(&self.shape, &gathered, Some(snapshot), self.place.hash_seed, scratch)?;
         let bases = scratch.alloc_slice_fill_iter((0..share.len()).map(|row| (row * self.shape.stride) as u32));
         let source = Source { state: snapshot, bases, texts: &groups.texts, start: page.rows };
         write(

@@ -1,13 +1,11 @@
-//! What a chunk brings to its groups: keys with their tags, arguments, and the rows that filters pass.
+//! What a chunk brings to its groups: keys, arguments, and the rows that filters pass.
 
 use bumpalo::collections::Vec as BumpVec;
 
-use super::key::{Keys, make_tags};
 use super::shape::Shape;
 use super::update::{Rows, Values};
 use crate::batch::{Chunk, Vector};
 use crate::error::Result;
-use crate::hash;
 use crate::operator::Context;
 use crate::operator::evaluate::{evaluate, evaluate_predicate};
 
@@ -17,7 +15,6 @@ impl<'a> Rows<'a> {
         shape: &Shape,
         keys: &'a [Vector<'a>],
         chunk: &Chunk<'a>,
-        hash_seed: u64,
         context: &Context<'a>,
     ) -> Result<Rows<'a>> {
         let scratch = context.scratch;
@@ -46,12 +43,9 @@ impl<'a> Rows<'a> {
                 &*flags
             }));
         }
-        let tags = scratch.alloc_slice_fill_copy(chunk.rows, 0);
-        hash::hash_rows(keys, hash_seed, tags);
-        make_tags(keys, tags);
         Ok(Rows {
             count: chunk.rows,
-            keys: Keys { columns: keys, tags },
+            keys,
             arguments: arguments.into_bump_slice(),
             passed: passed.into_bump_slice(),
             positions: chunk.positions,

@@ -142,8 +142,8 @@ impl Sessions {
             *to = start;
         }
         let columns = with_start(keys, starts, scratch);
-        let rows = Rows::of(&self.shape, columns, chunk, self.place.hash_seed, context)?;
-        self.groups.update(&self.shape, &rows, None, scratch)?;
+        let rows = Rows::of(&self.shape, columns, chunk, context)?;
+        self.groups.update(&self.shape, &rows, None, self.place.hash_seed, scratch)?;
         self.groups.texts.end_chunk();
         Ok(())
     }

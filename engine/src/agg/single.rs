@@ -138,7 +138,7 @@ pub(crate) fn states<'a>(
         });
         all.push(Vector::new(Data::I64(scratch.alloc_slice_fill_iter(starts))));
     }
-    all.extend_from_slice(rows.keys.columns);
+    all.extend_from_slice(rows.keys);
     all.extend(columns.into_iter().map(|column| column.finish(rows.count)));
     let columns = all.into_bump_slice();
     Chunk { rows: rows.count, columns, positions: None, ordinals: None, floors: None, stamp: chunk.stamp }
