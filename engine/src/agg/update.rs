@@ -46,7 +46,7 @@ pub(crate) enum Values<'a> {
 }
 
 impl Values<'_> {
-    fn has_nulls(&self) -> bool {
+    pub(super) fn has_nulls(&self) -> bool {
         match self {
             Values::Plain(vector) => vector.nulls.is_some(),
             Values::Product(left, right) | Values::Pair(left, right) => left.nulls.is_some() || right.nulls.is_some(),
