@@ -12,7 +12,7 @@ use crate::plan::AggregateFunction;
 use crate::types::{DataType, Physical};
 
 /// 10^38: one more than any decimal can be.
-const DECIMAL_END: i128 = 10i128.pow(38);
+pub(super) const DECIMAL_END: i128 = 10i128.pow(38);
 
 /// Words of a cache line.
 const LINE_WORDS: usize = 8;
@@ -142,7 +142,7 @@ impl Answer {
         Ok(())
     }
 
-    fn overflow(&self) -> Error {
+    pub(super) fn overflow(&self) -> Error {
         let name = if self.function == AggregateFunction::Avg { "AVG" } else { "SUM" };
         Error::new(Code::Overflow, format!("{name} leaves the range of {}", self.data_type))
             .at(self.span)

@@ -23,6 +23,7 @@
 
 mod aggregation;
 mod answer;
+mod changes;
 mod front;
 pub mod functions;
 mod fused;
@@ -30,6 +31,7 @@ mod index;
 mod inputs;
 mod key;
 mod list;
+mod mean;
 mod pair;
 mod partial;
 mod saved;
@@ -53,6 +55,7 @@ use crate::types::{DataType, Field, Physical, Schema, Value};
 
 pub(crate) use answer::decimal_mean;
 pub(crate) use key::{KEY_COLUMNS_MAX, KeyLayout, Keys, from_order_bits, make_tags, order_bits};
+pub(crate) use mean::decimal_means;
 pub(crate) use saved::{SavedKeys, by_key_group};
 pub(crate) use shape::without_spans;
 pub(crate) use table::Table;

@@ -152,7 +152,7 @@ impl Groups {
 impl Groups {
     /// Sets `bases` to the groups of all rows, adding groups. Only rows that the front does not know are
     /// hashed and looked up in the table.
-    fn find<'a>(
+    pub(crate) fn find<'a>(
         &mut self,
         shape: &Shape,
         columns: &[Vector<'a>],
