@@ -340,6 +340,55 @@ def files():
     run(["--quiet", "--format", "csv", ddl + "SELECT COUNT(*) AS n FROM shard0"], out="n\n10000\n")
 
 
+def checkpoints():
+    """Begun, refused, stopped, gone on with, and to the same bytes."""
+    query = TIMES.format("steps.csv")
+    pathlib.Path("steps.csv").write_text("a\n" + "".join(f"{number * 10}\n" for number in range(100_000)))
+    kept = lambda name, *more: ["--quiet", "--format", "csv", "--checkpoint", name, *more]
+    run(kept("k1", "SELECT a FROM '-'"), status=2, err="cannot be read again", stdin="a\n1\n")
+    run(["--checkpoint-every", "5", query], status=2, err="has no unit")
+    run(["--checkpoint-every", "5s", query], status=2, err="no place for checkpoints")
+    run(["--from-scratch", query], status=2, err="begins a run with checkpoints again")
+    run(["--resume", "k1", query], status=2, err="k1")
+    run(["--checkpoint", "k1", "-o", "steps.txt", "--format", "table", query], status=2, err="a table for people")
+    pathlib.Path("mine.csv").write_text("mine\n")
+    run(kept("k1", "-o", "mine.csv", query), status=2, err="not made by this job")
+    if pathlib.Path("mine.csv").read_text() != "mine\n" or pathlib.Path("k1").exists():
+        failed.append("a refused run has touched something")
+    run(["--quiet", "--format", "csv", "-o", "undisturbed.csv", query])
+    expected = pathlib.Path("undisturbed.csv").read_bytes()
+
+    def same(name, file="steps-out.csv"):
+        if pathlib.Path(file).read_bytes() != expected:
+            failed.append(f"checkpoints: {name}: the output is not that of an undisturbed run")
+
+    output = ["-o", "steps-out.csv"]
+    run(kept("k2", *output, query))
+    same("to the end")
+    run(["--resume", "k2", "--format", "csv", *output, query], err="nothing to do")
+    run(kept("k2", *output, query), status=2, err="steps-out.csv")
+    run(kept("k2", "--from-scratch", *output, query))
+    same("from scratch")
+    run(["--format", "csv", "--resume", "k2", *output, query.replace("COUNT(*)", "SUM(a)")], status=2, err="then: plan")
+    run(["--format", "csv", "--resume", "k2", *output, "--shards", "5", query], status=2, err="then: shards")
+    pathlib.Path("steps-out.csv").unlink()
+    for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        paced = [corelane, *kept("k3", "--from-scratch", "--checkpoint-every", "1000rows", "--rate", "20k/s"), *output, query]
+        process = subprocess.Popen(paced, stderr=subprocess.PIPE)
+        while process.poll() is None and not pathlib.Path("k3/1/MANIFEST").exists():
+            pass
+        run(["--format", "csv", "--resume", "k3", *output, query], status=2, err="another process")
+        process.send_signal(number)
+        said = process.communicate()[1].decode()
+        if process.returncode != status:
+            failed.append(f"checkpoints: status {process.returncode} after signal {number}: {said}")
+        length = int(pathlib.Path("steps-out.csv.committed").read_text())
+        if pathlib.Path("steps-out.csv").read_bytes()[:length] != expected[:length]:
+            failed.append("checkpoints: what is committed after a signal is not right")
+        run(["--format", "csv", "--resume", "k3", "--rate", "100M/s", *output, query], err="going on from checkpoint")
+        same(f"signal {number}")
+
+
 LONG = "a\n" + "".join(f"{number}\n" for number in range(1, 2_000_001))
 
 with tempfile.TemporaryDirectory() as folder:
@@ -350,7 +399,7 @@ with tempfile.TemporaryDirectory() as folder:
     os.symlink("plain.csv", "linked.csv")
     pathlib.Path("parts").mkdir()
     pathlib.Path("parts/part-0.csv").write_text(FILES["plain.csv"])
-    for part in (rows, statements, refusals, failures, machines, readers_that_go_away, signals, streams, files):
+    for part in (rows, statements, refusals, failures, machines, readers_that_go_away, signals, streams, files, checkpoints):
         part()
     os.chdir("/")
 for failure in failed:

@@ -19,18 +19,21 @@
 //! | [`infer`] | schemas from the first rows |
 //! | [`mod@format`] | rows to text |
 //! | [`merge`], [`order`] | text of several shards into one order |
-//! | [`durable`] | files that survive a power cut, real or simulated |
+//! | [`durable`], [`append`] | files that survive a power cut, real or simulated; output at their end |
 //! | [`checkpoint`] | state on the disk: blocks, manifests, epochs |
+//! | [`fault`] | places at which a test makes the process die |
 //! | [`generate`] | data to measure and test with |
 //!
 //! Invariants: splits, and so lateness, depend on the input alone, never on the number of shards or
 //! the size of a block. A reader does no I/O of its own accord. Every row read is delivered, late,
 //! filtered or bad, and counted as exactly one of these.
 
+pub mod append;
 pub mod bad;
 pub mod checkpoint;
 pub mod csv;
 pub mod durable;
+pub mod fault;
 pub mod format;
 pub mod fs;
 pub mod generate;

@@ -7,7 +7,13 @@
 
 use std::collections::VecDeque;
 
+use corelane_engine::Result as EngineResult;
+use corelane_engine::state::{Reader, Writer};
+
 use crate::format::Buffer;
+
+/// Text of one block of rows that were saved.
+const RESTORED_BYTES: usize = 1 << 20;
 
 /// Rows of one shard as text.
 #[derive(Debug, Default)]
@@ -105,6 +111,59 @@ impl<B: AsRef<Block>> Merger<B> {
     /// Bytes of `shard` that wait for other shards.
     pub fn held(&self, shard: usize) -> usize {
         self.queues[shard].held
+    }
+
+    /// How many blocks of `shard` are held.
+    pub fn blocks(&self, shard: usize) -> usize {
+        self.queues[shard].blocks.len()
+    }
+
+    /// Whether `shard` has no more rows.
+    pub fn is_finished(&self, shard: usize) -> bool {
+        self.queues[shard].finished
+    }
+
+    /// Writes what is held and known. Only behind [`Merger::drain`].
+    pub fn save(&self, to: &mut Writer) {
+        for queue in &self.queues {
+            to.flag(queue.finished);
+            to.text(&queue.frontier);
+            let held =
+                || queue.blocks.iter().enumerate().map(|(at, block)| (if at == 0 { queue.next } else { 0 }, block));
+            to.count(held().map(|(first, block)| block.as_ref().rows() - first).sum());
+            for (first, block) in held() {
+                let block = block.as_ref();
+                for row in first..block.rows() {
+                    to.text(block.key(row));
+                    to.text(block.text(row, row + 1));
+                }
+            }
+        }
+    }
+
+    /// Takes over what another merger for as many shards wrote. Only on a new one. `own` makes of a block
+    /// what is held.
+    pub fn restore(&mut self, from: &mut Reader<'_>, mut own: impl FnMut(Block) -> B) -> EngineResult<()> {
+        for queue in &mut self.queues {
+            queue.finished = from.flag()?;
+            queue.frontier = from.text()?.to_vec();
+            let mut block = Block::default();
+            for _ in 0..from.count(16)? {
+                block.keys.extend_from_slice(from.text()?);
+                block.key_ends.push(block.keys.len() as u32);
+                block.bytes.extend(from.text()?);
+                block.ends.push(block.bytes.len() as u32);
+                if block.bytes.len() >= RESTORED_BYTES {
+                    queue.held += block.bytes.len();
+                    queue.blocks.push_back(own(std::mem::take(&mut block)));
+                }
+            }
+            if !block.ends.is_empty() {
+                queue.held += block.bytes.len();
+                queue.blocks.push_back(own(block));
+            }
+        }
+        Ok(())
     }
 
     /// Gives all rows that may go now to `write`, and blocks that are used up to `done`, with their

@@ -192,6 +192,22 @@ impl SplitReader {
         })
     }
 
+    /// Begins at `offset` in the file, where a row of the split begins or its end is. Only on a new
+    /// reader of a file that can be read by offset.
+    pub fn begin_at(&mut self, offset: u64) -> Result<()> {
+        let Split { start, end, .. } = self.layout.split;
+        // Behind the end by one is where a last row without a line end leaves a reader.
+        let last = end.filter(|&end| (start..=end + 1).contains(&offset) && self.layout.file.len().is_some());
+        let Some(end) = last else {
+            let message = format!("`{}` has no row at byte {offset} in its split", self.layout.file.name());
+            return Err(Error::new(Code::Io, message));
+        };
+        self.offset = offset.min(end);
+        self.ended = self.offset == end;
+        self.hungry = !self.ended;
+        Ok(())
+    }
+
     /// Lets the next steps read no more than `rows` rows each, at least one.
     pub fn limit_rows(&mut self, rows: usize) {
         self.batch_rows = (ENTRIES_MOST / self.layout.fields.max(1)).min(BATCH_ROWS).min(rows).max(1);

@@ -10,6 +10,8 @@
 //! only by the shard that made it. The reverse ring has room for every batch its home may lend, so
 //! giving back cannot fail. No lane is shared by two exchanges.
 
+mod saved;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -19,6 +21,7 @@ use corelane_engine::hash;
 use corelane_engine::operator::{TIME_MIN, Time};
 use corelane_engine::types::Physical;
 
+use crate::checkpoint::Call;
 use crate::doorbell::Doorbell;
 use crate::ring::{Receiver, Sender, ring};
 
@@ -30,6 +33,8 @@ pub enum Message {
     Watermark(Time),
     /// No later row of this sender has a lesser ordinal (`--ordered`).
     Progress(u64),
+    /// What came before belongs to this epoch, what follows does not.
+    Barrier(Call),
     /// This sender has no more rows.
     Finished,
 }
@@ -97,6 +102,8 @@ pub fn lay(layout: &[Physical], bells: &Arc<[Doorbell]>, ordered: bool, skew: Sk
                 finished: false,
                 ahead: 0,
                 head: None,
+                held: VecDeque::new(),
+                barrier: None,
             });
         }
     }
@@ -117,6 +124,7 @@ pub fn lay(layout: &[Physical], bells: &Arc<[Doorbell]>, ordered: bool, skew: Sk
         },
         inbox: Inbox {
             merged: ordered.then(|| Box::new(Batch::new(layout))),
+            layout: layout.into(),
             ways: ways_in,
             skew,
             next: 0,
@@ -319,6 +327,7 @@ pub struct Inbox {
     ended: bool,
     /// Under `--ordered`: where rows of all senders are merged by ordinal.
     merged: Option<Box<Batch>>,
+    layout: Box<[Physical]>,
     /// Of all shards: a sender that waits for room or credit is woken.
     bells: Arc<[Doorbell]>,
 }
@@ -331,8 +340,21 @@ struct WayIn {
     finished: bool,
     /// Rows taken since this sender was last the last.
     ahead: usize,
-    /// Under `--ordered`: the batch being merged, and its next row.
-    head: Option<(Box<Batch>, usize)>,
+    /// Under `--ordered`: the batch being merged.
+    head: Option<Head>,
+    /// Under `--ordered`: rows that had to be taken out of the ring to come to a barrier.
+    held: VecDeque<Head>,
+    /// The barrier behind which nothing is taken until every sender's has come.
+    barrier: Option<Call>,
+}
+
+/// A batch that is merged by ordinal, row by row.
+struct Head {
+    batch: Box<Batch>,
+    /// Its next row.
+    row: usize,
+    /// It is the sender's, and goes home when it is used up.
+    lent: bool,
 }
 
 /// What an [`Inbox`] has for the operators behind it.
@@ -348,6 +370,8 @@ pub enum Arrival {
     Merged,
     /// No sender has a row at or before this time any more.
     Watermark(Time),
+    /// Everything that belongs to this epoch has been taken; what comes next does not.
+    Barrier(Call),
     /// No sender has rows any more.
     Finished,
 }
@@ -371,7 +395,7 @@ impl Inbox {
     /// No row to come has an ordinal less than this (`--ordered`).
     pub fn progress(&self) -> u64 {
         let least = |way: &WayIn| match &way.head {
-            Some((batch, row)) => batch.ordinals().map_or(0, |ordinals| ordinals[*row]),
+            Some(Head { batch, row, .. }) => batch.ordinals().map_or(0, |ordinals| ordinals[*row]),
             None if way.finished => u64::MAX,
             None => way.progress,
         };
@@ -394,7 +418,7 @@ impl Inbox {
         let count = self.ways.len();
         for step in 0..count {
             let from = (self.next + step) % count;
-            if self.is_ahead(from) {
+            if self.ways[from].barrier.is_some() || self.is_ahead(from) {
                 continue;
             }
             while let Some(message) = self.ways[from].ring.pop() {
@@ -408,6 +432,10 @@ impl Inbox {
                     }
                     Message::Watermark(watermark) => self.ways[from].watermark = watermark,
                     Message::Progress(_) => {}
+                    Message::Barrier(call) => {
+                        self.ways[from].barrier = Some(call);
+                        break;
+                    }
                     Message::Finished => self.ways[from].finished = true,
                 }
                 if let Some(arrival) = self.time_passed() {
@@ -415,12 +443,16 @@ impl Inbox {
                 }
             }
         }
-        None
+        self.all_at_barrier()
     }
 
     /// Whether a sender is so far ahead of the last one that its rows wait where they are.
     fn is_ahead(&mut self, from: usize) -> bool {
         if !self.skew.held && self.skew.most.is_none() {
+            return false;
+        }
+        // The last sender may stand behind its barrier, and this one's must come first.
+        if self.is_aligning() {
             return false;
         }
         let way = &mut self.ways[from];
@@ -456,6 +488,12 @@ impl Inbox {
         if self.merge_heads() > 0 {
             return Some(Arrival::Merged);
         }
+        if self.is_aligning() {
+            self.take_up_to_barriers();
+            if let Some(arrival) = self.all_at_barrier() {
+                return Some(arrival);
+            }
+        }
         // Times are told only when nothing older is held back in a head.
         if self.ways.iter().all(|way| way.head.is_none()) { self.time_passed() } else { None }
     }
@@ -463,15 +501,19 @@ impl Inbox {
     /// Takes messages of one sender until a batch heads its queue or nothing is left.
     fn fill_head(&mut self, from: usize) {
         let way = &mut self.ways[from];
-        while way.head.is_none() {
+        if way.head.is_none() {
+            way.head = way.held.pop_front();
+        }
+        while way.head.is_none() && way.barrier.is_none() {
             let message = way.ring.pop();
             if message.is_some() {
                 self.bells[from].ring();
             }
             match message {
-                Some(Message::Batch(batch)) => way.head = Some((batch, 0)),
+                Some(Message::Batch(batch)) => way.head = Some(Head { batch, row: 0, lent: true }),
                 Some(Message::Watermark(watermark)) => way.watermark = watermark,
                 Some(Message::Progress(progress)) => way.progress = progress,
+                Some(Message::Barrier(call)) => way.barrier = Some(call),
                 Some(Message::Finished) => way.finished = true,
                 None => break,
             }
@@ -485,16 +527,18 @@ impl Inbox {
         let mut scratch = Bump::new();
         while merged.rows() < BATCH_ROWS {
             let Some((from, bound)) = self.least_head() else { break };
-            let (batch, row) = self.ways[from].head.take().expect("it has a head");
+            let Head { batch, row, lent } = self.ways[from].head.take().expect("it has a head");
             let ordinals = batch.ordinals().expect("ordered rows carry ordinals");
             let run = ordinals[row..].iter().take_while(|&&ordinal| ordinal < bound).count();
             let selection: Vec<u16> = (row..row + run).map(|row| row as u16).collect();
             let row = row + merged.append(&batch.chunk(&scratch), &selection);
             scratch.reset();
             if row < batch.rows() {
-                self.ways[from].head = Some((batch, row));
+                self.ways[from].head = Some(Head { batch, row, lent });
             } else {
-                self.give_back(from, batch);
+                if lent {
+                    self.give_back(from, batch);
+                }
                 self.fill_head(from);
             }
         }
@@ -510,7 +554,7 @@ impl Inbox {
         let mut bound = u64::MAX;
         for (from, way) in self.ways.iter().enumerate() {
             let next = match &way.head {
-                Some((batch, row)) => batch.ordinals().expect("ordered rows carry ordinals")[*row],
+                Some(Head { batch, row, .. }) => batch.ordinals().expect("ordered rows carry ordinals")[*row],
                 None if way.finished => continue,
                 None => {
                     bound = bound.min(way.progress);
@@ -555,7 +599,7 @@ mod tests {
                     inbox.give_back(from, batch);
                 }
                 Arrival::Watermark(time) => times.push(time),
-                Arrival::Merged | Arrival::Finished => panic!("nothing is merged or finished"),
+                Arrival::Merged | Arrival::Barrier(_) | Arrival::Finished => panic!("nothing is merged or finished"),
             }
         }
         (rows, times)

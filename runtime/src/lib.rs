@@ -23,6 +23,7 @@
 //! | [`ring`], [`sync`], [`lane`] | what crosses cores |
 //! | [`shard`], [`source`], [`sink`], [`writer`], [`pace`] | the loop and its two ends |
 //! | [`job`], [`simulate`] | a whole run: on this machine, or on one thread under a seed |
+//! | [`checkpoint`] | what a run knows at one point, on the disk, and runs that go on |
 //! | [`ledger`], [`latency`], [`stats`], [`report`], [`progress`] | what a run tells |
 //! | [`options`], [`cli`] | what a run is asked |
 //!
@@ -30,6 +31,8 @@
 //! of the data; what two shards share is a ring, each end owned by one. A full ring stops only what
 //! feeds it, so the plan, being a DAG, always drains. Same files and same number of shards, same bytes.
 
+#[cfg(not(loom))]
+pub mod checkpoint;
 #[cfg(not(loom))]
 pub mod cli;
 pub mod cores;

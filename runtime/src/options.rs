@@ -6,6 +6,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::checkpoint::Every;
+
 /// Which executor drives the shards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Executor {
@@ -137,6 +139,17 @@ pub struct Options {
     pub force_exchange: bool,
     pub error_format: ErrorFormat,
     pub color: When,
+    pub checkpoint: Option<PathBuf>,
+    pub checkpoint_every: Option<Every>,
+    pub resume: Option<PathBuf>,
+    pub from_scratch: bool,
+}
+
+impl Options {
+    /// Whether the run writes checkpoints.
+    pub fn is_checkpointed(&self) -> bool {
+        self.checkpoint.is_some() || self.resume.is_some()
+    }
 }
 
 fn split_unit(text: &str) -> Result<(f64, &str), String> {

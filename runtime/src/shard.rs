@@ -8,6 +8,8 @@
 //! An executor calls `step` in a loop; a simulator steps many shards on one thread. Neither the
 //! clock nor a file is touched here except through [`Io`] and the ledger's tick.
 
+mod barrier;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,6 +22,7 @@ use corelane_engine::plan::{NodeId, Operator, Plan};
 use corelane_engine::stage::{Ledger, Stage};
 use corelane_engine::{Error, Result};
 
+use crate::checkpoint::Member;
 use crate::executor::{Completion, Io, Progress};
 use crate::lane::{Arrival, Inbox, Outbox};
 use crate::sink::{ShardSink, Since};
@@ -43,6 +46,10 @@ pub struct Shard {
     delay: u64,
     oldest_partial: Option<u64>,
     stop: Arc<Stop>,
+    /// Its part in checkpoints.
+    member: Option<Member>,
+    /// Which outboxes have sent the barrier of the epoch that is on its way.
+    barred: Vec<bool>,
     ended: bool,
 }
 
@@ -60,6 +67,8 @@ struct Feed {
     feeds: Feeds,
     told: Time,
     finished: bool,
+    /// It has come to the barrier of the epoch that is on its way, and waits for the others.
+    at_barrier: bool,
 }
 
 /// The receiving side of an exchange and where its rows enter the pipeline.
@@ -68,6 +77,8 @@ struct Receiver {
     entry: NodeId,
     feeds: Feeds,
     finished: bool,
+    /// As of [`Feed`].
+    at_barrier: bool,
 }
 
 /// Numbers of the exchanges and sinks that a stage feeds.
@@ -97,6 +108,19 @@ pub struct Parts {
     pub delay: u64,
     /// Shared by all shards.
     pub stop: Arc<Stop>,
+    /// Its part in checkpoints.
+    pub member: Option<Member>,
+    /// What an earlier run has told and finished.
+    pub before: Before,
+}
+
+/// How far an earlier run had come; nothing at all for a run from the start.
+#[derive(Debug, Default)]
+pub struct Before {
+    /// Per source, the watermark that was told, and whether its end was.
+    pub sources: Vec<(Time, bool)>,
+    /// Per exchange, whether the end of its rows was told.
+    pub receivers: Vec<bool>,
 }
 
 impl Shard {
@@ -108,16 +132,16 @@ impl Shard {
                 |node: &NodeId| matches!(&plan.nodes[*node].operator, Operator::Exchange(e) if e.number == number);
             (0..plan.nodes.len()).find(is_it).expect("every exchange is a node of the plan")
         };
-        let sources = parts.sources.into_iter().map(|(entry, source)| Feed {
-            source,
-            entry,
-            feeds: Feeds::behind(plan, entry),
-            told: TIME_MIN,
-            finished: false,
+        let before = parts.before;
+        let barred = vec![false; parts.outboxes.len()];
+        let sources = parts.sources.into_iter().enumerate().map(|(number, (entry, source))| {
+            let (told, finished) = before.sources.get(number).copied().unwrap_or((TIME_MIN, false));
+            Feed { source, entry, feeds: Feeds::behind(plan, entry), told, finished, at_barrier: false }
         });
         let receivers = parts.inboxes.into_iter().enumerate().map(|(number, inbox)| {
             let entry = entry_of(number);
-            Receiver { inbox, entry, feeds: Feeds::behind(plan, entry), finished: false }
+            let finished = before.receivers.get(number).copied().unwrap_or(false);
+            Receiver { inbox, entry, feeds: Feeds::behind(plan, entry), finished, at_barrier: false }
         });
         Shard {
             sources: sources.collect(),
@@ -130,6 +154,8 @@ impl Shard {
             delay: parts.delay,
             oldest_partial: None,
             stop: parts.stop,
+            member: parts.member,
+            barred,
             ended: false,
         }
     }
@@ -143,6 +169,9 @@ impl Shard {
             return self.abandon();
         }
         self.ledger.enter(Stage::Control);
+        if let Some(progress) = self.hear_calls()? {
+            return Ok(progress);
+        }
         let mut busy = self.take_completions(io)?;
         busy |= self.outs.push_waiting()?;
         let mut wait = Stage::WaitPeer;
@@ -152,6 +181,7 @@ impl Shard {
         for source in 0..self.sources.len() {
             busy |= self.feed(source, io, &mut wait)?;
         }
+        busy |= self.pass_barrier()?;
         let now = self.ledger.now();
         let due = self.oldest_partial.is_some_and(|since| now.saturating_sub(since) >= self.delay);
         if !busy || due {
@@ -168,6 +198,7 @@ impl Shard {
         }
         if self.is_finished() {
             self.outs.close()?;
+            self.tell_end()?;
             self.ended = true;
             return Ok(Progress::Done);
         }
@@ -250,10 +281,10 @@ impl Shard {
 
     /// Takes rows from an exchange; returns whether anything was done.
     fn receive(&mut self, receiver: usize, wait: &mut Stage) -> Result<bool> {
-        let Receiver { inbox, entry, feeds, finished } = &mut self.receivers[receiver];
+        let Receiver { inbox, entry, feeds, finished, at_barrier } = &mut self.receivers[receiver];
         let mut busy = false;
         for _ in 0..CHUNKS_PER_STEP {
-            if *finished && !self.pipeline.pending(*entry) {
+            if (*finished || *at_barrier) && !self.pipeline.pending(*entry) {
                 break;
             }
             if !self.outs.ready(feeds, wait) {
@@ -286,6 +317,10 @@ impl Shard {
                     self.outs.since(Since::Due(self.ledger.now()));
                     self.pipeline.watermark(*entry, time, &context, &mut self.outs)?;
                 }
+                Some(Arrival::Barrier(call)) => {
+                    *at_barrier = true;
+                    self.member.as_mut().expect("barriers come only with checkpoints").begin(call);
+                }
                 Some(Arrival::Finished) => {
                     *finished = true;
                     self.outs.since(Since::Due(self.ledger.now()));
@@ -299,10 +334,10 @@ impl Shard {
 
     /// Reads rows; returns whether anything was done.
     fn feed(&mut self, feed: usize, io: &mut dyn Io, wait: &mut Stage) -> Result<bool> {
-        let Feed { source, entry, feeds, told, finished } = &mut self.sources[feed];
+        let Feed { source, entry, feeds, told, finished, at_barrier } = &mut self.sources[feed];
         let mut busy = false;
         for _ in 0..CHUNKS_PER_STEP {
-            if *finished && !self.pipeline.pending(*entry) {
+            if (*finished || *at_barrier) && !self.pipeline.pending(*entry) {
                 break;
             }
             if !self.outs.ready(feeds, wait) {

@@ -14,16 +14,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use corelane_engine::{Error, Result};
+use corelane_io::durable::{Durable, SimulatedDisk};
 use corelane_io::fs::{self, MemoryDisk};
 use corelane_io::reader::Counts;
 
+use crate::checkpoint::recovery::Opened;
+use crate::checkpoint::{Keeper, Kept, keeper};
 use crate::doorbell::Doorbell;
-use crate::executor::{self, Completion, Io, Progress, ReadRequest};
+use crate::executor::{Completion, Io, Progress, ReadRequest};
 use crate::job::{self, Grain};
 use crate::options::Options;
 use crate::shard::{Shard, Stop};
 use crate::sys;
-use crate::writer::{self, Target, Turn, Writers};
+use crate::writer::{Target, Turn, Writers};
 
 /// Steps after which a run that still makes progress is taken for one that never ends.
 const STEPS_MOST: u64 = 20_000_000;
@@ -49,6 +52,8 @@ pub struct Outcome {
     pub late: Vec<String>,
     /// Why the run failed, if it did.
     pub error: Option<Error>,
+    /// What was kept, if the run came to its end.
+    pub kept: Option<Kept>,
     /// Who did what in which order, as a hash: the same for the same seed.
     pub trace_hash: u64,
 }
@@ -69,10 +74,53 @@ pub fn run(
     let options = Options { shards: Some(shards), executor: crate::options::Executor::Threads, ..options.clone() };
     let program = job::compile(script, &disk, &options)?;
     let prepared = job::prepare_with(program, &disk, &options, grain)?;
+    simulate(prepared, shards, seed)
+}
+
+fn simulate(mut prepared: job::Prepared, shards: usize, seed: u64) -> Result<Outcome> {
     CLOCK.set(0);
-    let mut job = Simulation::new(&prepared, shards, seed)?;
+    let mut job = Simulation::new(&mut prepared, shards, seed)?;
     job.run();
     Ok(job.outcome())
+}
+
+/// Where a simulated run with checkpoints keeps them.
+pub const CHECKPOINTS: &str = "ck";
+
+/// The same with checkpoints and outputs on `kept`: begins there, or goes on with what is there. `None`
+/// when there is nothing left to do.
+pub fn run_kept(
+    script: &str,
+    files: &[(&str, &[u8])],
+    options: &Options,
+    grain: Grain,
+    (shards, seed): (usize, u64),
+    kept: &SimulatedDisk,
+) -> Result<Option<Outcome>> {
+    let disk = files.iter().fold(MemoryDisk::new(), |disk, (name, bytes)| disk.with(*name, *bytes));
+    let options = Options {
+        shards: Some(shards),
+        executor: crate::options::Executor::Threads,
+        checkpoint: Some(CHECKPOINTS.into()),
+        ..options.clone()
+    };
+    let durable: Arc<dyn Durable> = Arc::new(kept.clone());
+    let opened = match kept.exists(&format!("{CHECKPOINTS}/JOB")) {
+        true => Some(Opened::open(&durable, CHECKPOINTS)?),
+        false => None,
+    };
+    let now_us = opened.as_ref().map_or(0, |opened| opened.job.now_us);
+    let program = job::compile_at(script, &disk, &options, now_us)?;
+    let mut prepared = job::prepare_with(program, &disk, &options, grain)?;
+    match opened {
+        None => prepared.begin(durable, CHECKPOINTS, &options, now_us)?,
+        Some(opened) => {
+            if prepared.go_on(durable, opened, &options)?.is_finished() {
+                return Ok(None);
+            }
+        }
+    }
+    simulate(prepared, shards, seed).map(Some)
 }
 
 /// A small seeded generator (splitmix64).
@@ -216,6 +264,10 @@ struct Simulation {
     writers: Writers,
     writer_parked: bool,
     writer_done: bool,
+    keeper: Option<Keeper>,
+    /// Asleep, until this time at the latest.
+    keeper_parked: Option<Option<u64>>,
+    keeper_bell: Arc<[Doorbell]>,
     bells: Arc<[Doorbell]>,
     writer_bell: Arc<[Doorbell]>,
     stop: Arc<Stop>,
@@ -225,17 +277,18 @@ struct Simulation {
     seed: u64,
     trace: u64,
     error: Option<Error>,
+    kept: Option<Kept>,
 }
 
 impl Simulation {
-    fn new(prepared: &job::Prepared, shards: usize, seed: u64) -> Result<Self> {
-        let bells =
-            executor::doorbells(shards).map_err(|cause| Error::new(corelane_engine::Code::Io, cause.to_string()))?;
-        let writer_bell = writer::bell()?;
+    fn new(prepared: &mut job::Prepared, shards: usize, seed: u64) -> Result<Self> {
+        let all_bells = job::Bells::new(shards)?;
         let stop = Arc::new(Stop::default());
-        let job::Assembled { parts, mut merged } = prepared.assemble(&bells, &writer_bell, &stop, now)?;
+        let job::Assembled { parts, mut merged, reporter, keeper } = prepared.assemble(&all_bells, &stop, now)?;
+        let job::Bells { shards: bells, writer: writer_bell, keeper: keeper_bell } = all_bells;
+        let writer_done = merged.is_empty();
         let mut memories = Vec::new();
-        for output in &mut merged {
+        for output in merged.iter_mut().filter(|output| !matches!(output.target, Target::Kept(_))) {
             let name = match &output.target {
                 Target::File(path) => path.display().to_string(),
                 _ => "-".to_owned(),
@@ -255,26 +308,40 @@ impl Simulation {
         });
         Ok(Simulation {
             seats: seats.collect(),
-            writers: Writers::new(merged, prepared.merge_buffer()),
+            writers: job::Assembled::writers(merged, prepared.merge_buffer(), reporter)?,
             writer_parked: false,
-            writer_done: memories.is_empty(),
+            writer_done,
+            keeper_parked: None,
+            keeper_bell,
             bells,
             writer_bell,
             stop,
             memories,
-            schedule: Schedule::of(seed, shards + 1, &mut random),
+            schedule: Schedule::of(seed, shards + 1 + usize::from(keeper.is_some()), &mut random),
+            keeper,
             random,
             seed,
             trace: 0xCBF2_9CE4_8422_2325,
             error: None,
+            kept: None,
         })
     }
 
+    /// The shards, the writer and, with checkpoints, the keeper.
+    fn participants(&self) -> usize {
+        self.seats.len() + 1 + usize::from(self.keeper.is_some())
+    }
+
+    /// Whether nothing more comes to the keeper.
+    fn is_over(&self) -> bool {
+        self.writer_done && self.seats.iter().all(|seat| seat.done)
+    }
+
     fn run(&mut self) {
-        let participants = self.seats.len() + 1;
+        let participants = self.participants();
         let mut quiet = 0;
         for step in 0.. {
-            if self.writer_done && self.seats.iter().all(|seat| seat.done) {
+            if self.is_over() && self.keeper.is_none() {
                 return;
             }
             assert!(step < STEPS_MOST, "seed {}: the run does not end: {}", self.seed, self.describe());
@@ -292,7 +359,8 @@ impl Simulation {
     fn wait(&mut self) {
         // Each looks twice before it sleeps, so four rounds show who has something to do.
         let mut found = false;
-        for who in (0..=self.seats.len()).cycle().take(4 * (self.seats.len() + 1)) {
+        let participants = self.participants();
+        for who in (0..participants).cycle().take(4 * participants) {
             found |= self.step(who);
         }
         if found {
@@ -302,7 +370,7 @@ impl Simulation {
             let reads = seat.io.under_way.iter().map(|(due, _)| *due);
             reads.chain(seat.parked.flatten())
         });
-        let next = next.min();
+        let next = next.chain(self.keeper_parked.flatten()).min();
         match next {
             Some(due) => CLOCK.set(now().max(due)),
             None => panic!("seed {}: nobody can go on: {}", self.seed, self.describe()),
@@ -327,12 +395,24 @@ impl Simulation {
         } else {
             "awake"
         };
-        format!("{}, writer {writer}", seats.collect::<Vec<_>>().join(", "))
+        let keeper = match (&self.keeper, self.keeper_parked) {
+            (None, _) => "",
+            (_, Some(_)) => ", keeper asleep",
+            (_, None) => ", keeper awake",
+        };
+        format!("{}, writer {writer}{keeper}", seats.collect::<Vec<_>>().join(", "))
     }
 
     /// One step of a shard or, behind the last, the writer; returns whether anything was done.
     fn step(&mut self, who: usize) -> bool {
-        let progress = if who == self.seats.len() { self.step_writer() } else { self.step_shard(who) };
+        let progress = match who.cmp(&self.seats.len()) {
+            std::cmp::Ordering::Less => self.step_shard(who),
+            std::cmp::Ordering::Equal => self.step_writer(),
+            std::cmp::Ordering::Greater => self.step_keeper(),
+        };
+        if self.is_over() {
+            self.keeper_bell[0].ring();
+        }
         let event = (who as u64) << 1 | u64::from(progress);
         self.trace = (self.trace ^ event ^ now() << 16).wrapping_mul(0x0100_0000_01B3);
         progress
@@ -411,6 +491,37 @@ impl Simulation {
         }
     }
 
+    fn step_keeper(&mut self) -> bool {
+        let is_over = self.is_over();
+        let Some(keeper) = &mut self.keeper else { return false };
+        let bell = &self.keeper_bell[0];
+        if let Some(deadline) = self.keeper_parked {
+            if !rung(bell) && deadline.is_none_or(|deadline| deadline > now()) {
+                return false;
+            }
+            bell.disarm();
+            self.keeper_parked = None;
+        }
+        match keeper.step(bell, &|| is_over) {
+            Ok(keeper::Turn::Busy) => true,
+            Ok(keeper::Turn::Wait(wait)) => {
+                let ticks = |wait: Duration| (wait.as_nanos() as f64 / sys::ns_per_tick()) as u64 + 1;
+                self.keeper_parked = Some(wait.map(|wait| now() + ticks(wait)));
+                false
+            }
+            Ok(keeper::Turn::Done) => {
+                self.kept = Some(keeper.kept);
+                self.keeper = None;
+                true
+            }
+            Err(error) => {
+                self.fail(error);
+                self.keeper = None;
+                true
+            }
+        }
+    }
+
     fn fail(&mut self, error: Error) {
         self.error.get_or_insert(error);
         self.stop.now.store(true, Ordering::Relaxed);
@@ -418,7 +529,8 @@ impl Simulation {
     }
 
     fn outcome(mut self) -> Outcome {
-        let mut outcome = Outcome { trace_hash: self.trace, error: self.error.take(), ..Outcome::default() };
+        let mut outcome =
+            Outcome { trace_hash: self.trace, error: self.error.take(), kept: self.kept, ..Outcome::default() };
         for seat in &mut self.seats {
             if let Err(error) = seat.shard.flush_aside() {
                 outcome.error.get_or_insert(error);

@@ -5,6 +5,8 @@
 //! fixed number that go round between shard and writer; when all are out, the sink is not ready, the
 //! stage that feeds it stops, and so in turn do the sources.
 
+mod saved;
+
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Write;
@@ -14,10 +16,12 @@ use corelane_engine::batch::Chunk;
 use corelane_engine::operator::{Context, Time};
 use corelane_engine::stage::Stage;
 use corelane_engine::{Code, Error, Result};
+use corelane_io::append::Appended;
 use corelane_io::format::Formatter;
 use corelane_io::merge::Block;
 use corelane_io::order::OrderKeys;
 
+use crate::checkpoint::Call;
 use crate::doorbell::Doorbell;
 use crate::latency::Clocks;
 use crate::pace::Pace;
@@ -36,6 +40,8 @@ pub enum Parcel {
     Rows(Box<TextBlock>),
     /// No later row of this shard has a lesser key.
     Frontier(Vec<u8>),
+    /// What came before belongs to this epoch, what follows does not.
+    Barrier(Call),
     /// This shard has no more rows.
     Finished,
 }
@@ -75,6 +81,11 @@ pub enum Since {
 }
 
 impl TextBlock {
+    /// Rows that an earlier run has formatted, of whose way nothing is known.
+    pub fn of(block: Block) -> TextBlock {
+        TextBlock { block, ..TextBlock::default() }
+    }
+
     fn clear(&mut self) {
         self.block.clear();
         self.rows = 0;
@@ -127,6 +138,8 @@ pub enum Destination {
         /// The open file.
         file: Option<File>,
     },
+    /// A file of this shard's own that is committed with the checkpoints.
+    Kept(Appended),
     /// The writer, who puts all shards' text together.
     Writer {
         /// Towards it.
@@ -170,7 +183,7 @@ impl ShardSink {
     pub fn new(formatter: Formatter, keys: Option<OrderKeys>, to: Destination, pace: Option<Pace>) -> Self {
         let spare = if matches!(to, Destination::Writer { .. }) { BLOCKS_OUT } else { 0 };
         ShardSink {
-            header_due: matches!(to, Destination::File { .. }),
+            header_due: to.is_own(),
             formatter,
             keys,
             block: Box::default(),
@@ -285,6 +298,12 @@ impl ShardSink {
                 write_own(path, file, &self.block.block.bytes.bytes()[..count])?;
                 self.block.record_written(count, &mut self.clocks, self.pace);
             }
+            Destination::Kept(file) => {
+                let text = self.block.block.bytes.bytes();
+                file.append(text).map_err(|cause| cannot_write(file.name(), &cause))?;
+                self.block.record(&mut self.clocks, self.pace);
+                self.block.clear();
+            }
             Destination::Nowhere => {
                 self.block.record(&mut self.clocks, self.pace);
                 self.block.clear();
@@ -327,7 +346,7 @@ impl ShardSink {
         if std::mem::take(&mut self.header_due) {
             self.formatter.header(&mut self.block.block.bytes);
         }
-        if matches!(self.to, Destination::File { .. }) {
+        if self.to.is_own() {
             self.formatter.footer(self.rows, &mut self.block.block.bytes);
         }
         self.flush()?;
@@ -344,8 +363,20 @@ impl ShardSink {
     }
 }
 
+impl Destination {
+    /// Whether it is a file of the shard's own, with header and footer.
+    fn is_own(&self) -> bool {
+        matches!(self, Destination::File { .. } | Destination::Kept(_))
+    }
+}
+
+/// The error for a file that cannot be written.
+pub fn cannot_write(name: &str, cause: &std::io::Error) -> Error {
+    Error::new(Code::Io, format!("cannot write `{name}`: {cause}"))
+}
+
 fn write_own(path: &std::path::Path, file: &mut Option<File>, text: &[u8]) -> Result<()> {
-    let failed = |cause: std::io::Error| Error::new(Code::Io, format!("cannot write `{}`: {cause}", path.display()));
+    let failed = |cause: std::io::Error| cannot_write(&path.to_string_lossy(), &cause);
     let open = match file {
         Some(open) => open,
         none => none.insert(File::create(path).map_err(failed)?),

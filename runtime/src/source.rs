@@ -5,6 +5,8 @@
 //! by position, or always on from the split whose watermark is furthest behind, in *turns* of a fixed
 //! number of rows. A turn is counted in rows since blocks end where the page cache happened to.
 
+mod saved;
+
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -103,6 +105,8 @@ struct OpenSplit {
     /// Position in the input's list of splits.
     number: usize,
     time: SplitTime,
+    /// Where to begin, if not at its first row: an earlier run has read what is before.
+    begin: Option<u64>,
     reader: Option<SplitReader>,
     /// A read the executor has not completed.
     reading: bool,
@@ -158,8 +162,14 @@ impl Source {
         scanner: Scanner,
         options: SourceOptions,
     ) -> Self {
-        let split =
-            |&number: &usize| OpenSplit { number, time: times[number], reader: None, reading: false, ended: false };
+        let split = |&number: &usize| OpenSplit {
+            number,
+            time: times[number],
+            begin: None,
+            reader: None,
+            reading: false,
+            ended: false,
+        };
         Source {
             table: scanner.scan().table.clone(),
             splits: mine.iter().map(split).collect(),
@@ -238,7 +248,8 @@ impl Source {
         let place = |split: &OpenSplit| {
             let id = self.input.splits[split.number].id;
             let start = self.input.splits[split.number].start;
-            let within = split.reader.as_ref().map_or(0, |reader| reader.position().saturating_sub(start));
+            let at = split.reader.as_ref().map(SplitReader::position).or(split.begin);
+            let within = at.map_or(0, |at| at.saturating_sub(start));
             (u64::from(id) << 32) + within
         };
         open.map(place).min().unwrap_or(u64::MAX)
@@ -289,7 +300,13 @@ impl Source {
         }
         let reader = match &mut split.reader {
             Some(reader) => reader,
-            empty => empty.insert(self.input.reader(split.number, self.scanner.scan())?),
+            empty => {
+                let mut reader = self.input.reader(split.number, self.scanner.scan())?;
+                if let Some(begin) = split.begin {
+                    reader.begin_at(begin)?;
+                }
+                empty.insert(reader)
+            }
         };
         reader.limit_rows(usize::try_from(most).unwrap_or(usize::MAX));
         let before = context.ledger.enter(Stage::Read);
@@ -427,6 +444,7 @@ impl BadLimit {
         self.seen.load(Ordering::Relaxed) > self.most
     }
 
+    /// Counts `more` bad rows; an error if they are too many now.
     fn count(&self, more: u64, first: Option<&Error>) -> Result<()> {
         let seen = self.seen.fetch_add(more, Ordering::Relaxed) + more;
         if seen <= self.most {

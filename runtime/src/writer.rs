@@ -5,6 +5,8 @@
 //! others wait for just that shard; so a slow reader or disk fills the shards' few blocks, and then
 //! the shards stop reading: nothing grows.
 
+mod aligned;
+
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
@@ -12,9 +14,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use corelane_engine::{Code, Error, Result};
+use corelane_io::append::Appended;
 use corelane_io::format::{Assembler, Buffer};
 use corelane_io::merge::Merger;
 
+use crate::checkpoint::Reporter;
 use crate::doorbell::Doorbell;
 use crate::latency::Clocks;
 use crate::pace::Pace;
@@ -55,6 +59,8 @@ pub enum Target {
     Stdout,
     /// A file, replaced when the first row (or the end) is there.
     File(PathBuf),
+    /// A file that is committed with the checkpoints.
+    Kept(Appended),
     /// Memory, for simulations.
     Memory(Arc<Mutex<Vec<u8>>>),
 }
@@ -71,14 +77,7 @@ pub struct Written {
 }
 
 /// Writes every output to its end. `bell[0]` is rung when there is something to do.
-pub fn run(
-    outputs: Vec<Merged>,
-    bell: &[Doorbell],
-    stop: &Stop,
-    merge_buffer: usize,
-    shards_done: &dyn Fn() -> bool,
-) -> Result<Written> {
-    let mut writers = Writers::new(outputs, merge_buffer);
+pub fn run(mut writers: Writers, bell: &[Doorbell], stop: &Stop, shards_done: &dyn Fn() -> bool) -> Result<Written> {
     loop {
         match writers.step(&bell[0], stop, shards_done)? {
             Turn::Busy => {}
@@ -94,6 +93,8 @@ pub fn run(
 /// All outputs of a job, moved on by one synchronous step.
 pub struct Writers {
     writers: Vec<Writer>,
+    /// To whom cuts are told, with checkpoints.
+    reporter: Option<Reporter>,
     /// What was done so far.
     pub written: Written,
 }
@@ -113,17 +114,21 @@ impl Writers {
     /// Writers of `outputs` that hold back `merge_buffer` bytes of each.
     pub fn new(outputs: Vec<Merged>, merge_buffer: usize) -> Self {
         let writers = outputs.into_iter().map(|output| Writer::new(output, merge_buffer)).collect();
-        Writers { writers, written: Written::default() }
+        Writers { writers, reporter: None, written: Written::default() }
     }
 
     /// Does what can be done now.
     pub fn step(&mut self, bell: &Doorbell, stop: &Stop, shards_done: &dyn Fn() -> bool) -> Result<Turn> {
         // Looked at before the rings are: what a shard sent before it was done is seen.
         let last = shards_done();
-        if self.round(stop)? {
+        if self.round(stop)? || self.report() {
             return Ok(Turn::Busy);
         }
         if self.writers.iter().all(|writer| writer.ended) {
+            return Ok(Turn::Done);
+        }
+        if last && self.reporter.is_some() {
+            // What is in order and not cut is written again by the run that goes on.
             return Ok(Turn::Done);
         }
         if last {
@@ -156,11 +161,11 @@ impl Writers {
 struct Writer {
     output: Merged,
     merger: Merger<Box<TextBlock>>,
-    out: Option<Box<dyn Write>>,
+    out: Option<Box<dyn Write + Send>>,
     text: Buffer,
     done: Vec<(usize, Box<TextBlock>)>,
-    finished: usize,
     hold: usize,
+    alignment: aligned::Alignment,
     ended: bool,
 }
 
@@ -174,7 +179,7 @@ impl Writer {
             out: None,
             text: Buffer::default(),
             done: Vec::new(),
-            finished: 0,
+            alignment: aligned::Alignment::new(shards),
             ended: false,
         }
     }
@@ -186,15 +191,21 @@ impl Writer {
         }
         let mut busy = false;
         for shard in 0..self.output.lanes.len() {
-            while self.merger.held(shard) <= self.hold {
+            while self.takes_from(shard) {
                 let Some(parcel) = self.output.lanes[shard].parcels.pop() else { break };
                 busy = true;
                 self.output.bells[shard].ring();
                 match parcel {
-                    Parcel::Rows(block) => self.merger.push(shard, block),
+                    Parcel::Rows(block) => {
+                        self.merger.push(shard, block);
+                        if self.alignment.call.is_some() {
+                            self.lend(shard);
+                        }
+                    }
                     Parcel::Frontier(key) => self.merger.frontier(shard, key),
+                    Parcel::Barrier(call) => self.barrier(shard, call),
                     Parcel::Finished => {
-                        self.finished += 1;
+                        self.alignment.finished[shard] = true;
                         self.merger.finish(shard);
                     }
                 }
@@ -212,6 +223,11 @@ impl Writer {
                 Ok(())
             },
         )?;
+        if self.alignment.is_complete() {
+            self.flush(written, stop)?;
+            self.cut();
+            return Ok(true);
+        }
         if self.merger.is_done() {
             self.output.assembler.footer(&mut self.text);
             self.flush(written, stop)?;
@@ -227,8 +243,11 @@ impl Writer {
     /// Writes what is assembled, then sends the blocks it came from home.
     fn flush(&mut self, written: &mut Written, stop: &Stop) -> Result<()> {
         if !self.text.is_empty() && !written.reader_gone {
-            let result = open(&mut self.out, &self.output.target)
-                .and_then(|out| out.write_all(self.text.bytes()).and_then(|()| out.flush()));
+            let result = match &mut self.output.target {
+                Target::Kept(file) => file.append(self.text.bytes()),
+                target => open(&mut self.out, target)
+                    .and_then(|out| out.write_all(self.text.bytes()).and_then(|()| out.flush())),
+            };
             match result {
                 Ok(()) => written.bytes += self.text.len() as u64,
                 Err(cause) if cause.kind() == ErrorKind::BrokenPipe && matches!(self.output.target, Target::Stdout) => {
@@ -240,6 +259,7 @@ impl Writer {
                     let name = match &self.output.target {
                         Target::Stdout => "standard output".to_owned(),
                         Target::File(path) => format!("`{}`", path.display()),
+                        Target::Kept(file) => format!("`{}`", file.name()),
                         Target::Memory(_) => "memory".to_owned(),
                     };
                     return Err(Error::new(Code::Io, format!("cannot write {name}: {cause}")));
@@ -252,6 +272,9 @@ impl Writer {
                 written.clocks.resize_with(shard + 1, Clocks::default);
             }
             block.record(&mut written.clocks[shard], self.output.pace);
+            if self.alignment.is_owed(shard) {
+                continue;
+            }
             // A shard that has ended no longer takes its blocks back.
             let _ = self.output.lanes[shard].home.push(block);
             self.output.bells[shard].ring();
@@ -261,12 +284,13 @@ impl Writer {
 }
 
 /// The output, opened when it is first needed.
-fn open<'o>(out: &'o mut Option<Box<dyn Write>>, target: &Target) -> io::Result<&'o mut Box<dyn Write>> {
+fn open<'o>(out: &'o mut Option<Box<dyn Write + Send>>, target: &Target) -> io::Result<&'o mut Box<dyn Write + Send>> {
     if out.is_none() {
         *out = Some(match target {
-            Target::Stdout => Box::new(io::stdout().lock()),
+            Target::Stdout => Box::new(io::stdout()),
             Target::File(path) => Box::new(File::create(path)?),
             Target::Memory(bytes) => Box::new(Memory(Arc::clone(bytes))),
+            Target::Kept(_) => return Err(io::Error::other("a file to be committed is open already")),
         });
     }
     Ok(out.as_mut().expect("it was just opened"))
@@ -283,10 +307,4 @@ impl Write for Memory {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// One bell, for the writer.
-pub fn bell() -> Result<Arc<[Doorbell]>> {
-    let bell = Doorbell::new().map_err(|cause| Error::new(Code::Io, format!("cannot make an eventfd: {cause}")))?;
-    Ok(Arc::from(vec![bell]))
 }

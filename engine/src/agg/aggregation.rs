@@ -253,7 +253,7 @@ impl Aggregation {
         if let (Some((window, times)), Some((start, _))) = (self.times(chunk), shares.first()) {
             let starts: &[i64] = match shares {
                 [_] => scratch.alloc_slice_fill_copy(chunk.rows, *start),
-                _ => scratch.alloc_slice_fill_iter(times.iter().map(|&time| window.last_start(time))),
+                _ => scratch.alloc_slice_fill_iter(times.iter().map(|&time| window.last_mark(time))),
             };
             columns.push(Vector::new(Data::I64(starts)));
             let ends = scratch.alloc_slice_fill_iter(starts.iter().map(|start| start + window.size));

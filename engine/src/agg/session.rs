@@ -346,7 +346,7 @@ impl Operator for Sessions {
     fn push(&mut self, _: usize, chunk: &Chunk<'_>, context: &Context<'_>, _: &mut Next<'_>) -> Result<()> {
         let caller = context.ledger.enter(Stage::Aggregate);
         self.stamp = self.stamp.max(chunk.stamp);
-        self.reorder.push(chunk, Some(chunk.columns[self.time].i64s()), context.scratch);
+        self.reorder.push(chunk, Some(chunk.columns[self.time].i64s()));
         context.ledger.enter(caller);
         Ok(())
     }

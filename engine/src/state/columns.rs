@@ -65,7 +65,7 @@ pub(crate) fn rows(from: &mut Reader<'_>) -> Result<usize> {
 }
 
 /// Writes a chunk with its side columns.
-pub(crate) fn write_chunk(chunk: &Chunk<'_>, to: &mut Writer) {
+pub fn write_chunk(chunk: &Chunk<'_>, to: &mut Writer) {
     to.count(chunk.rows);
     let floors = chunk.floors.map(|floors| floors.iter().map(|&floor| floor as u64));
     write_side(chunk.positions.map(|side| side.iter().copied()), to);
@@ -105,7 +105,7 @@ fn read_side<'s>(from: &mut Reader<'_>, rows: usize, scratch: &'s Bump) -> Resul
 }
 
 /// Reads a chunk into a batch of its own.
-pub(crate) fn read_batch(from: &mut Reader<'_>, layout: &[Physical]) -> Result<Batch> {
+pub fn read_batch(from: &mut Reader<'_>, layout: &[Physical]) -> Result<Batch> {
     let scratch = Bump::new();
     let chunk = read_chunk(from, layout, &scratch)?;
     let all: &[u16] = scratch.alloc_slice_fill_iter(0..chunk.rows as u16);

@@ -18,6 +18,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 pub use bytes::{Reader, Writer};
+pub use columns::{read_batch, write_chunk};
 
 use crate::error::{Code, Error, Result};
 use crate::hash::KEY_GROUPS;

@@ -14,7 +14,7 @@
 //! store is opened. After an error nothing more can be committed: the process has failed, and another
 //! one resumes.
 //!
-//! Every file consists of [`block`]s, so that any damage is found; all of an epoch is read and checked
+//! `FORMAT.md` beside this module has every byte. Every file consists of [`block`]s, so that any damage is found; all of an epoch is read and checked
 //! before any of it is given out. Damage to the newest epoch is an error that names the file: falling
 //! back is for people to decide.
 
@@ -29,7 +29,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use corelane_engine::state::{Reader, Section, Writer};
 use corelane_engine::{Code, Error, Result};
 
-use crate::durable::{Durable, Lock};
+use crate::durable::{Durable, Lock, folder};
+use crate::fault;
 use block::{Kind, Label};
 
 /// Epochs that are kept.
@@ -40,6 +41,30 @@ const LOCK: &str = "LOCK";
 const MANIFEST: &str = "MANIFEST";
 const NEW_MANIFEST: &str = "MANIFEST.new";
 const COMMITTED: &str = "COMMITTED";
+
+/// Places around the steps in which a file gets its name.
+struct Points([&'static str; 5]);
+
+impl Points {
+    const fn new(names: [&'static str; 5]) -> Points {
+        let mut at = 0;
+        while at < names.len() {
+            assert!(fault::is_listed(names[at]), "the place is not in POINTS");
+            at += 1;
+        }
+        Points(names)
+    }
+}
+
+const JOB_POINTS: Points =
+    Points::new(["job.before-write", "job.after-write", "job.after-sync", "job.after-rename", "job.after-names"]);
+const MANIFEST_POINTS: Points = Points::new([
+    "manifest.before-write",
+    "manifest.after-write",
+    "manifest.after-sync",
+    "manifest.after-rename",
+    "manifest.after-names",
+]);
 
 /// A folder of checkpoints, locked.
 #[derive(Debug)]
@@ -78,28 +103,49 @@ impl Store {
         let store = Store::locked(disk, path)?;
         if store.names("")?.iter().any(|name| name == JOB) {
             let message = format!("`{path}` holds the checkpoints of another run");
-            return Err(Error::new(Code::Io, message).help("continue it with --resume, or choose another folder"));
+            let error = Error::new(Code::Io, message);
+            return Err(error.help("go on with --resume, begin again with --from-scratch, or choose another folder"));
         }
-        let parent = path.rsplit_once('/').map_or(".", |(parent, _)| if parent.is_empty() { "/" } else { parent });
+        let parent = folder(path);
         store.checked(|| {
             // A run that was stopped right here has left nothing to keep.
             if store.names("")?.iter().any(|name| name == "JOB.new") {
                 store.act("remove", "JOB.new", |disk, name| disk.remove(name))?;
             }
             let label = Label { kind: Kind::Job, epoch: 0, shard: 0 };
-            store.publish("JOB.new", JOB, "", &block::encode(label, job))?;
+            store.publish("JOB.new", JOB, "", &block::encode(label, job), &JOB_POINTS)?;
             store.disk.sync_names(parent).map_err(|cause| failed("sync", parent, &cause))
         })?;
         Ok(store)
     }
 
+    /// Removes everything in the store at `path`, if there is one, so that another can be made there.
+    /// `outputs`, told what the job was, removes what it has made. The job itself goes last, so that a run
+    /// that dies on the way can do it again.
+    pub fn clear(disk: &Arc<dyn Durable>, path: &str, outputs: impl FnOnce(&[u8]) -> Result<()>) -> Result<()> {
+        if disk.list(path).map_or(true, |names| !names.iter().any(|name| name == JOB)) {
+            return Ok(());
+        }
+        let store = Store::locked(Arc::clone(disk), path)?;
+        for epoch in store.epochs()? {
+            store.remove(epoch)?;
+        }
+        store.sync_names("")?;
+        // A record that cannot be read names no outputs, but must not stop anybody from beginning again.
+        if let Ok((job, _)) = store.read(JOB, Label { kind: Kind::Job, epoch: 0, shard: 0 }) {
+            outputs(&job)?;
+        }
+        store.act("remove", JOB, |disk, name| disk.remove(name))?;
+        store.sync_names("")
+    }
+
     /// The store at `path`, and what its job is. What was not committed is removed.
     pub fn open(disk: Arc<dyn Durable>, path: &str) -> Result<(Store, Vec<u8>)> {
-        let store = Store::locked(disk, path)?;
-        if !store.names("")?.iter().any(|name| name == JOB) {
+        if !disk.exists(&format!("{path}/{JOB}")) {
             let message = format!("there are no checkpoints in `{path}`");
             return Err(Error::new(Code::Io, message).help("start a run with --checkpoint"));
         }
+        let store = Store::locked(disk, path)?;
         let job = store.read(JOB, Label { kind: Kind::Job, epoch: 0, shard: 0 })?.0;
         for epoch in store.epochs()? {
             if !store.names(&epoch.to_string())?.iter().any(|name| name == MANIFEST) {
@@ -134,8 +180,11 @@ impl Store {
             let bytes = block::encode(Label { kind: Kind::State, epoch, shard }, &content);
             self.act("make", &epoch.to_string(), |disk, name| disk.make_folder(name))?;
             let name = shard_file(epoch, shard);
+            fault!("state.before-write");
             self.act("write", &name, |disk, name| disk.write(name, &bytes))?;
+            fault!("state.after-write");
             self.act("sync", &name, |disk, name| disk.sync(name))?;
+            fault!("state.after-sync");
             Ok(Written { length: bytes.len() as u64, digest: block::digest(&content) })
         })
     }
@@ -157,7 +206,8 @@ impl Store {
             content.text(job);
             let label = Label { kind: Kind::Manifest, epoch, shard: 0 };
             let bytes = block::encode(label, &content.into_bytes());
-            self.publish(&format!("{folder}/{NEW_MANIFEST}"), &format!("{folder}/{MANIFEST}"), &folder, &bytes)
+            let (new, name) = (format!("{folder}/{NEW_MANIFEST}"), format!("{folder}/{MANIFEST}"));
+            self.publish(&new, &name, &folder, &bytes, &MANIFEST_POINTS)
         })
     }
 
@@ -167,8 +217,11 @@ impl Store {
         self.checked(|| {
             let folder = epoch.to_string();
             if !self.names(&folder)?.iter().any(|name| name == COMMITTED) {
+                fault!("settle.before-write");
                 self.act("write", &format!("{folder}/{COMMITTED}"), |disk, name| disk.write(name, b""))?;
+                fault!("settle.after-write");
                 self.sync_names(&folder)?;
+                fault!("settle.after-names");
             }
             let epochs = self.epochs()?;
             let older = epochs.iter().filter(|&&other| other <= epoch).count().saturating_sub(KEPT);
@@ -218,22 +271,35 @@ impl Store {
         let folder = epoch.to_string();
         let mut names = self.names(&folder)?;
         names.sort_by_key(|name| name != MANIFEST);
+        fault!("remove.before-manifest");
         for name in names {
             self.act("remove", &format!("{folder}/{name}"), |disk, name| disk.remove(name))?;
             if name == MANIFEST {
+                fault!("remove.after-manifest");
                 self.sync_names(&folder)?;
+                fault!("remove.after-names");
             }
         }
-        self.act("remove", &folder, |disk, name| disk.remove_folder(name))
+        fault!("remove.before-folder");
+        self.act("remove", &folder, |disk, name| disk.remove_folder(name))?;
+        fault!("remove.after-folder");
+        Ok(())
     }
 
     /// Writes a file so that it is there whole or not at all.
-    fn publish(&self, new: &str, name: &str, folder: &str, bytes: &[u8]) -> Result<()> {
+    fn publish(&self, new: &str, name: &str, folder: &str, bytes: &[u8], points: &Points) -> Result<()> {
+        let [before_write, after_write, after_sync, after_rename, after_names] = points.0;
+        fault::reach(before_write);
         self.act("write", new, |disk, new| disk.write(new, bytes))?;
+        fault::reach(after_write);
         self.act("sync", new, |disk, new| disk.sync(new))?;
+        fault::reach(after_sync);
         let target = self.place(name);
         self.act("rename", new, |disk, new| disk.rename(new, &target))?;
-        self.sync_names(folder)
+        fault::reach(after_rename);
+        self.sync_names(folder)?;
+        fault::reach(after_names);
+        Ok(())
     }
 
     fn sync_names(&self, folder: &str) -> Result<()> {

@@ -7,13 +7,38 @@
 mod simulated;
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::sync::Arc;
 
 pub use simulated::SimulatedDisk;
 
 /// Ends a lock when it is dropped.
 pub trait Lock: Send + Sync + std::fmt::Debug {}
+
+/// A file that grows at its end.
+pub trait Growing: Send + Sync + std::fmt::Debug {
+    /// Writes behind what is there.
+    fn append(&self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Keeps the first `length` bytes. The others may come back after a power cut until the next sync.
+    fn cut(&self, length: u64) -> io::Result<()>;
+
+    /// What was written is on the disk when this returns.
+    fn sync(&self) -> io::Result<()>;
+
+    /// What the disk knows the file by, whatever its name (the inode).
+    fn number(&self) -> io::Result<u64>;
+}
+
+/// The first bytes of a file, summed up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    /// How many were there, of those asked for.
+    pub length: u64,
+    /// Their CRC32C.
+    pub sum: u32,
+}
 
 /// A disk to which files are written.
 pub trait Durable: Send + Sync + std::fmt::Debug {
@@ -46,6 +71,30 @@ pub trait Durable: Send + Sync + std::fmt::Debug {
 
     /// Locks a file (made if need be) against other processes; `None` when one has locked it.
     fn lock(&self, name: &str) -> io::Result<Option<Box<dyn Lock>>>;
+
+    /// Whether there is something of that name, or that cannot be known.
+    fn exists(&self, name: &str) -> bool;
+
+    /// Gives a file another name; a file of that name is gone then.
+    fn replace(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Makes an empty file to be appended to; one of that name is an error.
+    fn grow(&self, name: &str) -> io::Result<Arc<dyn Growing>>;
+
+    /// Opens a file to be appended to.
+    fn grow_on(&self, name: &str) -> io::Result<Arc<dyn Growing>>;
+
+    /// Sums up the first `length` bytes of a file, or what there is of them.
+    fn prefix(&self, name: &str, length: u64) -> io::Result<Prefix>;
+}
+
+/// The folder that a name is in.
+pub fn folder(name: &str) -> &str {
+    match name.rsplit_once('/') {
+        Some(("", _)) => "/",
+        Some((folder, _)) => folder,
+        None => ".",
+    }
 }
 
 /// The machine's own disk.
@@ -109,5 +158,57 @@ impl Durable for RealDisk {
             Err(std::fs::TryLockError::WouldBlock) => Ok(None),
             Err(std::fs::TryLockError::Error(cause)) => Err(cause),
         }
+    }
+
+    fn exists(&self, name: &str) -> bool {
+        !matches!(std::fs::symlink_metadata(name), Err(cause) if cause.kind() == io::ErrorKind::NotFound)
+    }
+
+    fn replace(&self, from: &str, to: &str) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    fn grow(&self, name: &str) -> io::Result<Arc<dyn Growing>> {
+        Ok(Arc::new(OpenOptions::new().append(true).create_new(true).open(name)?))
+    }
+
+    fn grow_on(&self, name: &str) -> io::Result<Arc<dyn Growing>> {
+        Ok(Arc::new(OpenOptions::new().append(true).open(name)?))
+    }
+
+    fn prefix(&self, name: &str, length: u64) -> io::Result<Prefix> {
+        let mut file = File::open(name)?.take(length);
+        let mut bytes = vec![0; 1 << 20];
+        let mut prefix = Prefix { length: 0, sum: 0 };
+        loop {
+            match file.read(&mut bytes) {
+                Ok(0) => return Ok(prefix),
+                Ok(count) => {
+                    prefix.length += count as u64;
+                    prefix.sum = crc32c::crc32c_append(prefix.sum, &bytes[..count]);
+                }
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+                Err(cause) => return Err(cause),
+            }
+        }
+    }
+}
+
+impl Growing for File {
+    fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut file = self;
+        file.write_all(bytes)
+    }
+
+    fn cut(&self, length: u64) -> io::Result<()> {
+        self.set_len(length)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn number(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.ino())
     }
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use corelane_engine::hash;
 
-use super::{Durable, Lock};
+use super::{Durable, Growing, Lock, Prefix};
 
 /// Bytes at the end of what survives unsynced that hold anything.
 const TORN: usize = 512;
@@ -40,7 +40,10 @@ struct State {
 #[derive(Debug)]
 struct Bytes {
     bytes: Vec<u8>,
+    /// So many of them are on the disk.
     synced: usize,
+    /// What was on the disk behind them and has been cut off since the last sync.
+    cut: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +84,22 @@ impl Change {
 
 fn folder(name: &str) -> &str {
     name.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+impl Bytes {
+    fn sync(&mut self) {
+        self.synced = self.bytes.len();
+        self.cut.clear();
+    }
+
+    fn cut(&mut self, length: usize) {
+        if length < self.synced {
+            let gone = self.bytes[length..self.synced].to_vec();
+            self.cut.splice(..0, gone);
+            self.synced = length;
+        }
+        self.bytes.truncate(length);
+    }
 }
 
 impl State {
@@ -154,6 +173,12 @@ impl SimulatedDisk {
             |name: &str| name.match_indices('/').all(|(at, _)| known.get(&name[..at]) == Some(&Entry::Folder));
         state.synced.retain(|name, _| is_reached(name));
         for file in &mut state.files {
+            let cut = std::mem::take(&mut file.cut);
+            if !cut.is_empty() && draw(2) == 0 {
+                file.bytes.truncate(file.synced);
+                file.bytes.extend_from_slice(&cut);
+                file.synced = file.bytes.len();
+            }
             let unsynced = file.bytes.len() - file.synced;
             let kept = file.synced + draw(unsynced + 1);
             file.bytes.truncate(kept);
@@ -171,7 +196,7 @@ impl SimulatedDisk {
         let mut state = self.state();
         let file = state.file(name)?;
         change(&mut file.bytes);
-        file.synced = file.bytes.len();
+        file.sync();
         Ok(())
     }
 }
@@ -217,7 +242,7 @@ impl Durable for SimulatedDisk {
         let done = state.operation();
         let written = if done.is_ok() { bytes.len() } else { bytes.len() / 2 };
         let file = Entry::File(state.files.len());
-        state.files.push(Bytes { bytes: bytes[..written].to_vec(), synced: 0 });
+        state.files.push(Bytes { bytes: bytes[..written].to_vec(), synced: 0, cut: Vec::new() });
         state.change(Change::Add(name.to_owned(), file));
         done
     }
@@ -225,8 +250,7 @@ impl Durable for SimulatedDisk {
     fn sync(&self, name: &str) -> io::Result<()> {
         let mut state = self.state();
         state.operation()?;
-        let file = state.file(name)?;
-        file.synced = file.bytes.len();
+        state.file(name)?.sync();
         Ok(())
     }
 
@@ -297,5 +321,71 @@ impl Durable for SimulatedDisk {
             return Ok(None);
         }
         Ok(Some(Box::new(Held { state: Arc::clone(&self.state), name: name.to_owned() })))
+    }
+
+    fn exists(&self, name: &str) -> bool {
+        self.state().names.contains_key(name)
+    }
+
+    fn replace(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.operation()?;
+        state.file(from)?;
+        state.change(Change::Rename(from.to_owned(), to.to_owned()));
+        Ok(())
+    }
+
+    fn grow(&self, name: &str) -> io::Result<Arc<dyn Growing>> {
+        self.write(name, b"")?;
+        self.grow_on(name)
+    }
+
+    fn grow_on(&self, name: &str) -> io::Result<Arc<dyn Growing>> {
+        let mut state = self.state();
+        state.operation()?;
+        match state.names.get(name) {
+            Some(&Entry::File(file)) => Ok(Arc::new(Open { state: Arc::clone(&self.state), file })),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn prefix(&self, name: &str, length: u64) -> io::Result<Prefix> {
+        let bytes = self.read(name)?;
+        let length = bytes.len().min(usize::try_from(length).unwrap_or(usize::MAX));
+        Ok(Prefix { length: length as u64, sum: crc32c::crc32c(&bytes[..length]) })
+    }
+}
+
+/// A file that is appended to.
+#[derive(Debug)]
+struct Open {
+    state: Arc<Mutex<State>>,
+    file: usize,
+}
+
+impl Open {
+    fn act(&self, act: impl FnOnce(&mut Bytes)) -> io::Result<()> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.operation()?;
+        act(&mut state.files[self.file]);
+        Ok(())
+    }
+}
+
+impl Growing for Open {
+    fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        self.act(|file| file.bytes.extend_from_slice(bytes))
+    }
+
+    fn cut(&self, length: u64) -> io::Result<()> {
+        self.act(|file| file.cut(usize::try_from(length).unwrap_or(usize::MAX)))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.act(Bytes::sync)
+    }
+
+    fn number(&self) -> io::Result<u64> {
+        Ok(self.file as u64 + 1)
     }
 }

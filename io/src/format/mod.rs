@@ -139,6 +139,16 @@ impl Formatter {
         }
     }
 
+    /// Whether rows were written, which what follows depends on.
+    pub fn is_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Goes on with an output of which rows may have been written before. Not for a table.
+    pub fn go_on(&mut self, begun: bool) {
+        self.begun = begun;
+    }
+
     /// Appends what stands behind the last row. `rows` is how many there were in all.
     pub fn footer(&mut self, rows: u64, out: &mut Buffer) {
         match &mut self.kind {
@@ -200,6 +210,13 @@ impl Assembler {
     /// Whether a row was appended.
     pub fn is_begun(&self) -> bool {
         self.begun
+    }
+
+    /// Goes on with an output of which rows may have been written before. Not for a table, which is
+    /// laid out anew.
+    pub fn go_on(&mut self, begun: bool) {
+        self.begun = begun;
+        self.rows = u64::from(begun);
     }
 
     /// Appends what stands at the end.

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use corelane_engine::{Code, Error, Result, plan};
+use corelane_io::fault;
 use corelane_io::fs::RealDisk;
 use corelane_io::generate::{Generator, Request, write_files};
 
@@ -13,6 +14,7 @@ use super::command::{self, Command, GenFlags};
 use super::errors;
 use super::exit::Exit;
 use super::functions::functions;
+use super::recovery::{self, Resumed};
 use super::schema::schema;
 use crate::job::{self, Finished, tell};
 use crate::latency::{Interval, write_hgrm, write_hlog, write_json};
@@ -128,8 +130,12 @@ fn check(options: &Options) -> u8 {
 fn run(options: &Options) -> u8 {
     with_script(options, |text| {
         sys::raise_file_limit();
+        fault::check().map_err(|what| Error::new(Code::BadOption, what))?;
         let disk = RealDisk::default();
-        let program = job::compile(&text.sql, &disk, options)?;
+        let mut resumed = Resumed::open(options)?;
+        let options = &resumed.options(options);
+        let now_us = resumed.opened.as_ref().map_or_else(job::now_us, |opened| opened.job.now_us);
+        let program = job::compile_at(&text.sql, &disk, options, now_us)?;
         if program.explain {
             return Ok(plain(Ok(explained(&program, options)?)));
         }
@@ -143,7 +149,11 @@ fn run(options: &Options) -> u8 {
             let error = Error::new(Code::Syntax, "the script runs nothing");
             return Err(error.help("end it with a SELECT, or INSERT INTO a table"));
         }
-        let prepared = job::prepare(program, &disk, options)?;
+        let mut prepared = job::prepare(program, &disk, options)?;
+        if let Some(said) = resumed.prepare(&mut prepared, options, now_us)? {
+            talk(&format!("{said}\n"));
+            return Ok(Exit::Done.status());
+        }
         if !options.quiet {
             prepared.notes.iter().for_each(|note| talk(&format!("note: {note}\n")));
         }
@@ -168,6 +178,7 @@ fn run(options: &Options) -> u8 {
         let stats = tell::stats(&described, &finished, &text.sql);
         if !options.quiet {
             talk(&report(&stats, options.ledger));
+            finished.kept.iter().for_each(|kept| talk(&format!("{}\n", recovery::kept(kept))));
         }
         let written = write_files_asked(options, &stats, &finished, began);
         if let Some(error) = &finished.error {

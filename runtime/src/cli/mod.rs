@@ -8,8 +8,11 @@ pub mod errors;
 pub mod execute;
 pub mod exit;
 pub mod functions;
+pub mod recovery;
 pub mod schema;
 
+use crate::checkpoint::Every;
+use crate::checkpoint::every::parse_every;
 use crate::options::*;
 use clap::Parser;
 use std::path::PathBuf;
@@ -90,6 +93,18 @@ pub struct RunFlags {
     /// Where late rows go under --late side, a JSON object a line
     #[arg(long, env = "CORELANE_LATE_FILE")]
     pub late_file: Option<PathBuf>,
+    /// Keep checkpoints in this directory, to go on after a stop
+    #[arg(long, env = "CORELANE_CHECKPOINT", conflicts_with = "resume")]
+    pub checkpoint: Option<PathBuf>,
+    /// When the next one is due: 10s, 1GB or 200000rows [default: 10s]
+    #[arg(long, env = "CORELANE_CHECKPOINT_EVERY", value_parser = parse_every)]
+    pub checkpoint_every: Option<Every>,
+    /// Go on with the checkpoints in this directory
+    #[arg(long, env = "CORELANE_RESUME")]
+    pub resume: Option<PathBuf>,
+    /// Remove the checkpoints and what was written with them, and begin again
+    #[arg(long, env = "CORELANE_FROM_SCRATCH", value_parser = clap::builder::BoolishValueParser::new())]
+    pub from_scratch: bool,
     /// Write the statistics here
     #[arg(long, env = "CORELANE_STATS_JSON")]
     pub stats_json: Option<PathBuf>,
@@ -168,6 +183,10 @@ impl RunFlags {
             force_exchange: self.force_exchange,
             error_format: self.error_format,
             color: self.color,
+            checkpoint: self.checkpoint,
+            checkpoint_every: self.checkpoint_every,
+            resume: self.resume,
+            from_scratch: self.from_scratch,
         }
     }
 }
@@ -201,7 +220,7 @@ mod tests {
     fn what_is_not_built_is_refused() {
         for words in [
             &["q", "--late", "sideways"][..],
-            &["q", "--checkpoint", "d"],
+            &["q", "--checkpoint", "d", "--resume", "d"],
             &["q", "-f", "x"],
             &["q", "--shards", "0"],
             &[],

@@ -59,7 +59,11 @@ pub trait Io {
     /// Reads what can be had without waiting; `WouldBlock` if it has to be waited for.
     fn read_now(&mut self, file: &dyn corelane_io::fs::File, into: &mut [u8], offset: u64) -> io::Result<usize> {
         match file.open_file() {
-            Some(open) => sys::read_cached(open, into, offset),
+            Some(open) => match sys::read_cached(open, into, offset) {
+                // A file system that knows no such reads (tmpfs) waits for nothing, or is waited for.
+                Err(cause) if cause.raw_os_error() == Some(libc::EOPNOTSUPP) => file.read_at(into, offset),
+                done => done,
+            },
             None => match file.waits_on(offset) {
                 Some(stream) if !sys::is_readable(stream) => Err(io::ErrorKind::WouldBlock.into()),
                 _ => file.read_at(into, offset),

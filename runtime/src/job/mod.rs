@@ -12,7 +12,7 @@ pub mod tell;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -22,11 +22,16 @@ use corelane_engine::plan::{self, NodeId, Operator, Plan};
 use corelane_engine::scan::{Scanner, SplitTime};
 use corelane_engine::sql::{self, Program};
 use corelane_engine::stage::Ledger;
+use corelane_engine::state::Section;
 use corelane_engine::{Code, Error, Result};
+use corelane_io::durable::Durable;
 use corelane_io::fs::Disk;
 use corelane_io::options::OnError;
 use corelane_io::source::Source as Input;
 
+use crate::checkpoint::job::{Asked, Job};
+use crate::checkpoint::recovery::Opened;
+use crate::checkpoint::{Keeper, Kept, Member, Recovery, Reporter, keeper};
 use crate::cores::{self, CpuSet};
 use crate::doorbell::Doorbell;
 use crate::executor::{self, Kind, Seat, Start};
@@ -36,10 +41,10 @@ use crate::latency::Clocks;
 use crate::options::{Executor, MaxErrors, OnError as OnErrorFlag, Options};
 use crate::pace::Pace;
 use crate::preflight;
-use crate::shard::{Parts, Shard, Stop};
+use crate::shard::{Before, Parts, Shard, Stop};
 use crate::source::{BadLimit, Source, SourceOptions};
 use crate::sys;
-use crate::writer::{self, Merged, Written};
+use crate::writer::{self, Merged, Writers, Written};
 use catalog::Inputs;
 use outputs::{Output, Outputs};
 use rejects::Rejects;
@@ -51,15 +56,21 @@ const MERGE_BUFFER_BYTES: usize = 256 << 20;
 const DELAY_PACED: Duration = Duration::from_micros(100);
 const DELAY_FAST: Duration = Duration::from_millis(1);
 
+/// Now, in microseconds since the epoch.
+pub fn now_us() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    now.as_micros() as i64
+}
+
 /// Compiles `script` against the inputs of `options`, without exchanges.
 pub fn compile(script: &str, disk: &dyn Disk, options: &Options) -> Result<Program> {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let sql_options = sql::Options {
-        ordinals: options.rate.is_some(),
-        ordered: options.ordered,
-        now_us: now.as_micros() as i64,
-        ..sql::Options::default()
-    };
+    compile_at(script, disk, options, now_us())
+}
+
+/// The same at the time `now_us`, in microseconds since the epoch.
+pub fn compile_at(script: &str, disk: &dyn Disk, options: &Options, now_us: i64) -> Result<Program> {
+    let sql_options =
+        sql::Options { ordinals: options.rate.is_some(), ordered: options.ordered, now_us, ..sql::Options::default() };
     sql::compile(script, &mut Inputs::new(disk, &options.inputs), &sql_options)
 }
 
@@ -87,6 +98,7 @@ pub struct Prepared {
     bad_limit: Option<Arc<BadLimit>>,
     max_errors: Option<MaxErrors>,
     rejects: Rejects,
+    recovery: Option<Recovery>,
 }
 
 /// Makes the parts of one shard, on the thread that will run it.
@@ -98,6 +110,44 @@ pub struct Assembled {
     pub parts: Vec<MakeParts>,
     /// The outputs that all shards share.
     pub merged: Vec<Merged>,
+    /// With checkpoints, how their writer is heard, and what it held.
+    pub reporter: Option<(Reporter, Option<Vec<Section>>)>,
+    /// With checkpoints, who calls and commits them.
+    pub keeper: Option<Keeper>,
+}
+
+impl Assembled {
+    /// The writers of outputs that hold back `merge_buffer` bytes of each.
+    pub fn writers(
+        merged: Vec<Merged>,
+        merge_buffer: usize,
+        reporter: Option<(Reporter, Option<Vec<Section>>)>,
+    ) -> Result<Writers> {
+        let writers = Writers::new(merged, merge_buffer);
+        match reporter {
+            Some((reporter, held)) => writers.reporting(reporter, held.as_deref()),
+            None => Ok(writers),
+        }
+    }
+}
+
+/// The bells of a job.
+pub struct Bells {
+    /// Of each shard.
+    pub shards: Arc<[Doorbell]>,
+    /// Of the writer.
+    pub writer: Arc<[Doorbell]>,
+    /// Of the keeper of checkpoints.
+    pub keeper: Arc<[Doorbell]>,
+}
+
+impl Bells {
+    /// Bells for `shards` shards.
+    pub fn new(shards: usize) -> Result<Bells> {
+        let failed = |cause: std::io::Error| Error::new(Code::Io, format!("cannot make an eventfd: {cause}"));
+        let bells = |count| executor::doorbells(count).map_err(failed);
+        Ok(Bells { shards: bells(shards)?, writer: bells(1)?, keeper: bells(1)? })
+    }
 }
 
 /// What is known when a job has ended.
@@ -120,6 +170,8 @@ pub struct Finished {
     pub error: Option<Error>,
     /// More bad rows than allowed.
     pub too_many_bad: bool,
+    /// What was kept for a run to go on with, where that was asked for.
+    pub kept: Option<Kept>,
 }
 
 /// Sums over the shards while they run.
@@ -238,6 +290,7 @@ pub fn prepare_with(program: Program, disk: &dyn Disk, options: &Options, grain:
         bad_limit: limit,
         max_errors: options.max_errors,
         rejects,
+        recovery: None,
     })
 }
 
@@ -282,30 +335,66 @@ impl Prepared {
         })
     }
 
+    /// What the run was asked to do, as checkpoints record it, and the files committed with them.
+    pub fn asked(&self, options: &Options, now_us: i64) -> Result<(Job, Vec<String>)> {
+        let files = self.outputs.committed_files(self.cpus.len())?;
+        let outputs = self.outputs.names(&self.plan).into_iter().zip(self.outputs.list());
+        let asked = Asked {
+            plan: &self.plan,
+            inputs: self.inputs().collect(),
+            outputs: outputs.map(|((name, place), (_, format))| format!("{name} {place} {format:?}")).collect(),
+            files: files.clone(),
+            hash_seed: self.hash_seed,
+            options: vec![
+                format!("bad rows {:?}", self.on_error),
+                format!("bad rows at most {:?}", self.max_errors),
+                format!("rows of a turn {}", self.turn_rows),
+            ],
+        };
+        let every = options.checkpoint_every.unwrap_or_default();
+        let job = Job { every, shards: self.cpus.len(), now_us, lines: asked.lines()? };
+        Ok((job, files))
+    }
+
+    /// Has the run write checkpoints to `path`, where nothing may be kept yet.
+    pub fn begin(&mut self, disk: Arc<dyn Durable>, path: &str, options: &Options, now_us: i64) -> Result<()> {
+        let (job, mut files) = self.asked(options, now_us)?;
+        files.extend(self.outputs.stale_files());
+        self.recovery = Some(Recovery::begin(disk, path, &job, &files)?);
+        Ok(())
+    }
+
+    /// Has the run go on with the checkpoints that were `opened`.
+    pub fn go_on(&mut self, disk: Arc<dyn Durable>, opened: Opened, options: &Options) -> Result<&Recovery> {
+        let (job, _) = self.asked(options, opened.job.now_us)?;
+        Ok(self.recovery.insert(Recovery::go_on(opened, disk, &job)?))
+    }
+
     /// Runs the job to its end. `watch` is called now and then with what was read so far.
-    pub fn run(self, mut watch: impl FnMut(&Gauges, Duration)) -> Result<Finished> {
+    pub fn run(mut self, mut watch: impl FnMut(&Gauges, Duration)) -> Result<Finished> {
         let began = Instant::now();
         let steal_before = sys::steal_ticks();
         let shards = self.cpus.len();
-        let failed = |cause: std::io::Error| Error::new(Code::Io, format!("cannot make an eventfd: {cause}"));
-        let bells = executor::doorbells(shards).map_err(failed)?;
-        let writer_bell = writer::bell()?;
+        let all_bells = Bells::new(shards)?;
         let stop = Arc::new(Stop::default());
         let ended = Arc::new(AtomicU64::new(0));
         let gauges = Gauges((0..shards).map(|_| Arc::default()).collect());
+        let Bells { shards: bells, writer: writer_bell, keeper: keeper_bell } = &all_bells;
         let shared = Shared {
             stop: Arc::clone(&stop),
-            bells: Arc::clone(&bells),
-            writer: Arc::clone(&writer_bell),
+            bells: Arc::clone(bells),
+            writer: Arc::clone(writer_bell),
             ended: Arc::clone(&ended),
         };
 
-        if self.rate.is_some() {
+        if self.rate.is_some() && self.recovery.is_none() {
             // No row waits for that once the schedule has begun.
             self.outputs.clear()?;
         }
         self.rejects.begin()?;
-        let Assembled { parts, merged } = self.assemble(&bells, &writer_bell, &stop, sys::ticks)?;
+        let Assembled { parts, merged, reporter, mut keeper } = self.assemble(&all_bells, &stop, sys::ticks)?;
+        let writers =
+            (!merged.is_empty()).then(|| Assembled::writers(merged, self.merge_buffer, reporter)).transpose()?;
         let mut starts: Vec<Start<ShardTask>> = Vec::with_capacity(shards);
         for (shard, parts) in parts.into_iter().enumerate() {
             let (gauge, shared) = (Arc::clone(&gauges.0[shard]), shared.clone());
@@ -314,32 +403,57 @@ impl Prepared {
 
         let (done, finished) = mpsc::channel();
         let (kind, policy, cpus) = (self.kind, self.policy, self.cpus.clone());
-        let all_bells = Arc::clone(&bells);
-        let merge_buffer = self.merge_buffer;
-        let (outcomes, written) = std::thread::scope(|scope| {
+        let seats = Arc::clone(bells);
+        let is_over = AtomicBool::new(false);
+        let last_asked = keeper.as_ref().map(Keeper::last_asked);
+        let (outcomes, written, kept) = std::thread::scope(|scope| {
             let all = shards as u64;
             let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
-            let writing = match merged.is_empty() {
-                true => None,
-                false => {
-                    let (stop, bell, ended) = (&*stop, &*writer_bell, &*ended);
-                    let write =
-                        move || writer::run(merged, bell, stop, merge_buffer, &|| ended.load(Ordering::Acquire) == all);
+            let writing = match writers {
+                None => None,
+                Some(writers) => {
+                    let (stop, bell, ended) = (&*stop, &**writer_bell, &*ended);
+                    let write = move || writer::run(writers, bell, stop, &|| ended.load(Ordering::Acquire) == all);
                     Some(named("writer").spawn_scoped(scope, write).map_err(no_thread)?)
                 }
             };
+            let keeping = match &mut keeper {
+                None => None,
+                Some(keeper) => {
+                    let (stop, is_over) = (&*stop, &is_over);
+                    let keep = move || {
+                        let done = keeper::run(keeper, keeper_bell, &|| is_over.load(Ordering::Acquire));
+                        if done.is_err() {
+                            stop.now.store(true, Ordering::Relaxed);
+                            bells.iter().for_each(Doorbell::ring);
+                        }
+                        done.map(|()| keeper.kept)
+                    };
+                    Some(named("checkpoint").spawn_scoped(scope, keep).map_err(|cause| {
+                        ended.store(all, Ordering::Release);
+                        writer_bell[0].ring();
+                        no_thread(cause)
+                    })?)
+                }
+            };
             let run = move || {
-                let outcomes = executor::run(kind, &cpus, policy, all_bells, starts);
+                let outcomes = executor::run(kind, &cpus, policy, seats, starts);
                 let _ = done.send(());
                 outcomes
             };
             let runner = named("executor").spawn_scoped(scope, run).map_err(|cause| {
                 ended.store(all, Ordering::Release);
+                is_over.store(true, Ordering::Release);
                 writer_bell[0].ring();
+                keeper_bell[0].ring();
                 no_thread(cause)
             })?;
             while finished.recv_timeout(Duration::from_millis(50)) == Err(mpsc::RecvTimeoutError::Timeout) {
-                if sys::stop_asked() || stop.now.load(Ordering::Relaxed) {
+                if let (Some(last), true, false) = (&last_asked, sys::stop_asked(), stop.now.load(Ordering::Relaxed)) {
+                    // The shards end by themselves behind one more epoch.
+                    last.store(true, Ordering::Relaxed);
+                    keeper_bell[0].ring();
+                } else if sys::stop_asked() || stop.now.load(Ordering::Relaxed) {
                     stop.now.store(true, Ordering::Relaxed);
                     bells.iter().for_each(Doorbell::ring);
                 }
@@ -349,23 +463,20 @@ impl Prepared {
             ended.store(all, Ordering::Release);
             writer_bell[0].ring();
             let written = writing.map_or_else(|| Ok(Written::default()), |writing| join(writing.join()));
-            Ok((join_plain(runner.join()), written))
+            is_over.store(true, Ordering::Release);
+            keeper_bell[0].ring();
+            let kept = keeping.map(|keeping| join(keeping.join())).transpose();
+            Ok((join_plain(runner.join()), written, kept))
         })?;
         let elapsed = began.elapsed();
         let steal = sys::steal_ticks().saturating_sub(steal_before);
         let outcomes = outcomes?.map_err(|error| Error::new(Code::Internal, error.to_string()))?;
-        self.conclude(outcomes, written, elapsed, steal)
+        self.conclude(outcomes, written, kept, elapsed, steal)
     }
 
     /// Makes everything the shards and the writer run, for whoever drives them; time is read from
     /// `clock`.
-    pub fn assemble(
-        &self,
-        bells: &Arc<[Doorbell]>,
-        writer_bell: &Arc<[Doorbell]>,
-        stop: &Arc<Stop>,
-        clock: fn() -> u64,
-    ) -> Result<Assembled> {
+    pub fn assemble(&mut self, bells: &Bells, stop: &Arc<Stop>, clock: fn() -> u64) -> Result<Assembled> {
         let shards = self.cpus.len();
         let pace = self.rate.map(|rate| {
             // Only shards that have something to read take part in the schedule.
@@ -373,10 +484,23 @@ impl Prepared {
             let readers = (0..shards).filter(reads).count().max(1);
             let interval = readers as f64 / rate * 1e9 / sys::ns_per_tick();
             // Time for all shards to start before the first row is due.
-            Pace { start: clock() + (2_000_000.0 / sys::ns_per_tick()) as u64, interval }
+            Pace { start: clock() + (2_000_000.0 / sys::ns_per_tick()) as u64, first: 0, interval }
         });
-        let (sinks, merged) = self.outputs.connect(&self.plan, shards, writer_bell, bells, pace)?;
-        Ok(Assembled { parts: self.parts(bells, stop, sinks, pace, clock)?, merged })
+        let mut recovery = self.recovery.take();
+        let (sinks, merged) =
+            self.outputs.connect(&self.plan, shards, &bells.writer, &bells.shards, pace, recovery.as_ref())?;
+        let mut members = Vec::new();
+        if let Some(recovery) = &mut recovery {
+            for _ in 0..shards {
+                members.push(recovery.member(shards, &bells.keeper)?);
+            }
+        }
+        let has_writer = !merged.is_empty();
+        let reporter = recovery.as_mut().filter(|_| has_writer).map(|recovery| recovery.writer(&bells.keeper));
+        let reporter = reporter.transpose()?;
+        let parts = self.parts(&bells.shards, stop, sinks, members, pace, clock)?;
+        let keeper = recovery.map(|recovery| recovery.keeper(&bells.shards, clock));
+        Ok(Assembled { parts, merged, reporter, keeper })
     }
 
     /// Where rows go that do not go on.
@@ -395,6 +519,7 @@ impl Prepared {
         bells: &Arc<[Doorbell]>,
         stop: &Arc<Stop>,
         sinks: Vec<Vec<crate::sink::ShardSink>>,
+        members: Vec<(Member, Option<Vec<Section>>)>,
         pace: Option<Pace>,
         clock: fn() -> u64,
     ) -> Result<Vec<MakeParts>> {
@@ -422,6 +547,7 @@ impl Prepared {
         }
         let delay = (self.delay.as_nanos() as f64 / sys::ns_per_tick()) as u64;
         let mut all: Vec<MakeParts> = Vec::with_capacity(shards);
+        let mut members = members.into_iter();
         for (shard, (lanes, sinks)) in lanes.into_iter().zip(sinks).enumerate() {
             let pipeline = Pipeline::new(&self.plan, shard, shards, self.hash_seed)?;
             let (plan, stop) = (Arc::clone(&self.plan), Arc::clone(stop));
@@ -445,11 +571,17 @@ impl Prepared {
                     (scan.node, source)
                 })
                 .collect();
-            all.push(Box::new(move || {
-                let (outboxes, inboxes) = lanes.into_iter().map(|lanes| (lanes.outbox, lanes.inbox)).unzip();
-                let ledger = Ledger::new(clock);
-                Parts { plan, pipeline, sources, outboxes, inboxes, sinks, ledger, delay, stop }
-            }));
+            let (outboxes, inboxes) = lanes.into_iter().map(|lanes| (lanes.outbox, lanes.inbox)).unzip();
+            let (member, held) = members.next().unzip();
+            let ledger = Ledger::idle();
+            let before = Before::default();
+            let mut parts =
+                Parts { plan, pipeline, sources, outboxes, inboxes, sinks, ledger, delay, stop, member, before };
+            if let Some(held) = held.flatten() {
+                parts.restore(held)?;
+            }
+            // The books begin on the shard's own thread.
+            all.push(Box::new(move || Parts { ledger: Ledger::new(clock), ..parts }));
         }
         Ok(all)
     }
@@ -458,6 +590,7 @@ impl Prepared {
         &self,
         mut shards: Vec<ShardOutcome>,
         written: Result<Written>,
+        kept: Result<Option<Kept>>,
         elapsed: Duration,
         steal: u64,
     ) -> Result<Finished> {
@@ -471,6 +604,10 @@ impl Prepared {
         let written = written.unwrap_or_else(|cause| {
             error.get_or_insert(cause);
             Written::default()
+        });
+        let kept = kept.unwrap_or_else(|cause| {
+            error.get_or_insert(cause);
+            None
         });
         for (shard, merged) in shards.iter_mut().zip(&written.clocks) {
             shard.clocks.merge(merged);
@@ -497,6 +634,7 @@ impl Prepared {
             signal: sys::stop_signal(),
             error,
             too_many_bad,
+            kept,
         })
     }
 }

@@ -14,6 +14,7 @@ use corelane_io::order::OrderKeys;
 use corelane_io::source::Source;
 
 use super::catalog::read_options;
+use crate::checkpoint::Recovery;
 use crate::doorbell::Doorbell;
 use crate::options::Options;
 use crate::pace::Pace;
@@ -190,8 +191,40 @@ impl Outputs {
             list.push((output, format));
         }
         let outputs = Outputs { list };
-        outputs.remove_stale_parts(shards)?;
+        if !options.is_checkpointed() {
+            outputs.remove_stale_parts(shards)?;
+        }
         Ok(outputs)
+    }
+
+    /// The files that are committed with checkpoints, and those that are there in their place.
+    pub fn committed_files(&self, shards: usize) -> Result<Vec<String>> {
+        let mut files = Vec::new();
+        for (output, format) in &self.list {
+            let of_output = match output {
+                Output::Stdout | Output::Nowhere => continue,
+                Output::File(path) => vec![path.clone()],
+                Output::Directory(path) => (0..shards).map(|shard| part(path, shard, *format)).collect(),
+            };
+            if *format == Format::Table {
+                let message = "--checkpoint: a table for people cannot be written on after a stop";
+                let error = Error::new(Code::BadOption, message);
+                return Err(error.help("write csv, tsv, ndjson or json"));
+            }
+            for path in of_output {
+                let name = path.to_str().ok_or_else(|| {
+                    Error::new(Code::BadOption, format!("the name of `{}` is not UTF-8", path.display()))
+                })?;
+                files.push(name.to_owned());
+            }
+        }
+        Ok(files)
+    }
+
+    /// Files of earlier runs in directories that are written to.
+    pub fn stale_files(&self) -> Vec<String> {
+        let directories = self.list.iter().filter(|(output, _)| matches!(output, Output::Directory(_)));
+        directories.flat_map(|(output, format)| output.files(*format)).map(|path| path.display().to_string()).collect()
     }
 
     /// The outputs, by number of sink.
@@ -251,6 +284,7 @@ impl Outputs {
         bell: &Arc<[Doorbell]>,
         bells: &Arc<[Doorbell]>,
         pace: Option<Pace>,
+        recovery: Option<&Recovery>,
     ) -> Result<(Vec<Vec<ShardSink>>, Vec<Merged>)> {
         let mut by_shard: Vec<Vec<ShardSink>> = (0..shards).map(|_| Vec::new()).collect();
         let mut merged = Vec::new();
@@ -265,7 +299,13 @@ impl Outputs {
                 };
                 let to = match output {
                     Output::Nowhere => Destination::Nowhere,
-                    Output::Directory(path) => Destination::File { path: part(path, shard, *format), file: None },
+                    Output::Directory(path) => {
+                        let path = part(path, shard, *format);
+                        match recovery {
+                            Some(recovery) => Destination::Kept(recovery.output(&path.to_string_lossy())?),
+                            None => Destination::File { path, file: None },
+                        }
+                    }
                     Output::Stdout | Output::File(_) => {
                         let (sender, parcels) = ring(4 * BLOCKS_OUT);
                         let (home, returned) = ring(4 * BLOCKS_OUT);
@@ -278,7 +318,10 @@ impl Outputs {
             }
             let target = match output {
                 Output::Stdout => Target::Stdout,
-                Output::File(path) => Target::File(path.clone()),
+                Output::File(path) => match recovery {
+                    Some(recovery) => Target::Kept(recovery.output(&path.to_string_lossy())?),
+                    None => Target::File(path.clone()),
+                },
                 _ => continue,
             };
             let assembler = Assembler::new(*format, schema, sink.visible);

@@ -52,6 +52,11 @@ impl Rejects {
             _ => {}
         }
         let rejects = Rejects { bad: options.reject.clone(), late: options.late_file.clone() };
+        if options.is_checkpointed() && rejects.targets().next().is_some() {
+            let message = "rows that are kept apart are not committed with checkpoints yet";
+            let error = Error::new(Code::Unsupported, message);
+            return Err(error.help("leave --reject and --late-file out, or --checkpoint"));
+        }
         if rejects.bad.is_some() && rejects.bad == rejects.late {
             let help = "give each a file of its own";
             return Err(bad_option("--reject and --late-file name the same file", help));

@@ -1,0 +1,270 @@
+//! The keeper: one thread off the shards that calls epochs and commits them.
+//!
+//! It calls an epoch when one is due and the one before is committed, takes what every shard and the
+//! writer tell of it, and does everything that waits for the disk: it syncs the outputs, writes the
+//! state, and then the manifest. Who has ended is asked for nothing more: what it knew at its end stands
+//! in every later epoch. When all have ended, or the last epoch was asked for, it commits once more and is
+//! done. An error here stops the run; what was committed before stays right.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use corelane_engine::Result;
+use corelane_io::checkpoint::Store;
+use corelane_io::durable::Durable;
+use corelane_io::fault;
+
+use super::record::Committed;
+use super::report::{Note, Notes};
+use super::{Call, Every, State};
+use crate::doorbell::Doorbell;
+use crate::ring::Sender;
+use crate::sys;
+
+/// Calls and commits epochs.
+pub struct Keeper {
+    store: Store,
+    disk: Arc<dyn Durable>,
+    every: Every,
+    shards: Vec<Sender<Call>>,
+    bells: Arc<[Doorbell]>,
+    /// The shards, then the writer where there is one.
+    known: Vec<Known>,
+    clock: fn() -> u64,
+    /// The newest committed epoch.
+    epoch: u64,
+    called: Option<Call>,
+    /// When the newest epoch was called, and what was read since.
+    since: u64,
+    rows: u64,
+    bytes: u64,
+    last_asked: Arc<AtomicBool>,
+    /// What was done.
+    pub kept: Kept,
+}
+
+/// What is known of a shard or the writer.
+struct Known {
+    notes: Notes,
+    saved: Option<Box<State>>,
+    ended: Option<Box<State>>,
+}
+
+/// What a keeper has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Epochs committed.
+    pub epochs: u64,
+    /// The newest of all.
+    pub newest: u64,
+    /// Bytes of state in the largest.
+    pub bytes_max: u64,
+    /// The longest that a shard stood still for one, in nanoseconds.
+    pub pause_ns_max: u64,
+    /// The longest from the call to the commit, in nanoseconds.
+    pub commit_ns_max: u64,
+    /// The run's end is committed.
+    pub is_finished: bool,
+}
+
+/// What a step found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Something was done.
+    Busy,
+    /// Nothing to do until the bell rings, which is armed, or this much time has passed.
+    Wait(Option<Duration>),
+    /// Nothing more will be committed.
+    Done,
+}
+
+/// What a keeper is made of.
+pub struct Parts {
+    /// Where epochs are kept.
+    pub store: Store,
+    /// Where outputs are.
+    pub disk: Arc<dyn Durable>,
+    /// When one is due.
+    pub every: Every,
+    /// The newest committed epoch; 0 is none.
+    pub epoch: u64,
+    /// Calls to each shard.
+    pub shards: Vec<Sender<Call>>,
+    /// Wakes them.
+    pub bells: Arc<[Doorbell]>,
+    /// From the shards, then from the writer where there is one.
+    pub notes: Vec<Notes>,
+    /// Time, in ticks.
+    pub clock: fn() -> u64,
+    /// Set when the run is to end with one more epoch.
+    pub last_asked: Arc<AtomicBool>,
+}
+
+impl Keeper {
+    /// A keeper of a run that begins now.
+    pub fn new(parts: Parts) -> Keeper {
+        let known = parts.notes.into_iter().map(|notes| Known { notes, saved: None, ended: None });
+        Keeper {
+            store: parts.store,
+            disk: parts.disk,
+            every: parts.every,
+            shards: parts.shards,
+            bells: parts.bells,
+            known: known.collect(),
+            clock: parts.clock,
+            epoch: parts.epoch,
+            called: None,
+            since: (parts.clock)(),
+            rows: 0,
+            bytes: 0,
+            last_asked: parts.last_asked,
+            kept: Kept { newest: parts.epoch, ..Kept::default() },
+        }
+    }
+
+    /// Asks for one more epoch, at which the run ends. The keeper's bell is the caller's to ring.
+    pub fn last_asked(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.last_asked)
+    }
+
+    /// Does what can be done now. `is_over` says that nobody will tell anything any more.
+    pub fn step(&mut self, bell: &Doorbell, is_over: &dyn Fn() -> bool) -> Result<Turn> {
+        // Looked at before the rings are: what was told before the end is heard.
+        let over = is_over();
+        if let Some(turn) = self.round()? {
+            return Ok(turn);
+        }
+        if over {
+            return Ok(Turn::Done);
+        }
+        bell.arm();
+        match self.round()? {
+            None if !is_over() => Ok(Turn::Wait(self.wait())),
+            turn => {
+                bell.disarm();
+                Ok(turn.unwrap_or(Turn::Busy))
+            }
+        }
+    }
+
+    fn round(&mut self) -> Result<Option<Turn>> {
+        let mut busy = self.hear();
+        if let Some(call) = self.called
+            && self.known.iter().all(|known| known.saved.is_some() || known.ended.is_some())
+        {
+            let is_end = self.known.iter().all(|known| known.saved.is_none());
+            self.commit(call.epoch, is_end)?;
+            self.called = None;
+            if is_end || call.last {
+                return Ok(Some(Turn::Done));
+            }
+            busy = true;
+        }
+        if self.called.is_none() && self.known.iter().all(|known| known.ended.is_some()) {
+            fault!("end.before-commit");
+            self.commit(self.epoch + 1, true)?;
+            fault!("end.after-commit");
+            return Ok(Some(Turn::Done));
+        }
+        let last = self.last_asked.load(Ordering::Relaxed);
+        if self.called.is_none() && (last || self.is_due()) {
+            self.call(last);
+            busy = true;
+        }
+        Ok(busy.then_some(Turn::Busy))
+    }
+
+    /// Takes what was told; returns whether anything was.
+    fn hear(&mut self) -> bool {
+        let mut heard = false;
+        for known in &mut self.known {
+            while let Some(note) = known.notes.pop() {
+                heard = true;
+                match note {
+                    Note::Read { rows, bytes } => (self.rows, self.bytes) = (self.rows + rows, self.bytes + bytes),
+                    Note::Saved(state) => known.saved = Some(state),
+                    Note::Ended(state) => known.ended = Some(state),
+                }
+            }
+        }
+        heard
+    }
+
+    fn is_due(&self) -> bool {
+        match self.every {
+            Every::Time(_) => self.wait() == Some(Duration::ZERO),
+            Every::Bytes(every) => self.bytes >= every,
+            Every::Rows(every) => self.rows >= every,
+        }
+    }
+
+    /// Time until the next epoch is due, where time decides.
+    fn wait(&self) -> Option<Duration> {
+        let Every::Time(every) = self.every else { return None };
+        if self.called.is_some() {
+            return None;
+        }
+        let passed = sys::ticks_to_ns((self.clock)().saturating_sub(self.since));
+        Some(every.saturating_sub(Duration::from_nanos(passed)))
+    }
+
+    fn call(&mut self, last: bool) {
+        fault!("epoch.before-call");
+        let call = Call { epoch: self.epoch + 1, last };
+        self.called = Some(call);
+        (self.since, self.rows, self.bytes) = ((self.clock)(), 0, 0);
+        for (shard, bell) in self.shards.iter_mut().zip(&*self.bells) {
+            // A shard that has ended hears nothing; an epoch at a time always fits.
+            let _ = shard.push(call);
+            bell.ring();
+        }
+        fault!("epoch.after-call");
+    }
+
+    /// Makes `epoch` of what was told.
+    fn commit(&mut self, epoch: u64, is_finished: bool) -> Result<()> {
+        fault!("epoch.before-commit");
+        let saved: Vec<Option<Box<State>>> = self.known.iter_mut().map(|known| known.saved.take()).collect();
+        let states =
+            || saved.iter().zip(&self.known).filter_map(|(saved, known)| saved.as_ref().or(known.ended.as_ref()));
+        let cuts = || states().flat_map(|state| &state.cuts);
+        cuts().try_for_each(|cut| cut.sync())?;
+        let written: Result<Vec<_>> =
+            (0..).zip(states()).map(|(number, state)| self.store.write(epoch, number, &state.sections)).collect();
+        let committed = Committed { is_finished, cuts: cuts().map(|cut| cut.cut.clone()).collect() };
+        self.store.commit(epoch, &written?, &committed.save())?;
+        committed.cuts.iter().try_for_each(|cut| cut.tell(&*self.disk))?;
+        self.store.settle(epoch)?;
+
+        let pause = states().map(|state| state.pause_ticks).max().unwrap_or(0);
+        let took = (self.clock)().saturating_sub(self.since);
+        let kept = &mut self.kept;
+        kept.bytes_max = kept.bytes_max.max(states().map(|state| state.bytes()).sum());
+        kept.pause_ns_max = kept.pause_ns_max.max(sys::ticks_to_ns(pause));
+        if self.called.is_some() {
+            kept.commit_ns_max = kept.commit_ns_max.max(sys::ticks_to_ns(took));
+        }
+        (kept.epochs, kept.newest, kept.is_finished) = (kept.epochs + 1, epoch, is_finished);
+        self.epoch = epoch;
+        Ok(())
+    }
+}
+
+/// Turns a keeper's rounds until it is done. `bell[0]` is rung when there is something to do. An error
+/// is for the caller to stop the run.
+pub fn run(keeper: &mut Keeper, bell: &[Doorbell], is_over: &dyn Fn() -> bool) -> Result<()> {
+    loop {
+        match keeper.step(&bell[0], is_over)? {
+            Turn::Busy => {}
+            Turn::Wait(most) => {
+                let _ = bell[0].signal().wait(Some(most.unwrap_or(LOOK).min(LOOK)));
+                bell[0].disarm();
+            }
+            Turn::Done => return Ok(()),
+        }
+    }
+}
+
+/// The longest that a keeper sleeps.
+const LOOK: Duration = Duration::from_millis(100);

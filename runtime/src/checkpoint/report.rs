@@ -1,0 +1,142 @@
+//! What shards and the writer tell the keeper, each over a ring of its own.
+
+use std::sync::Arc;
+
+use super::{Call, Every, State};
+use crate::doorbell::Doorbell;
+use crate::ring::{Receiver, Sender, ring};
+
+/// Notes that fit in a ring. Of a state and an end one each is on its way at most; what is read is told
+/// only while there is room besides.
+const RING_NOTES: usize = 16;
+/// Notes for which room is left.
+const ROOM_LEFT: usize = 4;
+/// Parts of the way to the next epoch, after each of which what was read is told.
+const PARTS: u64 = 16;
+
+/// Something to tell.
+#[derive(Debug)]
+pub enum Note {
+    /// So much was read since the last such note.
+    Read {
+        /// Rows.
+        rows: u64,
+        /// Bytes.
+        bytes: u64,
+    },
+    /// What is known at the barrier of the epoch that was called.
+    Saved(Box<State>),
+    /// What is known at the end; it is so at every later barrier.
+    Ended(Box<State>),
+}
+
+/// The keeper's end of a ring.
+pub type Notes = Receiver<Note>;
+
+/// Tells the keeper of states.
+pub struct Reporter {
+    notes: Sender<Note>,
+    bell: Arc<[Doorbell]>,
+    ended: bool,
+}
+
+impl Reporter {
+    /// A reporter that wakes the keeper by `bell`, and the end at which it is heard.
+    pub fn new(bell: &Arc<[Doorbell]>) -> (Reporter, Notes) {
+        let (notes, heard) = ring(RING_NOTES);
+        (Reporter { notes, bell: Arc::clone(bell), ended: false }, heard)
+    }
+
+    /// Whether the end was told.
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Tells of a barrier or, if it `is_end`, of the end.
+    pub fn report(&mut self, state: State, is_end: bool) {
+        self.ended |= is_end;
+        let state = Box::new(state);
+        let told = self.notes.push(if is_end { Note::Ended(state) } else { Note::Saved(state) });
+        assert!(told.is_ok(), "room is left for one state and one end");
+        self.bell[0].ring();
+    }
+
+    /// Tells what was read; returns whether there was room for it.
+    fn read(&mut self, rows: u64, bytes: u64) -> bool {
+        if self.notes.room() <= ROOM_LEFT {
+            return false;
+        }
+        let told = self.notes.push(Note::Read { rows, bytes }).is_ok();
+        self.bell[0].ring();
+        told
+    }
+}
+
+/// A shard's part in checkpoints.
+pub struct Member {
+    calls: Receiver<Call>,
+    reporter: Reporter,
+    every: Every,
+    shards: u64,
+    /// The epoch on its way through this shard.
+    pub current: Option<Call>,
+    /// The newest epoch that this shard has written down.
+    done: u64,
+    told: (u64, u64),
+    /// The last epoch is done: nothing more is read.
+    pub ending: bool,
+}
+
+impl Member {
+    /// The part of one of `shards` shards behind epoch `done`; how it is called, and how it is heard.
+    pub fn new(every: Every, shards: usize, done: u64, bell: &Arc<[Doorbell]>) -> (Member, Sender<Call>, Notes) {
+        let (call, calls) = ring(4);
+        let (reporter, notes) = Reporter::new(bell);
+        let shards = shards as u64;
+        let member = Member { calls, reporter, every, shards, current: None, done, told: (0, 0), ending: false };
+        (member, call, notes)
+    }
+
+    /// Hears what the keeper calls.
+    pub fn listen(&mut self) {
+        while let Some(call) = self.calls.pop() {
+            self.begin(call);
+        }
+    }
+
+    /// An epoch was called, or a barrier of it has come.
+    pub fn begin(&mut self, call: Call) {
+        if call.epoch > self.done && self.current.is_none() {
+            self.current = Some(call);
+        }
+    }
+
+    /// Tells what all sources together have read, now and then.
+    pub fn has_read(&mut self, rows: u64, bytes: u64) {
+        let (rows_told, bytes_told) = self.told;
+        let (more, step) = match self.every {
+            Every::Time(_) => return,
+            Every::Bytes(every) => (bytes - bytes_told, every),
+            Every::Rows(every) => (rows - rows_told, every),
+        };
+        if more >= (step / (PARTS * self.shards)).max(1) && self.reporter.read(rows - rows_told, bytes - bytes_told) {
+            self.told = (rows, bytes);
+        }
+    }
+
+    /// Begins to count where an earlier run has stopped.
+    pub fn has_read_before(&mut self, rows: u64, bytes: u64) {
+        self.told = (rows, bytes);
+    }
+
+    /// Tells of the barrier of `call`.
+    pub fn saved(&mut self, call: Call, state: State) {
+        self.reporter.report(state, false);
+        (self.done, self.current, self.ending) = (call.epoch, None, call.last);
+    }
+
+    /// Tells of the end.
+    pub fn ended(&mut self, state: State) {
+        self.reporter.report(state, true);
+    }
+}

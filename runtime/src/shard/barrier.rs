@@ -1,0 +1,166 @@
+//! Barriers on one shard: from its sources through its stages to what it writes down.
+
+use corelane_engine::Result;
+use corelane_engine::stage::Stage;
+use corelane_engine::state::{Section, Writer};
+use corelane_io::fault;
+
+use super::{Feed, Parts, Receiver, Shard};
+use crate::checkpoint::{Call, State, damaged, record};
+use crate::executor::Progress;
+
+impl Shard {
+    /// Hears what the keeper has called, and ends behind the last epoch.
+    pub(super) fn hear_calls(&mut self) -> Result<Option<Progress>> {
+        let Some(member) = &mut self.member else { return Ok(None) };
+        if member.ending {
+            let moved = self.outs.push_waiting()?;
+            self.ended = !self.outs.has_waiting();
+            return Ok(Some(match (self.ended, moved) {
+                (true, _) => Progress::Done,
+                (false, true) => Progress::Busy,
+                (false, false) => Progress::Idle(None),
+            }));
+        }
+        member.listen();
+        let sums = self.sources.iter().map(|feed| (feed.source.counts.read, feed.source.bytes));
+        let (rows, bytes) = sums.fold((0, 0), |sum, (rows, bytes)| (sum.0 + rows, sum.1 + bytes));
+        member.has_read(rows, bytes);
+        Ok(None)
+    }
+
+    /// Moves the epoch on its way as far as it can go; returns whether it moved.
+    pub(super) fn pass_barrier(&mut self) -> Result<bool> {
+        let Some(call) = self.member.as_ref().and_then(|member| member.current) else { return Ok(false) };
+        let mut moved = false;
+        for Feed { entry, at_barrier, .. } in self.sources.iter_mut().filter(|feed| !feed.at_barrier) {
+            *at_barrier = !self.pipeline.pending(*entry);
+            moved |= *at_barrier;
+        }
+        if moved {
+            fault!("barrier.at-source");
+        }
+        for number in 0..self.outs.outboxes.len() {
+            if !self.barred[number] && self.is_fed_up_to_barrier(number) {
+                self.barred[number] = true;
+                self.outs.outboxes[number].barrier(call);
+                moved = true;
+                fault!("barrier.at-exchange");
+            }
+        }
+        let is_there = |there: bool, entry| there && !self.pipeline.pending(entry);
+        let is_reached = self.sources.iter().all(|feed| is_there(feed.at_barrier, feed.entry))
+            && self.receivers.iter().all(|from| is_there(from.at_barrier || from.finished, from.entry));
+        if is_reached {
+            self.save(call)?;
+        }
+        Ok(moved || is_reached)
+    }
+
+    /// Whether nothing that belongs before the barrier can come to an exchange any more.
+    fn is_fed_up_to_barrier(&self, exchange: usize) -> bool {
+        let feeds = self.sources.iter().map(|Feed { feeds, at_barrier, entry, .. }| (feeds, *at_barrier, *entry));
+        let receivers = self.receivers.iter().map(|from| {
+            let Receiver { feeds, at_barrier, finished, entry, .. } = from;
+            (feeds, *at_barrier || *finished, *entry)
+        });
+        let mut feeders = feeds.chain(receivers).filter(|(feeds, ..)| feeds.exchanges.contains(&exchange));
+        feeders.all(|(_, there, entry)| there && !self.pipeline.pending(entry))
+    }
+
+    /// Writes down what belongs to the epoch, and goes on.
+    fn save(&mut self, call: Call) -> Result<()> {
+        fault!("state.before-save");
+        let before = self.ledger.enter(Stage::Checkpoint);
+        let began = self.ledger.now();
+        for sink in &mut self.outs.sinks {
+            sink.barrier(call)?;
+        }
+        let mut state = self.state()?;
+        state.pause_ticks = self.ledger.now().saturating_sub(began);
+        if let Some(member) = &mut self.member {
+            member.saved(call, state);
+        }
+        self.sources.iter_mut().for_each(|feed| feed.at_barrier = false);
+        self.receivers.iter_mut().for_each(|receiver| receiver.at_barrier = false);
+        self.barred.fill(false);
+        self.ledger.enter(before);
+        fault!("state.after-save");
+        Ok(())
+    }
+
+    /// Tells what is known at the end.
+    pub(super) fn tell_end(&mut self) -> Result<()> {
+        if self.member.is_none() {
+            return Ok(());
+        }
+        let state = self.state()?;
+        if let Some(member) = &mut self.member {
+            member.ended(state);
+        }
+        Ok(())
+    }
+
+    fn state(&self) -> Result<State> {
+        let mut sections = self.pipeline.save()?;
+        let mut bytes = Writer::default();
+        bytes.count(self.sources.len());
+        for feed in &self.sources {
+            bytes.word(feed.told as u64);
+            bytes.flag(feed.finished);
+            feed.source.save(&mut bytes)?;
+        }
+        bytes.count(self.receivers.len());
+        for receiver in &self.receivers {
+            bytes.flag(receiver.finished);
+            receiver.inbox.save(&mut bytes);
+        }
+        bytes.count(self.outs.outboxes.len());
+        self.outs.outboxes.iter().for_each(|outbox| bytes.flag(outbox.is_closed()));
+        bytes.count(self.outs.sinks.len());
+        self.outs.sinks.iter().for_each(|sink| sink.save(&mut bytes));
+        sections.push(Section { node: record::OWN, key_group: None, bytes: bytes.into_bytes() });
+        let cuts = self.outs.sinks.iter().filter_map(|sink| sink.cut()).collect();
+        Ok(State { sections, cuts, pause_ticks: 0 })
+    }
+}
+
+impl Parts {
+    /// Takes over what the same shard of another run wrote. Only on new parts.
+    pub fn restore(&mut self, sections: Vec<Section>) -> Result<()> {
+        let mut sections = sections;
+        let own = sections.pop_if(|section| section.node == record::OWN);
+        let own = own.ok_or_else(|| damaged("a shard does not say where it stands"))?;
+        self.pipeline.restore(&sections)?;
+        let mut from = corelane_engine::state::Reader::new(&own.bytes);
+        let is = |found: usize, expected: usize, what: &str| {
+            if found == expected { Ok(()) } else { Err(damaged(&format!("it has another number of {what}"))) }
+        };
+        is(from.count(9)?, self.sources.len(), "sources")?;
+        for (_, source) in &mut self.sources {
+            self.before.sources.push((from.word()? as i64, from.flag()?));
+            source.restore(&mut from)?;
+        }
+        is(from.count(1)?, self.inboxes.len(), "exchanges")?;
+        for inbox in &mut self.inboxes {
+            self.before.receivers.push(from.flag()?);
+            inbox.restore(&mut from)?;
+        }
+        is(from.count(1)?, self.outboxes.len(), "exchanges")?;
+        for outbox in &mut self.outboxes {
+            if from.flag()? {
+                outbox.reclose();
+            }
+        }
+        is(from.count(20)?, self.sinks.len(), "sinks")?;
+        self.sinks.iter_mut().try_for_each(|sink| sink.restore(&mut from))?;
+        if let Some(member) = &mut self.member {
+            let sources = || self.sources.iter().map(|(_, source)| source);
+            member.has_read_before(
+                sources().map(|source| source.counts.read).sum(),
+                sources().map(|source| source.bytes).sum(),
+            );
+        }
+        from.end()
+    }
+}

@@ -1,0 +1,228 @@
+"""Kills corelane at random, resumes it until it is done, and compares its outputs byte for byte.
+
+    torture.py CORELANE [--kills N] [--seed S] [--rows N] [--points] [--hits N] [--keep DIR]
+
+Every run begins with --checkpoint and goes on with --resume. A kill is either an abort at one of the places
+that `io/src/fault.rs` lists, at a drawn visit, or SIGKILL after a drawn part of the time that the whole run
+takes. With --points every place is walked as well, at its first visits (--hits, 1 by default): a place that
+no run comes to is an error. The report says what was done with which seed; status 1 if anything was wrong.
+"""
+
+import argparse
+import collections
+import json
+import os
+import pathlib
+import platform
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+HOP = """
+SELECT trader_id, symbol, window_start, COUNT(*) AS trades, SUM(quantity) AS volume, MAX(price) AS top
+FROM HOP(market_data, ts, INTERVAL '20' SECOND, INTERVAL '1' MINUTE)
+GROUP BY trader_id, symbol, window_start, window_end;
+"""
+HANG_SECONDS = 120
+PACED_SECONDS = 0.1
+
+
+def cases():
+    """Name, script, table, flags, format, and whether the output is a file or a directory."""
+    case = lambda name: (ROOT / "bench" / "cases" / f"{name}.sql").read_text()
+    table = case("S3a")[: case("S3a").index("SELECT")]
+    return [
+        ("S0w", case("S0w"), "orders", [], "csv", False),
+        ("S0w parts", case("S0w"), "orders", [], "csv", True),
+        ("S1", case("S1"), "market_data", [], "csv", False),
+        ("S2", case("S2"), "market_data", [], "ndjson", False),
+        ("S3a", case("S3a"), "market_data", [], "json", False),
+        ("S3a parts", case("S3a"), "market_data", [], "json", True),
+        ("S3b ordered", case("S3b"), "market_data", ["--ordered"], "csv", False),
+        ("HOP", table + HOP, "market_data", [], "csv", False),
+    ]
+
+
+class Torture:
+    def __init__(self, corelane, folder, arguments):
+        self.corelane, self.folder, self.arguments = str(pathlib.Path(corelane).resolve()), folder, arguments
+        self.random = random.Random(arguments.seed)
+        text = (ROOT / "io" / "src" / "fault.rs").read_text()
+        table = text[text.index("POINTS: &[&str] = &[") : text.index("];")]
+        self.points = re.findall(r'"([a-z.-]+)"', table)
+        self.wrong, self.visited = [], collections.Counter()
+        self.kills = collections.Counter()
+        self.resumes = []
+        self.expected, self.seconds = {}, {}
+        self.inputs = pathlib.Path(tempfile.mkdtemp())
+        for name, generator in [("orders", "orders"), ("market_data", "market_data")]:
+            where = self.inputs / name
+            where.mkdir()
+            flags = ["--rows", str(arguments.rows), "--shards", "3", "--seed", "1", "-o", str(where)]
+            subprocess.run([self.corelane, "gen", generator, *flags], check=True, stdout=subprocess.DEVNULL)
+
+    def command(self, case, shards, executor, where):
+        name, script, table, flags, form, parts = case
+        out = where / ("out" if parts else f"out.{form}")
+        path = f"{out}/" if parts else str(out)
+        given = ["--input", f"{table}={self.inputs / table}/*.csv", "--format", form, "-o", path]
+        (self.folder / f"{name}.sql").write_text(script)
+        return [self.corelane, "-f", str(self.folder / f"{name}.sql"), *given, *flags, "--shards", str(shards), "--executor", executor, "--quiet"]
+
+    def output(self, where):
+        files = [p for p in where.rglob("out*") if p.is_file()] + [p for p in where.rglob("part-*") if p.is_file()]
+        return {str(p.relative_to(where)): p.read_bytes() for p in files if not p.name.endswith(".committed")}
+
+    def reference(self, case, shards, executor):
+        key = (case[0], shards)
+        if key not in self.expected:
+            where = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
+            began = time.monotonic()
+            subprocess.run(self.command(case, shards, executor, where), check=True, stdout=subprocess.DEVNULL)
+            self.seconds[key] = time.monotonic() - began
+            self.expected[key] = self.output(where)
+            assert any(self.expected[key].values()), f"{key} writes nothing"
+            shutil.rmtree(where)
+        return self.expected[key], self.seconds[key]
+
+    def start(self, command, fault=None, after=None):
+        """One run; returns its status (None: it hung) and what it said."""
+        environment = {**os.environ, **({"CORELANE_FAULT": fault} if fault else {})}
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+        try:
+            said = process.communicate(timeout=after if after is not None else HANG_SECONDS)[1]
+        except subprocess.TimeoutExpired:
+            process.kill()
+            said = process.communicate()[1]
+            if after is None:
+                return None, said.decode(errors="replace")
+        return process.returncode, said.decode(errors="replace")
+
+    def one(self, case, shards, executor, faults, paced=False):
+        """A run that is killed as `faults` say, in turn, and goes on until it is done. A fault is a place with
+        its visit, or a part of the whole time. A paced run has time for many checkpoints. Returns how many of
+        the faults have killed."""
+        expected, seconds = self.reference(case, shards, executor)
+        seconds = PACED_SECONDS if paced else seconds
+        where = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
+        base = self.command(case, shards, executor, where)
+        base += ["--rate", f"{self.arguments.rows / PACED_SECONDS:.0f}/s"] if paced else []
+        every = ["--checkpoint-every", f"{max(1, self.arguments.rows // 40)}rows"]
+        begin, resume = [*base, "--checkpoint", str(where / "ck"), *every], [*base, "--resume", str(where / "ck")]
+        label = f"{case[0]}, {shards} shards, {executor}, {faults}"
+        killed, began, faults = 0, time.monotonic(), list(faults)
+        while True:
+            is_resumed = (where / "ck" / "JOB").exists()
+            fault = faults.pop(0) if faults else None
+            at = fault if isinstance(fault, str) else None
+            after = fault * seconds * 2 if isinstance(fault, float) else None
+            started = time.monotonic()
+            status, said = self.start(resume if is_resumed else begin, at, after)
+            if status == 0:
+                if is_resumed and not fault:
+                    self.resumes.append(time.monotonic() - started)
+                break
+            if status in (-signal.SIGABRT, -signal.SIGKILL) and fault:
+                killed += 1
+                self.kills["at a place" if at else "at a time"] += 1
+                self.kills["while resuming"] += is_resumed
+                if at:
+                    self.visited[at.split(":")[0]] += 1
+                continue
+            what = "hung" if status is None else f"ended with status {status}"
+            self.wrong.append(f"{label}: {what}: {said.strip()[-500:]}")
+            return killed
+        got = self.output(where)
+        if got != expected:
+            sizes = {name: (len(got.get(name, b"")), len(text)) for name, text in expected.items()}
+            self.wrong.append(f"{label}: the output differs; bytes written and expected: {sizes}")
+            if self.arguments.keep:
+                shutil.copytree(where, pathlib.Path(self.arguments.keep) / where.name)
+        status, said = self.start(resume)
+        if status != 0 or self.output(where) != got:
+            self.wrong.append(f"{label}: a resume of what is done: status {status}: {said.strip()[-300:]}")
+        lengths = {f"{name}.committed": f"{len(text)}\n".encode() for name, text in got.items()}
+        for name, text in lengths.items():
+            if (where / name).read_bytes() != text:
+                self.wrong.append(f"{label}: {name} does not say the whole length at the end")
+        shutil.rmtree(where)
+        return killed
+
+    def walk(self):
+        """Every place at its first visits, on a run that begins or else on one that goes on."""
+        all_cases = cases()
+        for number, point in enumerate(self.points):
+            for hit in range(1, self.arguments.hits + 1):
+                faults = ["epoch.after-call:3"] if point.startswith("resume.") else []
+                faults.append(f"{point}:{hit}")
+                for attempt in range(number, number + 8):
+                    case = all_cases[attempt % len(all_cases)]
+                    # A run whose end comes just with a checkpoint passes by the places of an end of its own.
+                    if self.one(case, 2 - attempt % 2, "threads", faults, paced=True) == len(faults):
+                        break
+                else:
+                    if hit == 1:
+                        self.wrong.append(f"{point}: no run came to this place")
+
+    def loop(self):
+        draw, all_cases = self.random, cases()
+        places = [p for p in self.points if not p.startswith(("job.", "end."))]
+        while sum(self.kills[k] for k in ("at a place", "at a time")) < self.arguments.kills and len(self.wrong) < 10:
+            faults = []
+            for _ in range(draw.randint(1, 4)):
+                if draw.random() < 0.5:
+                    faults.append(f"{draw.choice(places)}:{draw.choice([1, 1, 2, 3, 5, 8, 13, 20])}")
+                else:
+                    faults.append(draw.random())
+            executor, paced = draw.choice(["threads", "auto"]), draw.random() < 0.5
+            self.one(draw.choice(all_cases), draw.randint(1, 2), executor, faults, paced)
+
+    def report(self, seconds):
+        kills = sum(self.kills[k] for k in ("at a place", "at a time"))
+        resumes = sorted(self.resumes)
+        return {
+            "seed": self.arguments.seed,
+            "rows": self.arguments.rows,
+            "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, Linux {platform.release()}",
+            "seconds": round(seconds, 1),
+            "cases": [case[0] for case in cases()],
+            "kills": kills,
+            **{f"kills {how}": count for how, count in sorted(self.kills.items())},
+            "places": len(self.points),
+            "places visited": len(self.visited),
+            "resume to the end, median s": round(resumes[len(resumes) // 2], 3) if resumes else None,
+            "wrong": self.wrong,
+        }
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("corelane")
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--rows", type=int, default=30_000)
+    parser.add_argument("--points", action="store_true")
+    parser.add_argument("--hits", type=int, default=1)
+    parser.add_argument("--keep")
+    arguments = parser.parse_args()
+    began = time.monotonic()
+    # Where a sync costs nothing there are more checkpoints in a run, and more kills in an hour.
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        torture = Torture(arguments.corelane, pathlib.Path(folder), arguments)
+        if arguments.points:
+            torture.walk()
+        torture.loop()
+        shutil.rmtree(torture.inputs)
+        print(json.dumps(torture.report(time.monotonic() - began), indent=2))
+    sys.exit(bool(torture.wrong))
+
+
+if __name__ == "__main__":
+    main()
