@@ -11,7 +11,7 @@ use super::answer::Source;
 use super::key::{Keys, make_tags};
 use super::shape::Shape;
 use super::single::{self, Pay};
-use super::update::{Groups, Rows, Values};
+use super::update::{Groups, PIECE_ROWS, Rows, Values};
 use super::windows;
 use crate::batch::{BATCH_ROWS, Chunk, Vector};
 use crate::error::{Code, Error, Result};
@@ -107,8 +107,17 @@ impl Aggregation {
         if self.phase == Phase::Partial { Stage::Partial } else { Stage::Aggregate }
     }
 
-    /// Evaluates keys, arguments and filters of a chunk.
+    /// Evaluates keys, arguments and filters of a chunk, and makes the keys' tags.
     fn rows<'a>(&self, chunk: &Chunk<'a>, context: &Context<'a>) -> Result<Rows<'a>> {
+        let mut rows = self.rows_without_tags(chunk, context)?;
+        let tags = context.scratch.alloc_slice_fill_copy(chunk.rows, 0);
+        hash::hash_rows(rows.keys.columns, self.place.hash_seed, tags);
+        make_tags(rows.keys.columns, tags);
+        rows.keys.tags = tags;
+        Ok(rows)
+    }
+
+    fn rows_without_tags<'a>(&self, chunk: &Chunk<'a>, context: &Context<'a>) -> Result<Rows<'a>> {
         let scratch = context.scratch;
         let mut keys = bumpalo::collections::Vec::with_capacity_in(self.shape.keys.len(), scratch);
         for key in &self.shape.keys {
@@ -139,13 +148,9 @@ impl Aggregation {
                 &*flags
             }));
         }
-        let columns = keys.into_bump_slice();
-        let tags = scratch.alloc_slice_fill_copy(chunk.rows, 0);
-        hash::hash_rows(columns, self.place.hash_seed, tags);
-        make_tags(columns, tags);
         Ok(Rows {
             count: chunk.rows,
-            keys: Keys { columns, tags },
+            keys: Keys { columns: keys.into_bump_slice(), tags: &[] },
             arguments: arguments.into_bump_slice(),
             passed: passed.into_bump_slice(),
             positions: chunk.positions,
@@ -192,7 +197,7 @@ impl Aggregation {
 
     /// Passes rows on as partial states of their own.
     fn pass_single(&self, chunk: &Chunk<'_>, context: &Context<'_>, caller: Stage, next: &mut Next<'_>) -> Result<()> {
-        let rows = self.rows(chunk, context)?;
+        let rows = self.rows_without_tags(chunk, context)?;
         let states = single::states(&self.shape, &rows, chunk, self.times(chunk), self.place.shard, context.scratch);
         context.ledger.enter(caller);
         next.push(&states, context)
@@ -398,7 +403,8 @@ impl<'a> Page<'a> {
     }
 }
 
-/// Appends the groups of `source` to `page`.
+/// Appends the groups of `source` to `page`, a piece at a time; while one is written the rows of the
+/// next are on their way from memory.
 #[expect(clippy::too_many_arguments, reason = "parts of the operator, of which another part is borrowed")]
 fn write(
     shape: &Shape,
@@ -410,7 +416,29 @@ fn write(
     bytes: &[u8],
     page: &mut Page<'_>,
 ) -> Result<()> {
-    source.touch(shape.stride);
+    let pieces = source.bases.chunks(PIECE_ROWS).map(|bases| Source { bases, ..*source });
+    let mut next = pieces.clone();
+    next.by_ref().take(1).for_each(|piece| piece.prefetch(shape.stride));
+    for piece in pieces {
+        if let Some(next) = next.next() {
+            next.prefetch(shape.stride);
+        }
+        write_piece(shape, window, phase, place, start, &Source { start: page.rows, ..piece }, bytes, page)?;
+    }
+    Ok(())
+}
+
+#[expect(clippy::too_many_arguments, reason = "as of `write`")]
+fn write_piece(
+    shape: &Shape,
+    window: Option<Window>,
+    phase: Phase,
+    place: Place,
+    start: i64,
+    source: &Source<'_>,
+    bytes: &[u8],
+    page: &mut Page<'_>,
+) -> Result<()> {
     let rows = page.rows..page.rows + source.bases.len();
     let mut first = 0;
     if let Some(window) = window {

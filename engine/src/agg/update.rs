@@ -4,6 +4,8 @@
 //! loops have no branch. For EMIT CHANGES the same loops go over all rows, and after every row note
 //! the accumulator's words in a *snapshot* that has a row of state for each row of the chunk.
 
+use std::ops::Range;
+
 use bumpalo::Bump;
 
 use super::key::{KeyLayout, Keys, make_tags, order_bits};
@@ -15,6 +17,10 @@ use crate::batch::{Data, Text, Vector, is_null};
 use crate::error::Result;
 use crate::hash;
 use crate::types::Physical;
+
+/// Rows that are put into a large table at a time: what they need of it stays in the nearest cache from
+/// the first pass over them to the last.
+pub(super) const PIECE_ROWS: usize = 128;
 
 /// Groups, and what of theirs does not fit in their rows.
 pub(crate) struct Groups {
@@ -46,7 +52,7 @@ pub(crate) enum Values<'a> {
 }
 
 impl Values<'_> {
-    fn has_nulls(&self) -> bool {
+    pub(super) fn has_nulls(&self) -> bool {
         match self {
             Values::Plain(vector) => vector.nulls.is_some(),
             Values::Product(left, right) | Values::Pair(left, right) => left.nulls.is_some() || right.nulls.is_some(),
@@ -64,6 +70,15 @@ impl Values<'_> {
 }
 
 impl<'a> Values<'a> {
+    fn slice(&self, range: Range<usize>, scratch: &'a Bump) -> Values<'a> {
+        let cut = |vector| crate::batch::slice(vector, range.clone(), scratch);
+        match self {
+            Values::Plain(vector) => Values::Plain(cut(vector)),
+            Values::Product(left, right) => Values::Product(cut(left), cut(right)),
+            Values::Pair(left, right) => Values::Pair(cut(left), cut(right)),
+        }
+    }
+
     pub(crate) fn gather(&self, rows: &[u16], scratch: &'a Bump) -> Values<'a> {
         let pick = |vector| crate::batch::gather(vector, rows, scratch);
         match self {
@@ -75,6 +90,21 @@ impl<'a> Values<'a> {
 }
 
 impl<'a> Rows<'a> {
+    /// The rows of `range`.
+    fn slice(&self, range: Range<usize>, scratch: &'a Bump) -> Rows<'a> {
+        let cut = |column: &Vector<'a>| crate::batch::slice(column, range.clone(), scratch);
+        let columns = scratch.alloc_slice_fill_iter(self.keys.columns.iter().map(cut));
+        let arguments = self.arguments.iter().map(|argument| argument.slice(range.clone(), scratch));
+        let passed = self.passed.iter().map(|passed| passed.map(|passed| &passed[range.clone()]));
+        Rows {
+            count: range.len(),
+            keys: Keys { columns, tags: &self.keys.tags[range.clone()] },
+            arguments: scratch.alloc_slice_fill_iter(arguments),
+            passed: scratch.alloc_slice_fill_iter(passed),
+            positions: self.positions.map(|positions| &positions[range.clone()]),
+        }
+    }
+
     /// The rows named by `rows`.
     pub(crate) fn gather(&self, rows: &[u16], scratch: &'a Bump) -> Rows<'a> {
         fn pick<'a, T: Copy>(from: &[T], rows: &[u16], scratch: &'a Bump) -> &'a [T] {
@@ -114,6 +144,23 @@ impl Groups {
 
     /// Adds rows; with `snapshot` (a row of state per row) notes each group's state after each row.
     pub(crate) fn update<'a>(
+        &mut self,
+        shape: &Shape,
+        rows: &Rows<'a>,
+        snapshot: Option<&mut [u64]>,
+        scratch: &'a Bump,
+    ) -> Result<()> {
+        if snapshot.is_some() || rows.count <= PIECE_ROWS || !self.table.is_large() {
+            return self.update_piece(shape, rows, snapshot, scratch);
+        }
+        for from in (0..rows.count).step_by(PIECE_ROWS) {
+            let piece = rows.slice(from..rows.count.min(from + PIECE_ROWS), scratch);
+            self.update_piece(shape, &piece, None, scratch)?;
+        }
+        Ok(())
+    }
+
+    fn update_piece<'a>(
         &mut self,
         shape: &Shape,
         rows: &Rows<'a>,
@@ -197,7 +244,7 @@ fn first_of_each<'a>(
     make_tags(columns, tags);
     let pairs = scratch.alloc_slice_fill_copy(live.len(), 0u32);
     let layout = distinct_layout(values.physical());
-    let mut last = (table.groups() * layout.words()) as u32;
+    let mut last = table.last();
     table.locate(&layout, &Keys { columns, tags }, &[], pairs, scratch)?;
     for (&row, &pair) in live.iter().zip(&*pairs) {
         // Bases grow in order of insertion, so a new pair stands behind all known ones.
