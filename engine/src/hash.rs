@@ -15,7 +15,7 @@
 //! is the exclusive or of the two halves of the 128-bit product `x * 0x9E37_79B9_7F4A_7C15`; a last
 //! `h = fold(h ^ 0x8BB8_4B93_962E_ACC9)` ends it. (The folded multiplication is wyhash's and foldhash's.)
 
-use crate::batch::{BATCH_ROWS, Data, INLINE_MAX, Text, Vector};
+use crate::batch::{Data, INLINE_MAX, Text, Vector};
 
 /// The seed unless `--hash-seed` says otherwise.
 pub const DEFAULT_SEED: u64 = 0;
@@ -26,6 +26,9 @@ const START: u64 = 0x2D35_8DCC_AA6C_78A5;
 const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
 const END: u64 = 0x8BB8_4B93_962E_ACC9;
 const NULL_WORD: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// Texts hashed at a time: a few rows that are hashed apart shall not pay for room for a whole batch.
+const TEXTS: usize = 64;
 
 #[inline]
 fn fold(x: u64) -> u64 {
@@ -71,8 +74,8 @@ fn long_text(mut state: u64, bytes: &[u8]) -> u64 {
 /// Takes the texts of a column. Which texts are long cannot be foreseen, so all are taken as short ones
 /// first, without a branch, and the long ones once more.
 fn texts(values: &[Text<'_>], hashes: &mut [u64]) {
-    for (values, hashes) in values.chunks(BATCH_ROWS).zip(hashes.chunks_mut(BATCH_ROWS)) {
-        let mut long = [(0u16, 0u64); BATCH_ROWS];
+    for (values, hashes) in values.chunks(TEXTS).zip(hashes.chunks_mut(TEXTS)) {
+        let mut long = [(0u16, 0u64); TEXTS];
         let mut count = 0;
         for (row, (state, value)) in hashes.iter_mut().zip(values).enumerate() {
             let [first, second] = value.words();

@@ -8,7 +8,6 @@
 use std::collections::VecDeque;
 
 use super::answer::Source;
-use super::key::{Keys, make_tags};
 use super::shape::Shape;
 use super::single::{self, Pay};
 use super::update::{Groups, PIECE_ROWS, Rows, Values};
@@ -107,17 +106,8 @@ impl Aggregation {
         if self.phase == Phase::Partial { Stage::Partial } else { Stage::Aggregate }
     }
 
-    /// Evaluates keys, arguments and filters of a chunk, and makes the keys' tags.
+    /// Evaluates keys, arguments and filters of a chunk.
     fn rows<'a>(&self, chunk: &Chunk<'a>, context: &Context<'a>) -> Result<Rows<'a>> {
-        let mut rows = self.rows_without_tags(chunk, context)?;
-        let tags = context.scratch.alloc_slice_fill_copy(chunk.rows, 0);
-        hash::hash_rows(rows.keys.columns, self.place.hash_seed, tags);
-        make_tags(rows.keys.columns, tags);
-        rows.keys.tags = tags;
-        Ok(rows)
-    }
-
-    fn rows_without_tags<'a>(&self, chunk: &Chunk<'a>, context: &Context<'a>) -> Result<Rows<'a>> {
         let scratch = context.scratch;
         let mut keys = bumpalo::collections::Vec::with_capacity_in(self.shape.keys.len(), scratch);
         for key in &self.shape.keys {
@@ -150,7 +140,7 @@ impl Aggregation {
         }
         Ok(Rows {
             count: chunk.rows,
-            keys: Keys { columns: keys.into_bump_slice(), tags: &[] },
+            keys: keys.into_bump_slice(),
             arguments: arguments.into_bump_slice(),
             passed: passed.into_bump_slice(),
             positions: chunk.positions,
@@ -177,12 +167,13 @@ impl Aggregation {
             None => &[(0, None)],
             Some((window, times)) => windows::deal(times, chunk.floors, &window, scratch),
         };
+        let seed = self.place.hash_seed;
         for &(start, share) in shares {
             let at = self.window_at(start);
             let groups = &mut self.open[at].1;
             match share {
-                None => groups.update(&self.shape, &rows, None, scratch)?,
-                Some(share) => groups.update(&self.shape, &rows.gather(share, scratch), None, scratch)?,
+                None => groups.update(&self.shape, &rows, None, seed, scratch)?,
+                Some(share) => groups.update(&self.shape, &rows.gather(share, scratch), None, seed, scratch)?,
             }
             groups.texts.end_chunk();
         }
@@ -197,7 +188,7 @@ impl Aggregation {
 
     /// Passes rows on as partial states of their own.
     fn pass_single(&self, chunk: &Chunk<'_>, context: &Context<'_>, caller: Stage, next: &mut Next<'_>) -> Result<()> {
-        let rows = self.rows_without_tags(chunk, context)?;
+        let rows = self.rows(chunk, context)?;
         let states = single::states(&self.shape, &rows, chunk, self.times(chunk), self.place.shard, context.scratch);
         context.ledger.enter(caller);
         next.push(&states, context)
@@ -280,7 +271,7 @@ impl Aggregation {
         let gathered = if share.len() == rows.count { *rows } else { rows.gather(share, scratch) };
         let snapshot = scratch.alloc_slice_fill_copy(share.len() * self.shape.stride, 0u64);
         let groups = &mut self.open[at].1;
-        groups.update(&self.shape, &gathered, Some(snapshot), scratch)?;
+        groups.update(&self.shape, &gathered, Some(snapshot), self.place.hash_seed, scratch)?;
         let bases = scratch.alloc_slice_fill_iter((0..share.len()).map(|row| (row * self.shape.stride) as u32));
         let source = Source { state: snapshot, bases, texts: &groups.texts, start: page.rows };
         write(

@@ -131,17 +131,21 @@ impl KeyLayout {
 
     /// Whether the group at `base` has the key of `row`.
     pub(crate) fn equals(&self, keys: &Keys<'_>, row: usize, state: &[u64], base: usize, bytes: &[u8]) -> bool {
-        state[base] == keys.tags[row]
-            && keys.columns.iter().zip(&self.columns).all(|(column, &(_, offset))| {
-                let at = base + offset;
-                column.is_null(row)
-                    || match column.data {
-                        Data::I64(values) => values[row] as u64 == state[at],
-                        Data::F64(values) => canonical_bits(values[row]) == state[at],
-                        Data::I128(values) => values[row] == get_i128(state, at),
-                        Data::Text(values) => values[row] == read_text(state, at, bytes),
-                    }
-            })
+        state[base] == keys.tags[row] && self.holds(keys.columns, row, state, base, bytes)
+    }
+
+    /// The same for a row that is NULL where the group's key is.
+    pub(crate) fn holds(&self, columns: &[Vector<'_>], row: usize, state: &[u64], base: usize, bytes: &[u8]) -> bool {
+        columns.iter().zip(&self.columns).all(|(column, &(_, offset))| {
+            let at = base + offset;
+            column.is_null(row)
+                || match column.data {
+                    Data::I64(values) => values[row] as u64 == state[at],
+                    Data::F64(values) => canonical_bits(values[row]) == state[at],
+                    Data::I128(values) => values[row] == get_i128(state, at),
+                    Data::Text(values) => values[row] == read_text(state, at, bytes),
+                }
+        })
     }
 
     /// Writes the key of `row` to the group at `base`, keeping long text in `bytes`.

@@ -5,7 +5,9 @@
 //! | [`functions`] | names and documentation |
 //! | `shape` | breaks calls down into shared accumulators, and lays a group's words out |
 //! | `key`, `table`, `index`, `sort` | keys as words; from keys to groups; groups in order |
+//! | `front` | in front of a table of few groups |
 //! | `update`, `texts` | rows into accumulators |
+//! | `fused` | several accumulators in one pass |
 //! | `pair`, `list` | accumulators of two arguments; those that keep every value |
 //! | `answer` | accumulators to results |
 //! | `partial` | accumulators as columns, and back |
@@ -20,7 +22,9 @@
 
 mod aggregation;
 mod answer;
+mod front;
 pub mod functions;
+mod fused;
 mod index;
 mod key;
 mod list;

@@ -125,6 +125,16 @@ impl Kind {
         }
     }
 
+    /// Which of one argument's words come first.
+    fn rank(self) -> usize {
+        match self {
+            Kind::Sum => 0,
+            Kind::Min(_) => 1,
+            Kind::Max(_) => 2,
+            _ => 3,
+        }
+    }
+
     fn initial(self, words: &mut [u64]) {
         const SIGN: u64 = 1 << 63;
         match self {
@@ -294,7 +304,8 @@ impl Shape {
     }
 
     /// Sorts the accumulators by (lane, argument) and gives them their words: those touched for
-    /// every row right behind the key, the counters of NULLs last.
+    /// every row right behind the key, in the order in which [`super::fused`] wants those of one
+    /// argument; the counters of NULLs last.
     fn lay_out(&mut self) {
         let mut order: Vec<usize> = (0..self.accumulators.len()).collect();
         order.sort_by_key(|&number| (self.accumulators[number].lane, self.accumulators[number].argument));
@@ -304,16 +315,16 @@ impl Shape {
             [&mut answer.nulls, &mut answer.value, &mut answer.squares].into_iter().flatten().for_each(moved_to);
         }
         self.accumulators = order.iter().map(|&number| self.accumulators[number]).collect();
+        let mut places: Vec<&mut Accumulator> = self.accumulators.iter_mut().collect();
+        places.sort_by_key(|known| (known.kind == Kind::Nulls, known.lane, known.argument, known.kind.rank()));
         let mut offset = self.key.words();
-        for nulls in [false, true] {
-            for accumulator in self.accumulators.iter_mut().filter(|known| (known.kind == Kind::Nulls) == nulls) {
-                accumulator.offset = offset;
-                let words = accumulator.kind.words(self.sources);
-                offset += words;
-                self.initial.resize(offset - self.key.words(), 0);
-                let start = accumulator.offset - self.key.words();
-                accumulator.kind.initial(&mut self.initial[start..start + words]);
-            }
+        for accumulator in places {
+            accumulator.offset = offset;
+            let words = accumulator.kind.words(self.sources);
+            offset += words;
+            self.initial.resize(offset - self.key.words(), 0);
+            let start = accumulator.offset - self.key.words();
+            accumulator.kind.initial(&mut self.initial[start..start + words]);
         }
         self.stride = offset;
     }

@@ -117,7 +117,7 @@ pub(crate) fn states<'a>(
 ) -> Chunk<'a> {
     let mut all: BumpVec<'a, Vector<'a>> = BumpVec::new_in(scratch);
     all.extend(window.map(|(window, times)| Vector::new(Data::I64(starts(times, &window, scratch)))));
-    all.extend_from_slice(rows.keys.columns);
+    all.extend_from_slice(rows.keys);
     if !plain_columns(shape, rows, shard, &mut all, scratch) {
         all.extend(columns(shape, rows, shard, scratch));
     }

@@ -600,18 +600,15 @@ fn a_product_of_two_columns_is_summed_without_being_made() {
         let scratch = bumpalo::Bump::new();
         let chunk = batch.chunk(&scratch);
         let keys = &chunk.columns[1..2];
-        let tags = scratch.alloc_slice_fill_copy(chunk.rows, 0);
-        hash::hash_rows(keys, 0, tags);
-        super::make_tags(keys, tags);
         let arguments = [super::update::Values::Product(chunk.columns[3], chunk.columns[3])];
         let rows = super::update::Rows {
             count: chunk.rows,
-            keys: super::Keys { columns: keys, tags },
+            keys,
             arguments: scratch.alloc_slice_copy(&arguments),
             passed: &[None],
             positions: None,
         };
-        groups.update(&shape, &rows, None, &scratch).expect("the table has room");
+        groups.update(&shape, &rows, None, 0, &scratch).expect("the table has room");
     }
     for row in &rows {
         let sum = expected.entry(format!("{:?}", row[1])).or_default();

@@ -25,13 +25,14 @@ pub struct Text<'a> {
     borrow: PhantomData<&'a [u8]>,
 }
 
-/// What is kept of 16 bytes loaded for a text of so many. A table beats shifting 128 bits by a variable
-/// count.
-const KEEP: [u128; INLINE_MAX + 1] = {
-    let mut keep = [0; INLINE_MAX + 1];
+/// What is kept of the eight bytes from four bytes before a text on, and of the eight behind them, for a
+/// text of so many bytes. A table beats shifting by a variable count.
+const KEEP: [[u64; 2]; INLINE_MAX + 1] = {
+    let mut keep = [[0; 2]; INLINE_MAX + 1];
     let mut len = 0;
     while len <= INLINE_MAX {
-        keep[len] = (1 << (8 * len)) - 1;
+        let bits: u128 = (1 << (8 * len)) - 1;
+        keep[len] = [(bits as u64) << 32, (bits >> 32) as u64];
         len += 1;
     }
     keep
@@ -66,26 +67,32 @@ impl<'a> Text<'a> {
         Text { len, head, tail: Tail { pointer: bytes.as_ptr() }, borrow: PhantomData }
     }
 
-    /// The first `len <= 12` bytes of `padded`; what stands behind them is masked off, so that a
-    /// reader may load 16 bytes at once without looking where the field ends.
+    /// The first `len <= 12` bytes of `padded`; what stands behind them is masked off.
     #[inline]
     pub fn from_padded(padded: [u8; 16], len: usize) -> Self {
         assert!(len <= INLINE_MAX);
-        let bits = u128::from_le_bytes(padded) & KEEP[len];
-        let head = (bits as u32).to_le_bytes();
-        let inline = (bits >> 32) as u64;
-        Text { len: len as u32, head, tail: Tail { inline }, borrow: PhantomData }
+        let bits = u128::from_le_bytes(padded);
+        let [first, second] = KEEP[len];
+        let inline = (bits >> 32) as u64 & second;
+        Text::of_words((bits as u64) << 32 & first | len as u64, Tail { inline })
     }
 
-    /// A view of `bytes`, the first 16 of which, with what stands behind them, are `padded`. Whether
-    /// it is short makes no branch, since a column of both kinds cannot be foreseen.
+    /// A view of `bytes`, from four bytes before which on 16 bytes, whatever they are, are `around`. Whether it
+    /// is short makes no branch, since a column of both kinds cannot be foreseen.
     #[inline]
-    pub fn with_padded(padded: [u8; 16], bytes: &'a [u8]) -> Self {
-        let len = u32::try_from(bytes.len()).expect("text is shorter than 4 GiB");
-        let bits = u128::from_le_bytes(padded) & KEEP[bytes.len().min(INLINE_MAX)];
-        let short = std::ptr::without_provenance((bits >> 32) as u64 as usize);
+    pub fn with_around(around: [u64; 2], bytes: &'a [u8]) -> Self {
+        assert!(u32::try_from(bytes.len()).is_ok(), "text is shorter than 4 GiB");
+        let [first, second] = KEEP[bytes.len().min(INLINE_MAX)];
+        let short = std::ptr::without_provenance((around[1] & second) as usize);
         let pointer = std::hint::select_unpredictable(bytes.len() <= INLINE_MAX, short, bytes.as_ptr());
-        Text { len, head: (bits as u32).to_le_bytes(), tail: Tail { pointer }, borrow: PhantomData }
+        Text::of_words(around[0] & first | bytes.len() as u64, Tail { pointer })
+    }
+
+    /// The view whose first word, as [`Text::words`] gives it, is `low`.
+    #[inline]
+    fn of_words(low: u64, tail: Tail) -> Self {
+        // Both halves of one word, so that they are written at once.
+        Text { len: low as u32, head: ((low >> 32) as u32).to_le_bytes(), tail, borrow: PhantomData }
     }
 
     /// Length in bytes.
@@ -129,10 +136,35 @@ impl<'a> Text<'a> {
     /// inline texts are equal exactly when their words are.
     #[inline]
     pub fn words(&self) -> [u64; 2] {
-        let low = u64::from(self.len) | (u64::from(u32::from_le_bytes(self.head)) << 32);
+        let low = if cfg!(target_endian = "little") {
+            // SAFETY: `len` and `head` are the first eight bytes (repr(C)), aligned for a word.
+            unsafe { (self as *const Self).cast::<u64>().read() }
+        } else {
+            u64::from(self.len) | (u64::from(u32::from_le_bytes(self.head)) << 32)
+        };
         // SAFETY: both fields of the union are 8 bytes and any bits are a valid `u64`; the
         // pointer's provenance is not used through this word.
         [low, unsafe { self.tail.inline }]
+    }
+
+    /// Texts of up to this many bytes are equal exactly when their [`Text::pieces`] are.
+    pub const PIECES_MAX: usize = 20;
+
+    /// Three words of any text, made without a branch: length and first four bytes, the eight bytes behind
+    /// them, and the last eight bytes. Zeros stand for what a short text does not have.
+    #[inline]
+    pub fn pieces(&self) -> [u64; 3] {
+        // SAFETY: `head` and `tail` are adjacent (repr(C), no padding between), 12 bytes in all.
+        let inline = unsafe { (self as *const Self).cast::<u8>().add(4) };
+        // SAFETY: any bits are a valid pointer; it is only followed when the text is long.
+        let pointer = unsafe { self.tail.pointer };
+        let start = std::hint::select_unpredictable(self.is_inline(), inline, pointer);
+        let load = |at: usize| {
+            // SAFETY: both places below are within the 12 bytes of the view, or the more than 12 bytes
+            // that a long text points at.
+            u64::from_le_bytes(unsafe { start.add(at).cast::<[u8; 8]>().read_unaligned() })
+        };
+        [self.words()[0], load(4), load(self.len().saturating_sub(8))]
     }
 
     /// The same bytes, kept in `arena` when they do not fit in the view.
@@ -205,9 +237,23 @@ mod tests {
             prop_assert_eq!(left.as_bytes(), &a[..]);
             prop_assert_eq!(left == right, a == b);
             prop_assert_eq!(left.cmp(&right), a.cmp(&b));
+            prop_assert_eq!(left.pieces() == right.pieces(), a == b);
             let arena = bumpalo::Bump::new();
             let copy = left.copy_to(&arena);
             prop_assert_eq!(copy.as_bytes(), &a[..]);
+        }
+    }
+
+    #[test]
+    fn pieces_of_every_length() {
+        let bytes: Vec<u8> = (1..=60).collect();
+        let word = |bytes: &[u8]| u64::from_le_bytes(std::array::from_fn(|at| bytes.get(at).copied().unwrap_or(0)));
+        for len in 0..=60 {
+            let text = &bytes[..len];
+            let [first, second, third] = Text::new(text).pieces();
+            assert_eq!(first, len as u64 | word(&text[..len.min(4)]) << 32);
+            assert_eq!(second, word(&text[len.min(4)..len.min(12)]));
+            assert_eq!(third, word(&text[len.saturating_sub(8)..]));
         }
     }
 
@@ -216,8 +262,14 @@ mod tests {
         let padded = *b"SYM7,12345678901";
         assert_eq!(Text::from_padded(padded, 4), Text::new(b"SYM7"));
         assert_eq!(Text::from_padded(padded, 0), Text::EMPTY);
-        for len in 0..=16 {
-            assert_eq!(Text::with_padded(padded, &padded[..len]), Text::new(&padded[..len]));
+        let text = *b"....SYM7,1234567890123456789";
+        let around = [0, 8].map(|at| u64::from_le_bytes(text[at..at + 8].try_into().unwrap()));
+        for len in 0..=24 {
+            let view = Text::with_around(around, &text[4..4 + len]);
+            assert_eq!(
+                (view, view.words()[0]),
+                (Text::new(&text[4..4 + len]), Text::new(&text[4..4 + len]).words()[0])
+            );
         }
     }
 }
