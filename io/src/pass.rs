@@ -29,7 +29,7 @@ pub(crate) fn stretch<'a, 'i>(layout: &'i Layout, bytes: &'a [u8], index: &'i In
     let mut check_utf8 = false;
     if index.high && layout.columns.iter().any(|column| column.data_type == DataType::Text) {
         let last = index.entries[found.consumed] as usize;
-        check_utf8 = simdutf8::basic::from_utf8(&bytes[index.first..last]).is_err();
+        check_utf8 = !layout.kernel.is_utf8(&bytes[index.first..last]);
     }
     Stretch {
         bytes,

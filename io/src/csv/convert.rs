@@ -11,6 +11,7 @@ use corelane_engine::batch::{Data, Text, Vector};
 use corelane_engine::types::{DataType, Physical};
 
 use super::index::Index;
+use super::numbers::Width;
 use super::swar::{self, GROUP, Group};
 use super::value::{self, LastDate, Reason};
 use super::{Dialect, Kernel};
@@ -112,6 +113,15 @@ impl<'a> Stretch<'a, '_> {
     /// The same for rows of a whole index.
     #[inline(always)]
     fn span_fast(&self, entry: usize, field: usize) -> (usize, usize) {
+        let (start, end) = self.span_untrimmed(entry, field);
+        // SAFETY: an entry is a place in `bytes`, with `MARGIN` bytes on its both sides.
+        let carriage = field + 1 == self.fields && unsafe { *self.bytes.get_unchecked(end - 1) } == b'\r';
+        if carriage && end > start { (start, end - 1) } else { (start, end) }
+    }
+
+    /// The same with the carriage return that may stand at the end of a row.
+    #[inline(always)]
+    fn span_untrimmed(&self, entry: usize, field: usize) -> (usize, usize) {
         debug_assert!(field < self.fields && entry + self.fields < self.entries.len());
         // SAFETY: rows name entries of the index that have a row's `fields` entries behind them, as
         // `column` has asserted, and `field` is one of these.
@@ -121,10 +131,15 @@ impl<'a> Stretch<'a, '_> {
                 *self.entries.get_unchecked(entry + field + 1) as usize,
             )
         };
-        let start = before + 1;
-        // SAFETY: an entry is a place in `bytes`, with `MARGIN` bytes on its both sides.
-        let carriage = field + 1 == self.fields && unsafe { *self.bytes.get_unchecked(end - 1) } == b'\r';
-        if carriage && end > start { (start, end - 1) } else { (start, end) }
+        (before + 1, end)
+    }
+
+    /// The bytes of a span.
+    #[inline(always)]
+    fn slice(&self, start: usize, end: usize) -> &'a [u8] {
+        debug_assert!(start <= end && end <= self.bytes.len());
+        // SAFETY: entries rise, and are places in `bytes`.
+        unsafe { self.bytes.get_unchecked(start..end) }
     }
 
     /// The eight bytes from `at`, which is within a field or up to 16 bytes before it.
@@ -354,16 +369,14 @@ fn careful<'a, T: Copy + Default>(
 
 /// Text without quotes.
 fn texts<'a>(stretch: &Stretch<'a, '_>, rows: &impl Rows, field: usize, out: &mut Out<'a, '_>) -> &'a [Text<'a>] {
-    let values = out.scratch.alloc_slice_fill_copy(rows.len(), Text::EMPTY);
-    for (row, value) in values.iter_mut().enumerate() {
+    let scratch = out.scratch;
+    scratch.alloc_slice_fill_with(rows.len(), |row| {
         let (start, end) = stretch.span_fast(rows.entry(row), field);
-        let padded = u128::from(stretch.load(start)) | u128::from(stretch.load(start + 8)) << 64;
-        *value = Text::with_padded(padded.to_le_bytes(), &stretch.bytes[start..end]);
         if start == end {
             out.null(row);
         }
-    }
-    values
+        Text::with_around([stretch.load(start - 4), stretch.load(start + 4)], stretch.slice(start, end))
+    })
 }
 
 /// Whole numbers and decimals of up to 16 digits whose point stands exactly `scale` digits from the
@@ -387,21 +400,45 @@ fn fixed<'a>(
     let mut group = Group::default();
     for (number_of, values) in values.chunks_mut(GROUP).enumerate() {
         let base = number_of * GROUP;
-        for lane in 0..values.len() {
-            let (start, end) = stretch.span_fast(rows.entry(base + lane), field);
-            group.high[lane] = stretch.load(end - 8);
-            group.low[lane] = stretch.load(end - 16);
-            group.len[lane] = (end - start) as u64;
+        let entry = |lane: usize| rows.entry(base + lane);
+        // How long fields are, and whether lines end in a carriage return, is mostly as in the first row.
+        // Where it is not, the row is no number for the vectors.
+        let (start, end) = stretch.span_fast(entry(0), field);
+        let width = if scale == 0 && end - start > 8 { Width::Wide } else { Width::Short };
+        if (start, end) == stretch.span_untrimmed(entry(0), field) {
+            stage(stretch, &mut group, values.len(), width, |lane| stretch.span_untrimmed(entry(lane), field));
+        } else {
+            stage(stretch, &mut group, values.len(), width, |lane| stretch.span_fast(entry(lane), field));
         }
-        group.len[values.len()..].fill(0);
-        let mut left = stretch.kernel.numbers(&group, scale as u32, limit as u64, values);
+        let mut left = stretch.kernel.numbers(&group, width, scale as u32, limit as u64, values);
         while left != 0 {
             let lane = left.trailing_zeros() as usize;
             left &= left - 1;
-            values[lane] = number(stretch, rows.entry(base + lane), field, scale, limit, base + lane, out, &convert);
+            values[lane] = number(stretch, entry(lane), field, scale, limit, base + lane, out, &convert);
         }
     }
     values
+}
+
+/// Loads a group's fields, which stand at the spans of its rows.
+#[inline(always)]
+fn stage(
+    stretch: &Stretch<'_, '_>,
+    group: &mut Group,
+    rows: usize,
+    width: Width,
+    span: impl Fn(usize) -> (usize, usize),
+) {
+    let Group { low, high, len } = group;
+    for (lane, (high, len)) in high[..rows].iter_mut().zip(&mut len[..rows]).enumerate() {
+        let (start, end) = span(lane);
+        (*high, *len) = (stretch.load(end - 8), (end - start) as u64);
+    }
+    if width == Width::Wide {
+        for (lane, low) in low[..rows].iter_mut().enumerate() {
+            *low = stretch.load(span(lane).1 - 16);
+        }
+    }
 }
 
 /// One number by words, else the careful way.

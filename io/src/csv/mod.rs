@@ -7,6 +7,7 @@
 
 pub(crate) mod convert;
 pub(crate) mod index;
+mod numbers;
 mod simd;
 mod swar;
 pub(crate) mod value;

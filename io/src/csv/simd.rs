@@ -4,7 +4,6 @@
 
 use corelane_engine::{Code, Error, Result};
 
-use super::swar::Group;
 use super::{Kernel, SIMD_VARIABLE};
 
 impl Kernel {
@@ -48,29 +47,15 @@ impl Kernel {
         supported
     }
 
-    /// Whether [`Kernel::numbers`] may be called.
-    #[inline]
-    pub(super) fn has_vector_numbers(self) -> bool {
-        match self.0 {
-            #[cfg(target_arch = "x86_64")]
-            Choice::Avx512 => true,
-            _ => false,
-        }
-    }
-
-    /// Spells the numbers of `group` into `values`, as [`super::swar`] does; the rows whose bits are
-    /// set in the answer are left to it.
-    #[inline]
-    pub(super) fn numbers(self, group: &Group, scale: u32, limit: u64, values: &mut [i64]) -> u64 {
-        match self.0 {
+    /// Whether `bytes` are UTF-8.
+    pub(crate) fn is_utf8(self, bytes: &[u8]) -> bool {
+        let is_surely = match self.0 {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: `Kernel::supported` made it, having asked the CPU.
-            Choice::Avx512 => unsafe { x86::numbers(group, scale, limit, values) },
-            _ => {
-                let _ = (group, scale, limit);
-                u64::MAX.checked_shr(64 - values.len() as u32).unwrap_or(0)
-            }
-        }
+            Choice::Avx512 => unsafe { x86::is_surely_utf8(bytes) },
+            _ => false,
+        };
+        is_surely || simdutf8::basic::from_utf8(bytes).is_ok()
     }
 
     /// Which it is.
@@ -111,7 +96,6 @@ mod x86 {
 
     use crate::csv::Dialect;
     use crate::csv::index::{Index, Masks, settle};
-    use crate::csv::swar::{GROUP, Group};
 
     /// The 64-byte loop around one way to make masks and one to write positions down.
     macro_rules! kernel {
@@ -224,111 +208,38 @@ mod x86 {
         }
     }
 
-    /// Eight numbers at a time: up to 8 bytes with a point in its place, or up to 16 without one.
-    /// The answer has a bit for every row that is anything else.
+    /// Whether `bytes` are UTF-8 of the plain kind: characters of up to three bytes, of which none begins
+    /// like one that might be too long, too large or half of a pair. Such bytes, and whatever is not UTF-8,
+    /// give false. Other than a search for the first fault it has no branch, so text that is now
+    /// and then not ASCII costs no more than any other.
     ///
     /// # Safety
     /// The CPU has the features.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,avx512dq,avx2,bmi1,bmi2,lzcnt,popcnt")]
-    pub(crate) unsafe fn numbers(group: &Group, scale: u32, limit: u64, values: &mut [i64]) -> u64 {
-        assert!(values.len() <= GROUP);
-        let lanes = if values.len() == GROUP { !0 } else { (1u64 << values.len()) - 1 };
-        if scale > 6 {
-            return lanes;
+    pub(crate) unsafe fn is_surely_utf8(bytes: &[u8]) -> bool {
+        let all = |byte: u8| _mm512_set1_epi8(byte as i8);
+        // Bytes that must continue a character begun in the word before; bytes that are not as they should be.
+        let (mut carry, mut wrong) = (0u64, 0u64);
+        let mut look = |word: __m512i| {
+            let continues = _mm512_cmplt_epi8_mask(word, all(0xc0));
+            let begins = _mm512_movepi8_mask(word) & !continues;
+            let begins_three = _mm512_cmpge_epu8_mask(word, all(0xe0));
+            let two_halves = _mm512_cmpeq_epi8_mask(_mm512_and_si512(word, all(0xfe)), all(0xc0));
+            let special = _mm512_cmpge_epu8_mask(word, all(0xf0))
+                | _mm512_cmpeq_epi8_mask(word, all(0xe0))
+                | _mm512_cmpeq_epi8_mask(word, all(0xed));
+            wrong |= two_halves | special | (continues ^ (begins << 1 | begins_three << 2 | carry));
+            carry = begins >> 63 | begins_three >> 62;
+        };
+        let (words, rest) = bytes.as_chunks::<64>();
+        for word in words {
+            // SAFETY: 64 bytes.
+            look(unsafe { _mm512_loadu_si512(word.as_ptr().cast()) });
         }
-        let wide = scale == 0 && group.len[0] > 8;
-        let mut spelled = [0i64; GROUP];
-        let mut left = 0u64;
-        for eight in 0..values.len().div_ceil(8) {
-            // SAFETY: each array has 64 elements, of which these are eight.
-            let (low, high, len) = unsafe {
-                (
-                    _mm512_loadu_si512(group.low.as_ptr().add(8 * eight).cast()),
-                    _mm512_loadu_si512(group.high.as_ptr().add(8 * eight).cast()),
-                    _mm512_loadu_si512(group.len.as_ptr().add(8 * eight).cast()),
-                )
-            };
-            let (value, bad) = if wide { spell_wide(low, high, len) } else { spell_short(high, len, scale) };
-            let magnitude = _mm512_abs_epi64(value);
-            let bad = bad | _mm512_cmpge_epu64_mask(magnitude, _mm512_set1_epi64(limit as i64));
-            // SAFETY: as above.
-            unsafe { _mm512_storeu_si512(spelled.as_mut_ptr().add(8 * eight).cast(), value) };
-            left |= u64::from(bad) << (8 * eight);
-        }
-        values.copy_from_slice(&spelled[..values.len()]);
-        left & lanes
-    }
-
-    /// Fields of 1 to 8 bytes: see `swar::short`.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,avx512dq,avx2,bmi1,bmi2,lzcnt,popcnt")]
-    fn spell_short(word: __m512i, len: __m512i, scale: u32) -> (__m512i, __mmask8) {
-        let all = |value: i64| _mm512_set1_epi64(value);
-        // Bits before the field.
-        let before = _mm512_sub_epi64(all(64), _mm512_slli_epi64::<3>(len));
-        let bad_len = _mm512_cmpgt_epu64_mask(_mm512_sub_epi64(len, all(1)), all(7));
-        let first = _mm512_and_si512(_mm512_srlv_epi64(word, before), all(0xff));
-        let negative = _mm512_cmpeq_epi64_mask(first, all(i64::from(b'-')));
-        let mut before = _mm512_mask_add_epi64(before, negative, before, all(8));
-        let mut bad = bad_len;
-        let mut digits = word;
-        if scale > 0 {
-            let point = _mm512_srlv_epi64(word, all(i64::from(56 - 8 * scale)));
-            bad |= _mm512_cmpneq_epi64_mask(_mm512_and_si512(point, all(0xff)), all(i64::from(b'.')));
-            let fraction = all((!0u64 << (64 - 8 * scale)) as i64);
-            let whole = _mm512_andnot_si512(fraction, _mm512_slli_epi64::<8>(word));
-            digits = _mm512_or_si512(_mm512_and_si512(word, fraction), whole);
-            before = _mm512_add_epi64(before, all(8));
-        }
-        // At least one digit, and the point.
-        bad |= _mm512_cmpgt_epi64_mask(before, all(64 - 8 * i64::from(scale.max(1))));
-        let digits = _mm512_xor_si512(digits, all(0x3030_3030_3030_3030));
-        let digits = _mm512_and_si512(digits, _mm512_sllv_epi64(all(-1), before));
-        bad |= not_digits(digits);
-        (signed(spell(digits), negative), bad)
-    }
-
-    /// Fields of 9 to 16 bytes without a point: see `swar::long`.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,avx512dq,avx2,bmi1,bmi2,lzcnt,popcnt")]
-    fn spell_wide(low: __m512i, high: __m512i, len: __m512i) -> (__m512i, __mmask8) {
-        let all = |value: i64| _mm512_set1_epi64(value);
-        let before = _mm512_sub_epi64(all(128), _mm512_slli_epi64::<3>(len));
-        let mut bad = _mm512_cmpgt_epu64_mask(_mm512_sub_epi64(len, all(9)), all(7));
-        let first = _mm512_and_si512(_mm512_srlv_epi64(low, before), all(0xff));
-        let negative = _mm512_cmpeq_epi64_mask(first, all(i64::from(b'-')));
-        let before = _mm512_mask_add_epi64(before, negative, before, all(8));
-        let zeros = all(0x3030_3030_3030_3030);
-        // A shift by 64 leaves nothing, as it should.
-        let low = _mm512_and_si512(_mm512_xor_si512(low, zeros), _mm512_sllv_epi64(all(-1), before));
-        let high = _mm512_xor_si512(high, zeros);
-        bad |= not_digits(low) | not_digits(high);
-        let value = _mm512_add_epi64(_mm512_mullo_epi64(spell(low), all(100_000_000)), spell(high));
-        (signed(value, negative), bad)
-    }
-
-    /// Lanes with a byte above nine.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,avx512dq,avx2,bmi1,bmi2,lzcnt,popcnt")]
-    fn not_digits(digits: __m512i) -> __mmask8 {
-        let above = _mm512_or_si512(digits, _mm512_add_epi8(digits, _mm512_set1_epi8(0x76)));
-        _mm512_test_epi64_mask(above, _mm512_set1_epi8(-128))
-    }
-
-    /// The number that the eight bytes of each lane spell, the lowest one first.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,avx512dq,avx2,bmi1,bmi2,lzcnt,popcnt")]
-    fn spell(digits: __m512i) -> __m512i {
-        let pairs = _mm512_maddubs_epi16(digits, _mm512_set1_epi16(0x010a));
-        let fours = _mm512_madd_epi16(pairs, _mm512_set1_epi32(0x0001_0064));
-        let high = _mm512_mul_epu32(fours, _mm512_set1_epi64(10_000));
-        _mm512_add_epi64(high, _mm512_srli_epi64::<32>(fours))
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,avx512dq,avx2,bmi1,bmi2,lzcnt,popcnt")]
-    fn signed(value: __m512i, negative: __mmask8) -> __m512i {
-        _mm512_mask_sub_epi64(value, negative, _mm512_setzero_si512(), value)
+        let left = (1u64 << rest.len()) - 1;
+        // SAFETY: only bytes of `rest` are read.
+        look(unsafe { _mm512_maskz_loadu_epi8(left, rest.as_ptr().cast()) });
+        wrong == 0 && carry == 0
     }
 
     const NUMBERS: [u8; 64] = {
@@ -373,6 +284,31 @@ mod tests {
     use crate::csv::index::{Index, PADDING};
     use proptest::prelude::*;
 
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn common_text_is_surely_utf8() {
+        let text = "Zürich, Łódź, 東京, Αθήνα, plain; ".repeat(20);
+        let is_fast = |text: &[u8]| {
+            Kernel::supported().iter().filter(|kernel| kernel.0 == Choice::Avx512).all(|_| {
+                // SAFETY: the machine has the kernel.
+                unsafe { x86::is_surely_utf8(text) }
+            })
+        };
+        assert!((0..text.len()).filter(|&end| text.is_char_boundary(end)).all(|end| is_fast(text[..end].as_bytes())));
+    }
+
+    /// Every first byte with every second one, as two, three and four bytes, across the end of a word.
+    #[test]
+    fn utf8_of_all_beginnings() {
+        for (first, second) in (0u8..=255).flat_map(|first| (0u8..=255).map(move |second| (first, second))) {
+            for tail in [&b""[..], b"\x80", b"\x80\xbf"] {
+                let bytes = [&[b'x'; 62][..], &[first, second], tail, b"y"].concat();
+                let expected = std::str::from_utf8(&bytes).is_ok();
+                assert!(Kernel::supported().iter().all(|kernel| kernel.is_utf8(&bytes) == expected), "{bytes:x?}");
+            }
+        }
+    }
+
     #[test]
     fn kernels_go_by_name() {
         assert_eq!(Kernel::named("scalar").unwrap().name(), "scalar");
@@ -381,6 +317,25 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn utf8_is_what_the_library_says(
+            before in 0usize..130,
+            text in "[a-zé€😀\u{800}\u{d7ff}]{0,200}",
+            break_at in 0usize..400,
+            broken in prop::option::of(any::<u8>()),
+            end in 0usize..3,
+        ) {
+            let mut bytes = vec![b'x'; before];
+            bytes.extend_from_slice(text.as_bytes());
+            if let (Some(broken), Some(byte)) = (broken, bytes.get_mut(break_at)) {
+                *byte = broken;
+            }
+            bytes.truncate(bytes.len() - end.min(bytes.len()));
+            for kernel in Kernel::supported() {
+                prop_assert_eq!(kernel.is_utf8(&bytes), std::str::from_utf8(&bytes).is_ok(), "{}", kernel.name());
+            }
+        }
+
         #[test]
         fn kernels_agree(
             text in prop::collection::vec(prop::sample::select(b",,,\n\n\"\"\\abc\r\xc3".to_vec()), 0..700),
