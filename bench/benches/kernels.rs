@@ -1,6 +1,6 @@
-//! The parts of a query apart from each other: reading and converting, operators on rows that are
-//! already there, grouping by few and by many keys, formatting, the ring. All from memory; rates are
-//! rows a second, and of the ring numbers a second.
+//! The parts of a query apart from each other: finding rows and fields (`scan`), making values of them
+//! (`convert`), hashing keys, operators on rows that are already there, grouping by few and by many keys,
+//! formatting, the ring. All from memory; rates are rows a second, and of the ring numbers a second.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use corelane_engine::pipeline::Pipeline;
 use corelane_engine::plan::Operator;
 use corelane_engine::scan::SplitTime;
 use corelane_engine::stage::Ledger;
+use corelane_engine::types::Physical;
 use corelane_engine::{Result, hash};
 use corelane_io::format::{Buffer, Format, Formatter};
 use corelane_io::fs::MemoryDisk;
@@ -32,7 +33,9 @@ fn direct(case: &Case) -> Direct {
     let disk = MemoryDisk::new().with("rows.csv", text.bytes());
     let options = coordinated::options(case, "rows.csv", &[0], "unused".as_ref(), false).unwrap();
     // Without a first line, columns go by their place.
-    let sql = case.sql.replacen(");", ") WITH ('header' = 'false');", 1);
+    let has_options = case.sql.contains("WITH (");
+    let sql =
+        if has_options { case.sql.to_owned() } else { case.sql.replacen(");", ") WITH ('header' = 'false');", 1) };
     let program = job::compile(&sql, &disk, &options).unwrap();
     Direct::new(&program, &disk, &options).unwrap()
 }
@@ -127,9 +130,15 @@ fn operators(direct: &Direct, rows: &[(Batch, Time)]) -> Result<u64> {
     Ok(out.0)
 }
 
-/// Reading and converting the columns that `case` needs.
-fn scan(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, case: &str) {
-    let direct = direct(named(case));
+/// The table of `case` with no column asked for: rows and fields are found, nothing is converted.
+fn without_columns(case: &Case) -> Direct {
+    let table = case.sql.find(";\nSELECT").expect("a table, then a query") + 1;
+    let sql = format!("{} SELECT COUNT(*) AS trades FROM {};", &case.sql[..table], case.table);
+    direct(&Case { sql: sql.leak(), ..*case })
+}
+
+/// Reading the rows that `direct` reads, and converting the columns that it needs.
+fn scan(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, direct: &Direct) {
     group.bench_function(name, |bencher| {
         bencher.iter(|| {
             let mut rows = 0;
@@ -140,6 +149,25 @@ fn scan(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, case: &str) {
             let (mut time, ledger) = (SplitTime::default(), Ledger::idle());
             direct.input().read_all(0, direct.scanner(), &mut time, &ledger, take).unwrap();
             rows
+        });
+    });
+}
+
+/// The hashes of the text columns that `case` reads, as an exchange needs them.
+fn hashes(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, case: &str) {
+    let batches = rows(&direct(named(case)));
+    let mut hashes = [0; BATCH_ROWS];
+    group.bench_function(name, |bencher| {
+        let mut scratch = Bump::new();
+        bencher.iter(|| {
+            for (batch, _) in &batches {
+                scratch.reset();
+                let chunk = batch.chunk(&scratch);
+                let texts = chunk.columns.iter().filter(|column| column.physical() == Physical::Text);
+                let keys: Vec<_> = texts.copied().collect();
+                hash::hash_rows(&keys, hash::DEFAULT_SEED, &mut hashes[..chunk.rows]);
+                black_box(&hashes);
+            }
         });
     });
 }
@@ -173,11 +201,15 @@ fn format(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, case: &str) {
 fn kernels(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("rows");
     group.throughput(Throughput::Elements(ROWS)).sample_size(20);
-    scan(&mut group, "scan and convert orders", "S0a");
-    scan(&mut group, "scan and convert trades", "S2 seed");
-    pipeline(&mut group, "group by, 200 groups", "S2 seed");
-    pipeline(&mut group, "group by, 100,000 groups", "S2 mid");
-    pipeline(&mut group, "tumbling window", "S3a seed");
+    scan(&mut group, "scan, trades", &without_columns(named("S2 seed")));
+    scan(&mut group, "convert, trades", &direct(named("S2 seed")));
+    scan(&mut group, "convert, orders", &direct(named("S0a")));
+    scan(&mut group, "convert, stations", &direct(named("1BRC")));
+    hashes(&mut group, "hash, two short texts", "S2 seed");
+    pipeline(&mut group, "group, 200 groups", "S2 seed");
+    pipeline(&mut group, "group, 413 groups", "1BRC");
+    pipeline(&mut group, "group, 100,000 groups", "S2 mid");
+    pipeline(&mut group, "window, tumbling, 200 groups", "S3a seed");
     pipeline(&mut group, "rows over", "S1");
     format(&mut group, "format orders", "S0a");
     group.finish();
