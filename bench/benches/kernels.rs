@@ -1,11 +1,13 @@
 //! The parts of a query apart from each other: finding rows and fields (`scan`), making values of them
-//! (`convert`), hashing keys, operators on rows that are already there (`group`, `window`), formatting, a
-//! hop through the ring. All from memory; rates are rows a second.
+//! (`convert`), hashing keys, operators on rows that are already there, grouping by few and by many keys,
+//! formatting, the ring. All from memory; rates are rows a second, and of the ring numbers a second.
 
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 use bumpalo::Bump;
-use corelane::job;
+use corelane::ring::{Receiver, Sender, ring};
+use corelane::{cli, job};
 use corelane_bench::case::{self, Case};
 use corelane_bench::{coordinated, direct::Direct};
 use corelane_engine::batch::{BATCH_ROWS, Batch, Chunk, Data, Text, Vector};
@@ -262,9 +264,90 @@ fn kernels(criterion: &mut Criterion) {
     pipeline(&mut group, "rows window", "S1");
     format(&mut group, "format orders", "S0a");
     forms(&mut group);
-    group.bench_function("ring hop", |bencher| bencher.iter(|| corelane::ring::stress(ROWS).unwrap()));
     group.finish();
 }
 
-criterion_group!(benches, kernels);
+/// GROUP BY alone, by so many keys.
+fn groups(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("group");
+    for (name, keys, rows) in [("200", 200, 1_000_000), ("100 K", 100_000, 1_000_000), ("5 M", 5_000_000, 5_000_000)] {
+        let sql = "CREATE TABLE t (k BIGINT, v BIGINT); SELECT k, COUNT(*) AS n, SUM(v) AS total FROM t GROUP BY k;";
+        let words =
+            ["corelane", "--file", "-", "--cores", "0", "--input", "t=t.csv", "--format", "csv", "-o", "unused/"];
+        let options = cli::parse_run(words.map(str::to_owned)).unwrap();
+        let disk = MemoryDisk::new().with("t.csv", b"k,v\n1,1\n");
+        let direct = Direct::new(&job::compile(sql, &disk, &options).unwrap(), &disk, &options).unwrap();
+        group.throughput(Throughput::Elements(rows)).sample_size(10);
+        group.bench_function(name, |bencher| bencher.iter(|| assert_eq!(grouped(&direct, keys, rows).unwrap(), keys)));
+    }
+    group.finish();
+}
+
+/// Pushes `rows` rows whose keys come in no order, each as often as any other, through the operators of
+/// `direct`; returns the rows out.
+fn grouped(direct: &Direct, keys: u64, rows: u64) -> Result<u64> {
+    let mut pipeline = Pipeline::new(direct.plan(), 0, 1, hash::DEFAULT_SEED)?;
+    let (entry, ledger, mut out) = (direct.scan(), Ledger::idle(), Count::default());
+    let mut batch = Batch::new(&direct.plan().nodes[entry].layout());
+    let mut scratch = Bump::new();
+    for start in (0..rows).step_by(BATCH_ROWS) {
+        let end = rows.min(start + BATCH_ROWS as u64);
+        for (key, row) in batch.i64s_mut(0).iter_mut().zip(start..end) {
+            // A prime that divides no number of keys, so that all of them come before one comes again.
+            *key = (row * 2_654_435_761 % keys) as i64;
+        }
+        batch.set_rows((end - start) as usize);
+        pipeline.push(entry, &batch.chunk(&scratch), &Context { scratch: &scratch, ledger: &ledger }, &mut out)?;
+        scratch.reset();
+    }
+    pipeline.finish(entry, &Context { scratch: &scratch, ledger: &ledger }, &mut out)?;
+    while pipeline.pending(entry) {
+        scratch.reset();
+        pipeline.drain(entry, &Context { scratch: &scratch, ledger: &ledger }, &mut out)?;
+    }
+    Ok(out.0)
+}
+
+/// How long a number takes from thread to thread, and how many pass in a second.
+fn rings(criterion: &mut Criterion) {
+    criterion.bench_function("ring hop", |bencher| bencher.iter_custom(hops));
+    let mut group = criterion.benchmark_group("ring throughput");
+    group.throughput(Throughput::Elements(ROWS)).sample_size(20);
+    group.bench_function("numbers", |bencher| bencher.iter(|| corelane::ring::stress(ROWS).unwrap()));
+    group.finish();
+}
+
+/// Sends a number there and back, `count` times; returns half of the time.
+fn hops(count: u64) -> Duration {
+    let ((mut there, mut arrived), (mut back, mut returned)) = (ring(64), ring(64));
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(move || (0..count).for_each(|number| pass(&mut arrived, &mut back, number)));
+        for number in 0..count {
+            there.push(number).expect("the ring is empty");
+            assert_eq!(wait(&mut returned), number);
+        }
+    });
+    began.elapsed() / 2
+}
+
+fn pass(from: &mut Receiver<u64>, to: &mut Sender<u64>, number: u64) {
+    assert_eq!(wait(from), number);
+    to.push(number).expect("the ring is empty");
+}
+
+/// Looks until something is there; now and then lets another thread look, for there may be one CPU.
+fn wait(ring: &mut Receiver<u64>) -> u64 {
+    loop {
+        for _ in 0..10_000 {
+            if let Some(number) = ring.pop() {
+                return number;
+            }
+            std::hint::spin_loop();
+        }
+        std::thread::yield_now();
+    }
+}
+
+criterion_group!(benches, kernels, groups, rings);
 criterion_main!(benches);

@@ -166,7 +166,7 @@ impl SplitReader {
     pub(crate) fn new(layout: Layout) -> Result<Self> {
         let empty = layout.split.end == Some(layout.split.start);
         let buffer = vec![0; MARGIN + CARRY_BYTES + layout.block + 1 + MARGIN];
-        let mut index = Index::default();
+        let mut index = Index { fields: layout.fields, ..Index::default() };
         index.restart(MARGIN);
         let lines = if layout.file.len().is_none() {
             // The header, which stands in the part of the stream that can be read again.
@@ -370,14 +370,9 @@ impl SplitReader {
             return Ok(None);
         }
         let rows = (self.index.count / fields).min(self.batch_rows).min(self.index.newlines);
-        let entries = &self.index.entries;
-        let newlines = self.index.newlines - self.index.newlines_from(&self.buffer, rows * fields);
-        let regular = newlines == rows
-            && rows > 0
-            && entries[..=rows * fields].chunks_exact(fields).skip(1).all(|row| self.buffer[row[0] as usize] == b'\n')
-            && self.buffer[entries[rows * fields] as usize] == b'\n';
-        if regular {
-            return Ok(Some(Found { rows, regular, read: rows, consumed: rows * fields, newlines }));
+        if !self.index.irregular {
+            // Every row has its fields, so there are as many line ends as rows.
+            return Ok(Some(Found { rows, regular: true, read: rows, consumed: rows * fields, newlines: rows }));
         }
         Ok(Some(self.find_irregular()))
     }

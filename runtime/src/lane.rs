@@ -41,8 +41,14 @@ pub enum Message {
 
 /// Messages that fit in a lane's ring.
 const RING_MESSAGES: usize = 64;
-/// Batches one outbox lends per destination before it says that it has no credit.
-const BATCHES_PER_DESTINATION: usize = 4;
+/// Batches one outbox lends per destination before it says that it has no credit: one that is being
+/// filled and two on their way.
+const BATCHES_PER_DESTINATION: usize = 3;
+/// Bytes of rows in all the batches of an outbox: no more than stay in a core's own cache, next to
+/// what else it needs. With more destinations each gets smaller batches.
+const POOL_BYTES: usize = 512 << 10;
+/// Rows that a batch takes at least before it leaves: below, messages cost more than memory.
+const FULL_ROWS_MIN: usize = 128;
 
 /// Rows a receiver takes from one sender that is ahead, where they would be held.
 const AHEAD_ROWS: usize = 16 * BATCH_ROWS;
@@ -68,6 +74,17 @@ pub struct Traffic {
     pub bytes: u64,
 }
 
+/// Rows of this layout with which a batch leaves.
+fn full_rows(layout: &[Physical], shards: usize) -> usize {
+    let bytes = |physical: &Physical| match physical {
+        Physical::I64 | Physical::F64 => 8,
+        Physical::I128 | Physical::Text => 16,
+    };
+    let row_bytes: usize = layout.iter().map(bytes).sum();
+    let rows = POOL_BYTES / (row_bytes.max(1) * BATCHES_PER_DESTINATION * shards);
+    rows.next_multiple_of(64).clamp(FULL_ROWS_MIN, BATCH_ROWS)
+}
+
 /// The lanes of one exchange on one shard.
 pub struct Lanes {
     /// Towards every shard.
@@ -79,7 +96,9 @@ pub struct Lanes {
 /// Lays the lanes of one exchange between all shards; element `s` is for shard `s`.
 pub fn lay(layout: &[Physical], bells: &Arc<[Doorbell]>, ordered: bool, skew: Skew) -> Vec<Lanes> {
     let shards = bells.len();
-    let lent = (BATCHES_PER_DESTINATION + 2) * shards * 2 + RING_MESSAGES;
+    let full = full_rows(layout, shards);
+    let credit = BATCHES_PER_DESTINATION * shards + BATCH_ROWS.div_ceil(full);
+    let lent = credit + 2 * shards + RING_MESSAGES;
     let mut ways_out: Vec<Vec<WayOut>> = (0..shards).map(|_| Vec::with_capacity(shards)).collect();
     let mut ways_in: Vec<Vec<WayIn>> = (0..shards).map(|_| Vec::with_capacity(shards)).collect();
     for out in &mut ways_out {
@@ -115,6 +134,8 @@ pub fn lay(layout: &[Physical], bells: &Arc<[Doorbell]>, ordered: bool, skew: Sk
             layout: layout.into(),
             free: Vec::new(),
             made: 0,
+            full,
+            credit,
             watermark: TIME_MIN,
             ordered,
             progress: 0,
@@ -144,6 +165,10 @@ pub struct Outbox {
     #[allow(clippy::vec_box, reason = "batches cross rings as boxes and are never moved out of them")]
     free: Vec<Box<Batch>>,
     made: usize,
+    /// Rows with which a batch leaves.
+    full: usize,
+    /// Batches lent at most before there is no credit.
+    credit: usize,
     watermark: Time,
     ordered: bool,
     progress: u64,
@@ -176,8 +201,9 @@ impl Outbox {
             let mut taken = 0;
             while taken < count {
                 let mut batch = self.ways[owner].partial.take().unwrap_or_else(|| self.take());
-                taken += batch.append(chunk, &self.selections[owner][taken..count]);
-                if batch.rows() == BATCH_ROWS {
+                let end = count.min(taken + self.full - batch.rows());
+                taken += batch.append(chunk, &self.selections[owner][taken..end]);
+                if batch.rows() == self.full {
                     self.send(owner, batch);
                 } else {
                     self.ways[owner].partial = Some(batch);
@@ -238,8 +264,9 @@ impl Outbox {
             self.push_waiting();
         }
         self.collect();
-        let limit = BATCHES_PER_DESTINATION * self.ways.len() * 2 + 2;
-        !self.has_waiting() && self.free.len() + limit.saturating_sub(self.made) > self.ways.len()
+        // A chunk may fill as many batches as its rows do, and begin one more for every destination.
+        let needed = self.ways.len() + BATCH_ROWS.div_ceil(self.full);
+        !self.has_waiting() && self.free.len() + self.credit.saturating_sub(self.made) >= needed
     }
 
     /// Moves what waits into the rings, as far as it fits; returns whether anything moved.
@@ -642,6 +669,38 @@ mod tests {
         send(&mut last, 1, 6);
         let (rows, times) = take(&mut inbox);
         assert_eq!((rows, times), ([4, 1], vec![6]));
+    }
+
+    #[test]
+    fn batches_are_the_smaller_the_more_destinations_there_are() {
+        let layout = [Physical::I64, Physical::Text, Physical::I128];
+        let full: Vec<usize> = [1, 2, 4, 8, 16, 64].map(|shards| full_rows(&layout, shards)).to_vec();
+        assert_eq!(full, [1024, 1024, 1024, 576, 320, 128]);
+        assert_eq!(full_rows(&[], 1), BATCH_ROWS);
+    }
+
+    #[test]
+    fn credit_is_always_enough_for_one_more_chunk_once_all_is_home() {
+        for shards in [1, 3, 8, 40] {
+            let bells: Arc<[Doorbell]> = (0..shards).map(|_| Doorbell::new().expect("an eventfd")).collect();
+            let mut lanes = lay(&[Physical::Text; 4], &bells, false, Skew::default());
+            let times = [corelane_engine::batch::Text::EMPTY; BATCH_ROWS];
+            let columns = [Vector { data: Data::Text(&times), nulls: None }; 4];
+            let chunk =
+                Chunk { rows: BATCH_ROWS, columns: &columns, positions: None, ordinals: None, floors: None, stamp: 0 };
+            let hashes: Vec<u64> = (0..BATCH_ROWS as u64).map(|row| row << 54).collect();
+            for _ in 0..20 {
+                assert!(lanes[0].outbox.ready(), "{shards} shards");
+                while lanes[0].outbox.ready() {
+                    lanes[0].outbox.scatter(&chunk, &hashes);
+                }
+                for lanes in &mut lanes {
+                    while let Some(Arrival::Batch { from, batch }) = lanes.inbox.pop() {
+                        lanes.inbox.give_back(from, batch);
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::answer::Source;
 use super::changes;
 use super::shape::Shape;
 use super::single::{self, Pay};
-use super::update::{Groups, Rows};
+use super::update::{Groups, PIECE_ROWS, Rows};
 use super::windows;
 use crate::batch::{BATCH_ROWS, Chunk, Data, Vector};
 use crate::error::{Code, Error, Result};
@@ -432,7 +432,8 @@ impl<'a> Page<'a> {
     }
 }
 
-/// Appends the groups of `source` to `page`.
+/// Appends the groups of `source` to `page`, a piece at a time; while one is written the rows of the
+/// next are on their way from memory.
 #[expect(clippy::too_many_arguments, reason = "parts of the operator, of which another part is borrowed")]
 fn write(
     shape: &Shape,
@@ -444,7 +445,29 @@ fn write(
     bytes: &[u8],
     page: &mut Page<'_>,
 ) -> Result<()> {
-    source.touch(shape.stride);
+    let pieces = source.bases.chunks(PIECE_ROWS).map(|bases| Source { bases, ..*source });
+    let mut next = pieces.clone();
+    next.by_ref().take(1).for_each(|piece| piece.prefetch(shape.stride));
+    for piece in pieces {
+        if let Some(next) = next.next() {
+            next.prefetch(shape.stride);
+        }
+        write_piece(shape, window, phase, place, start, &Source { start: page.rows, ..piece }, bytes, page)?;
+    }
+    Ok(())
+}
+
+#[expect(clippy::too_many_arguments, reason = "as of `write`")]
+fn write_piece(
+    shape: &Shape,
+    window: Option<Window>,
+    phase: Phase,
+    place: Place,
+    start: i64,
+    source: &Source<'_>,
+    bytes: &[u8],
+    page: &mut Page<'_>,
+) -> Result<()> {
     let rows = page.rows..page.rows + source.bases.len();
     let mut first = 0;
     if let Some(window) = window {

@@ -7,6 +7,7 @@ use super::shape::{Accumulator, Answer, Kind, Shape};
 use super::texts::Texts;
 use super::update::merge_moments;
 use crate::error::{Code, Error, Result};
+use crate::memory::prefetch;
 use crate::operator::{Column, Values};
 use crate::plan::AggregateFunction;
 use crate::types::{DataType, Physical};
@@ -14,10 +15,8 @@ use crate::types::{DataType, Physical};
 /// 10^38: one more than any decimal can be.
 pub(super) const DECIMAL_END: i128 = 10i128.pow(38);
 
-/// Words of a cache line.
-const LINE_WORDS: usize = 8;
-/// State beyond this many words does not stay in a core's own caches.
-const TOUCH_WORDS: usize = 1 << 17;
+/// State beyond this many words does not stay in a core's nearest cache.
+const NEAR_WORDS: usize = 1 << 12;
 
 /// Rows of state to be read: those at `bases`, written to output rows from `start` on.
 #[derive(Clone, Copy)]
@@ -29,12 +28,10 @@ pub(crate) struct Source<'s> {
 }
 
 impl Source<'_> {
-    /// Reads the rows once if they lie scattered over much memory, so that their cache misses overlap.
-    pub(crate) fn touch(&self, stride: usize) {
-        if self.state.len() > TOUCH_WORDS {
-            let rows = self.bases.iter().map(|&base| &self.state[base as usize..base as usize + stride]);
-            let lines = rows.flat_map(|row| row.iter().step_by(LINE_WORDS));
-            std::hint::black_box(lines.fold(0, |all, word| all ^ word));
+    /// Asks for the rows, of `words` words each, if they lie scattered over much memory.
+    pub(crate) fn prefetch(&self, words: usize) {
+        if self.state.len() > NEAR_WORDS {
+            self.bases.iter().for_each(|&base| prefetch(self.state, base as usize, words));
         }
     }
 
@@ -57,6 +54,10 @@ impl Answer {
             return Ok(());
         }
         let value = &shape.accumulators[self.value.expect("every call but COUNT has a value")];
+        let is_sum = matches!(self.function, F::Sum | F::Avg) && value.kind == Kind::Sum;
+        if is_sum && matches!(self.data_type, DataType::Decimal { .. }) {
+            return self.write_decimals(source, count, value.offset, out);
+        }
         for (row, base) in source.rows() {
             let count = count(base);
             if count == 0 {
@@ -104,6 +105,38 @@ impl Answer {
                     }
                 }
                 F::Count => unreachable!("COUNT is answered above"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sums and means that are decimals and cannot leave `i128`, in loops of their own: most
+    /// queries have no others.
+    fn write_decimals(
+        &self,
+        source: &Source<'_>,
+        count: impl Fn(usize) -> u64,
+        at: usize,
+        out: &mut Column<'_>,
+    ) -> Result<()> {
+        let DataType::Decimal { scale, .. } = self.data_type else { unreachable!("seen by the caller") };
+        let more = if self.function == AggregateFunction::Avg { scale - self.argument_type.scale() } else { 0 };
+        let power = 10i64.pow(u32::from(more));
+        for (row, base) in source.rows() {
+            let (count, sum) = (count(base), get_i128(source.state, base + at));
+            if count == 0 {
+                out.set_null(row);
+                continue;
+            }
+            let value = match self.function {
+                AggregateFunction::Avg => small_mean(sum, count, power).or_else(|| decimal_mean(sum, count, more)),
+                _ => Some(sum),
+            };
+            match &mut out.values {
+                Values::I64(values) => {
+                    values[row] = value.and_then(|value| value.try_into().ok()).ok_or_else(|| self.overflow())?;
+                }
+                _ => self.put_exact(out, row, value)?,
             }
         }
         Ok(())
@@ -257,15 +290,26 @@ fn multiply_add(total: &mut [u64; 4], words: &[u64], factor: u64, shift: usize) 
     }
 }
 
+/// `sum * power / count`, half up, where the product is an `i64`: nearly all are, and then one division
+/// is enough, many times as fast as of `i128`.
+#[inline]
+fn small_mean(sum: i128, count: u64, power: i64) -> Option<i128> {
+    let scaled = i64::try_from(sum).ok()?.checked_mul(power)?;
+    let (magnitude, half) = (scaled.unsigned_abs(), count.div_ceil(2));
+    // Numbers of 32 bits are divided faster still.
+    let (quotient, rest) = match (u32::try_from(magnitude), u32::try_from(count)) {
+        (Ok(magnitude), Ok(count)) => (u64::from(magnitude / count), u64::from(magnitude % count)),
+        _ => (magnitude / count, magnitude % count),
+    };
+    let mean = (quotient + u64::from(rest >= half)) as i64;
+    Some(i128::from(if scaled < 0 { -mean } else { mean }))
+}
+
 /// `sum / count`, half up, with `more` digits behind the point than `sum` has.
 pub(crate) fn decimal_mean(sum: i128, count: u64, more: u8) -> Option<i128> {
     let power = 10i64.pow(u32::from(more));
-    // Nearly all sums are small, and an i64 division is many times as fast.
-    if let Some(scaled) = i64::try_from(sum).ok().and_then(|sum| sum.checked_mul(power)) {
-        let count = count as i64;
-        let (quotient, rest) = (scaled / count, scaled % count);
-        let up = i64::from(rest.unsigned_abs() >= (count as u64).div_ceil(2));
-        return Some(i128::from(quotient + up * scaled.signum()));
+    if let Some(mean) = small_mean(sum, count, power) {
+        return Some(mean);
     }
     let (count, power) = (i128::from(count), i128::from(power));
     let rest = sum % count * power;

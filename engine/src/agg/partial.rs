@@ -10,7 +10,7 @@ use super::answer::{Source, put_value};
 use super::key::{Keys, get_i128, make_tags};
 use super::pair::{self, MOMENT_WORDS};
 use super::shape::{Accumulator, Kind, Shape};
-use super::update::{Groups, Picked, Target, add_i128, add_i192, merge_moments};
+use super::update::{Groups, PIECE_ROWS, Picked, Target, add_i128, add_i192, merge_moments};
 use crate::batch::Chunk;
 use crate::error::Result;
 use crate::hash;
@@ -141,6 +141,26 @@ impl Groups {
         hash_seed: u64,
         scratch: &'a Bump,
     ) -> Result<()> {
+        if chunk.rows > PIECE_ROWS && self.table.is_large() {
+            for from in (0..chunk.rows).step_by(PIECE_ROWS) {
+                let piece = chunk.slice(from..chunk.rows.min(from + PIECE_ROWS), scratch);
+                self.merge_piece(shape, &piece, first, hash_seed, scratch)?;
+            }
+        } else {
+            self.merge_piece(shape, chunk, first, hash_seed, scratch)?;
+        }
+        self.texts.end_chunk();
+        Ok(())
+    }
+
+    fn merge_piece<'a>(
+        &mut self,
+        shape: &Shape,
+        chunk: &Chunk<'a>,
+        first: usize,
+        hash_seed: u64,
+        scratch: &'a Bump,
+    ) -> Result<()> {
         let (keys, states) = chunk.columns[first..].split_at(shape.key.width());
         let tags = scratch.alloc_slice_fill_copy(chunk.rows, 0);
         hash::hash_rows(keys, hash_seed, tags);
@@ -157,6 +177,9 @@ impl Groups {
             match accumulator.kind {
                 Kind::Rows | Kind::Nulls => {
                     let counts = next().i64s();
+                    if counts.iter().all(|&count| count == 0) {
+                        continue;
+                    }
                     target.each(at, &picked, |row, [word]: &mut [u64; 1]| *word += counts[row] as u64);
                 }
                 Kind::Sum => {
@@ -201,7 +224,6 @@ impl Groups {
                 }
             }
         }
-        self.texts.end_chunk();
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Rows as partial states of their own, where collecting them in groups does not pay.
 //!
-//! A partial aggregation that finds hardly two rows of a group before it ships them looks every row
+//! A partial aggregation that finds hardly a few rows of a group before it ships them looks every row
 //! up, builds a group of it and takes the group apart again, for nothing. Then it is cheaper to make
 //! a state of each row and let the owner do the looking up. Whether it pays is decided from numbers
 //! of rows alone, never from time, so that a run repeats itself exactly.
@@ -9,14 +9,15 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
 use super::answer::Source;
-use super::shape::Shape;
+use super::shape::{Kind, Shape};
 use super::texts::Texts;
-use super::update::{Rows, Target, accumulate};
+use super::update::{Rows, Target, Values, accumulate};
 use crate::batch::{Chunk, Data, Vector};
 use crate::error::Result;
 use crate::operator::Column;
 use crate::plan::Window;
 use crate::state::{Reader, Writer, damaged};
+use crate::types::Physical;
 
 /// Tests come to every bound with few rows.
 const SCALE: usize = if cfg!(test) { 1 } else { 256 };
@@ -28,6 +29,10 @@ const GROUPS_MAX: usize = 1024 * SCALE;
 const PROBE_ROWS: u64 = 64 * SCALE as u64;
 /// Rows that go on as they are before groups are tried again.
 const SINGLE_ROWS: u64 = 4096 * SCALE as u64;
+
+/// With less rows of a group, one by one is cheaper: to find a row's group, and then to build a state
+/// of it, send it and find its group again, costs about as much as three rows sent.
+const ROWS_PER_GROUP: i64 = 3;
 
 /// Whether rows are collected in groups, and how many, or go on one by one.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +85,7 @@ impl Pay {
     }
 
     /// Notes rows collected in groups, `open` of which are held now. True if all are to be shipped:
-    /// because there were less than two rows of a group, so that rows go on one by one from now on,
+    /// because there were less than [`ROWS_PER_GROUP`], so that rows go on one by one from now on,
     /// or because there are too many.
     pub(crate) fn is_enough(&mut self, rows: usize, open: usize) -> bool {
         self.rows += rows as u64;
@@ -88,7 +93,7 @@ impl Pay {
         if open < self.bound && !is_probed {
             return false;
         }
-        let is_single = self.may_be_single && (self.groups + open as i64) * 2 > self.rows as i64;
+        let is_single = self.may_be_single && (self.groups + open as i64) * ROWS_PER_GROUP > self.rows as i64;
         let is_full = open >= GROUPS_MAX;
         if open >= self.bound {
             self.bound = (self.bound * 2).min(GROUPS_MAX);
@@ -110,6 +115,78 @@ pub(crate) fn states<'a>(
     shard: usize,
     scratch: &'a Bump,
 ) -> Chunk<'a> {
+    let mut all: BumpVec<'a, Vector<'a>> = BumpVec::new_in(scratch);
+    all.extend(window.map(|(window, times)| Vector::new(Data::I64(starts(times, &window, scratch)))));
+    all.extend_from_slice(rows.keys);
+    if !plain_columns(shape, rows, shard, &mut all, scratch) {
+        all.extend(columns(shape, rows, shard, scratch));
+    }
+    let columns = all.into_bump_slice();
+    Chunk { rows: rows.count, columns, positions: None, ordinals: None, floors: None, stamp: chunk.stamp }
+}
+
+/// The start of each row's window.
+fn starts<'a>(times: &[i64], window: &Window, scratch: &'a Bump) -> &'a [i64] {
+    // Neighbours are mostly of one window.
+    let mut start = 0;
+    let mut ends = i64::MIN;
+    scratch.alloc_slice_fill_iter(times.iter().map(|&time| {
+        if time >= ends || time < start {
+            start = window.last_mark(time);
+            ends = start.saturating_add(window.size);
+        }
+        start
+    }))
+}
+
+/// Appends the accumulators' columns where each is made of an argument's column alone, which no row is
+/// NULL in or left out of; else appends nothing and returns false.
+fn plain_columns<'a>(
+    shape: &Shape,
+    rows: &Rows<'a>,
+    shard: usize,
+    out: &mut BumpVec<'a, Vector<'a>>,
+    scratch: &'a Bump,
+) -> bool {
+    let before = out.len();
+    for accumulator in &shape.accumulators {
+        let values = accumulator.argument.map(|argument| rows.arguments[argument]);
+        let data = match (accumulator.kind, values) {
+            _ if rows.passed[accumulator.lane].is_some() => None,
+            (_, Some(values)) if values.has_nulls() => None,
+            (Kind::Rows, _) => Some(Data::I64(scratch.alloc_slice_fill_copy(rows.count, 1))),
+            (Kind::Nulls, _) => Some(Data::I64(scratch.alloc_slice_fill_copy(rows.count, 0))),
+            (Kind::Sum, Some(Values::Product(left, right))) => {
+                let pairs = left.i64s().iter().zip(right.i64s());
+                let products = pairs.map(|(&left, &right)| i128::from(left) * i128::from(right));
+                Some(Data::I128(scratch.alloc_slice_fill_iter(products)))
+            }
+            (Kind::Sum, Some(Values::Plain(values))) => match values.data {
+                Data::I64(values) => {
+                    Some(Data::I128(scratch.alloc_slice_fill_iter(values.iter().copied().map(i128::from))))
+                }
+                data => Some(data),
+            },
+            // As bits, doubles travel in another form.
+            (Kind::Min(physical) | Kind::Max(physical), Some(Values::Plain(values))) if physical != Physical::F64 => {
+                Some(values.data)
+            }
+            _ => None,
+        };
+        let Some(data) = data else {
+            out.truncate(before);
+            return false;
+        };
+        out.push(Vector::new(data));
+    }
+    if shape.has_source() {
+        out.push(Vector::new(Data::I64(scratch.alloc_slice_fill_copy(rows.count, shard as i64))));
+    }
+    true
+}
+
+/// The accumulators' columns of any rows, by way of a state for each.
+fn columns<'a>(shape: &Shape, rows: &Rows<'a>, shard: usize, scratch: &'a Bump) -> impl Iterator<Item = Vector<'a>> {
     // Keys are passed on as they are, so there are no words for them, but offsets count them.
     let (key, width) = (shape.key.words(), shape.stride - shape.key.words());
     let state = scratch.alloc_slice_fill_copy(key + rows.count * width, 0u64);
@@ -124,24 +201,8 @@ pub(crate) fn states<'a>(
     let physicals = shape.partial_fields().into_iter().map(|field| field.data_type.physical());
     let mut columns: Vec<Column<'a>> = physicals.map(|physical| Column::new(physical, scratch)).collect();
     shape.write_partial(&Source { state, bases, texts: &texts, start: 0 }, shard, &mut columns);
-    let mut all: BumpVec<'a, Vector<'a>> = BumpVec::new_in(scratch);
-    if let Some((window, times)) = window {
-        // Neighbours are mostly of one window.
-        let mut start = 0;
-        let mut ends = i64::MIN;
-        let starts = times.iter().map(|&time| {
-            if time >= ends || time < start {
-                start = window.last_mark(time);
-                ends = start.saturating_add(window.size);
-            }
-            start
-        });
-        all.push(Vector::new(Data::I64(scratch.alloc_slice_fill_iter(starts))));
-    }
-    all.extend_from_slice(rows.keys);
-    all.extend(columns.into_iter().map(|column| column.finish(rows.count)));
-    let columns = all.into_bump_slice();
-    Chunk { rows: rows.count, columns, positions: None, ordinals: None, floors: None, stamp: chunk.stamp }
+    let count = rows.count;
+    columns.into_iter().map(move |column| column.finish(count))
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ use crate::batch::INLINE_MAX;
 use crate::types::Physical;
 
 const SIGN: u64 = 1 << 63;
+/// Groups whose words are written at a time: they stay in the nearest cache.
+const BLOCK: usize = 128;
 /// Bits by which groups are dealt into parts.
 const PART_BITS: u32 = 11;
 /// From this many groups on they are.
@@ -31,77 +33,94 @@ impl KeyLayout {
             return;
         }
         let width: usize = self.columns().iter().map(|column| 1 + super::key::width(column.0)).sum();
-        let mut first = vec![0; width];
-        let mut words = vec![0; width];
+        let mut words = vec![[0; BLOCK]; width];
+        let deciding = self.deciding_words(bytes);
+        // Which bits differ is guessed from a few groups, so that all have to be read only once.
+        let sample: Vec<u32> = bases.iter().copied().step_by(bases.len().div_ceil(BLOCK)).collect();
+        self.ordered_words(state, &sample, bytes, &mut words);
+        let first: Vec<u64> = words.iter().map(|words| words[0]).collect();
+        let note = |differ: &mut [u64], words: &[[u64; BLOCK]], count: usize| {
+            for ((differ, words), first) in differ[..deciding].iter_mut().zip(words).zip(&first) {
+                *differ = words[..count].iter().fold(*differ, |differ, word| differ | (word ^ first));
+            }
+        };
         let mut differ = vec![0; width];
-        self.ordered_words(state, bases[0] as usize, bytes, &mut first);
-        for &base in &*bases {
-            self.ordered_words(state, base as usize, bytes, &mut words);
-            differ.iter_mut().zip(words.iter().zip(&first)).for_each(|(differ, (word, first))| *differ |= word ^ first);
-        }
-        if !bytes.is_empty() {
-            // Equal prefixes say nothing about long texts, so no later column may decide.
-            let mut end = 0;
-            for &(physical, _) in self.columns() {
-                end += 1 + super::key::width(physical);
-                if physical == Physical::Text {
-                    break;
+        note(&mut differ, &words, sample.len());
+        let mut numbers = vec![0u64; bases.len()];
+        let (runs, all) = loop {
+            let (runs, all) = runs(&differ);
+            let guessed = differ.clone();
+            for (block, numbers) in bases.chunks(BLOCK).zip(numbers.chunks_mut(BLOCK)) {
+                self.ordered_words(state, block, bytes, &mut words);
+                note(&mut differ, &words, block.len());
+                numbers.fill(0);
+                for run in &runs {
+                    let mask = u64::MAX >> (64 - run.bits);
+                    for (number, word) in numbers.iter_mut().zip(&words[run.word]) {
+                        *number = number.unbounded_shl(run.bits) | word >> run.shift & mask;
+                    }
                 }
             }
-            differ[end..].fill(0);
-        }
-        let (runs, all) = runs(&differ);
-        let number = |base: u32, words: &mut [u64]| {
-            self.ordered_words(state, base as usize, bytes, words);
-            runs.iter().fold(0u64, |number, run| {
-                number.checked_shl(run.bits).unwrap_or(0) | words[run.word] >> run.shift & (u64::MAX >> (64 - run.bits))
-            })
+            if differ == guessed {
+                break (runs, all);
+            }
         };
         let bits: u32 = runs.iter().map(|run| run.bits).sum();
-        let place_bits = usize::BITS - bases.len().leading_zeros();
-        if all && bytes.is_empty() && bits + place_bits <= 64 {
-            // Number and place in one word, half the memory of a pair.
-            let place = |word: u64| (word & ((1 << place_bits) - 1)) as usize;
-            let words = (0..).zip(&*bases).map(|(place, &base)| number(base, &mut words) << place_bits | place);
-            let sorted = sort_words(words.collect(), bits + place_bits);
-            let given = bases.to_vec();
-            bases.iter_mut().zip(sorted).for_each(|(base, word)| *base = given[place(word)]);
+        let is_decided = all && bytes.is_empty();
+        if is_decided && sort_numbers(&numbers, bits, bases) {
             return;
         }
-        let mut order: Vec<(u64, u32)> = bases.iter().map(|&base| (number(base, &mut words), base)).collect();
+        let mut order: Vec<(u64, u32)> = numbers.into_iter().zip(bases.iter().copied()).collect();
         order.sort_unstable_by(|left, right| {
             left.0.cmp(&right.0).then_with(|| self.compare_groups(state, left.1 as usize, right.1 as usize, bytes))
         });
         bases.iter_mut().zip(order).for_each(|(base, group)| *base = group.1);
     }
 
-    /// Writes words that compare as the keys do, but for long text, of which they hold a prefix.
-    fn ordered_words(&self, state: &[u64], base: usize, bytes: &[u8], out: &mut [u64]) {
+    /// Of how many words the order may be made up: equal prefixes say nothing about long texts, so with
+    /// such texts no column behind the first text may decide.
+    fn deciding_words(&self, bytes: &[u8]) -> usize {
+        let mut words = 0;
+        for &(physical, _) in self.columns() {
+            words += 1 + super::key::width(physical);
+            if physical == Physical::Text && !bytes.is_empty() {
+                break;
+            }
+        }
+        words
+    }
+
+    /// Writes words that compare as the keys do, but for long text, of which they hold a prefix: word by
+    /// word of the key, those of all groups of a block.
+    fn ordered_words(&self, state: &[u64], bases: &[u32], bytes: &[u8], out: &mut [[u64; BLOCK]]) {
+        let nulls = bases.iter().fold(0, |nulls, &base| nulls | state[base as usize]);
         let mut next = 0;
         for (number, &(physical, offset)) in self.columns().iter().enumerate() {
-            let at = base + offset;
-            out[next] = u64::from(state[base] & null_bit(number) != 0);
+            let (is_null, values) = out[next..].split_first_mut().expect("a word for NULL");
+            if nulls & null_bit(number) == 0 {
+                is_null.fill(0);
+            } else {
+                for (out, &base) in is_null.iter_mut().zip(bases) {
+                    *out = u64::from(state[base as usize] & null_bit(number) != 0);
+                }
+            }
+            let [high, rest @ ..] = values else { unreachable!("a value has a word") };
+            let places = bases.iter().map(|&base| base as usize + offset);
             match physical {
-                Physical::I64 => out[next + 1] = state[at] ^ SIGN,
-                Physical::F64 => out[next + 1] = order_bits(f64::from_bits(state[at])) as u64 ^ SIGN,
+                Physical::I64 => high.iter_mut().zip(places).for_each(|(out, at)| *out = state[at] ^ SIGN),
+                Physical::F64 => high.iter_mut().zip(places).for_each(|(out, at)| {
+                    *out = order_bits(f64::from_bits(state[at])) as u64 ^ SIGN;
+                }),
                 Physical::I128 => {
-                    let value = get_i128(state, at);
-                    out[next + 1] = (value >> 64) as u64 ^ SIGN;
-                    out[next + 2] = value as u64;
+                    for ((high, low), at) in high.iter_mut().zip(&mut rest[0]).zip(places) {
+                        let value = get_i128(state, at);
+                        (*high, *low) = ((value >> 64) as u64 ^ SIGN, value as u64);
+                    }
                 }
                 Physical::Text => {
-                    let len = state[at] as u32 as usize;
-                    let tail = if len > INLINE_MAX {
-                        let text = read_text(state, at, bytes);
-                        let mut tail = [0; 8];
-                        tail.copy_from_slice(&text.as_bytes()[4..12]);
-                        u64::from_le_bytes(tail)
-                    } else {
-                        state[at + 1]
-                    };
-                    let (head, tail) = ((state[at] >> 32) as u32, tail.swap_bytes());
-                    out[next + 1] = u64::from(head.swap_bytes()) << 32 | tail >> 32;
-                    out[next + 2] = tail << 32 | len.min(INLINE_MAX + 1) as u64;
+                    for ((high, low), at) in high.iter_mut().zip(&mut rest[0]).zip(places) {
+                        (*high, *low) = text_words(state, at, bytes);
+                    }
                 }
             }
             next += 1 + super::key::width(physical);
@@ -109,32 +128,60 @@ impl KeyLayout {
     }
 }
 
-/// Sorts words of which the lowest `bits` are used.
-fn sort_words(mut words: Vec<u64>, bits: u32) -> Vec<u64> {
-    if words.len() < PARTS_FROM {
+/// The first twelve bytes of a text and its length, in words that compare as short texts do.
+#[inline]
+fn text_words(state: &[u64], at: usize, bytes: &[u8]) -> (u64, u64) {
+    let len = state[at] as u32 as usize;
+    let tail = if len > INLINE_MAX {
+        let text = read_text(state, at, bytes);
+        let mut tail = [0; 8];
+        tail.copy_from_slice(&text.as_bytes()[4..12]);
+        u64::from_le_bytes(tail)
+    } else {
+        state[at + 1]
+    };
+    let (head, tail) = ((state[at] >> 32) as u32, tail.swap_bytes());
+    (u64::from(head.swap_bytes()) << 32 | tail >> 32, tail << 32 | len.min(INLINE_MAX + 1) as u64)
+}
+
+/// Sorts `bases` by their `numbers`, of which the lowest `bits` are used and no two are equal; or leaves
+/// it, because number and place do not fit in a word.
+fn sort_numbers(numbers: &[u64], bits: u32, bases: &mut [u32]) -> bool {
+    let place_bits = usize::BITS - bases.len().leading_zeros();
+    let shift = if numbers.len() < PARTS_FROM { bits } else { bits.saturating_sub(PART_BITS) };
+    if shift + place_bits > 64 {
+        return false;
+    }
+    // Within a part the bits that are shifted out are the same.
+    let with_place = |(place, &number): (u64, &u64)| number.unbounded_shl(place_bits) | place;
+    let mut words: Vec<u64>;
+    if numbers.len() < PARTS_FROM {
+        words = (0..).zip(numbers).map(with_place).collect();
         words.sort_unstable();
-        return words;
+    } else {
+        let part = |number: u64| (number >> shift) as usize;
+        let mut places = vec![0; 1 << PART_BITS];
+        numbers.iter().for_each(|&number| places[part(number)] += 1);
+        let mut sum = 0;
+        for place in &mut places {
+            sum += std::mem::replace(place, sum);
+        }
+        words = vec![0; numbers.len()];
+        for number in (0..).zip(numbers) {
+            let place = &mut places[part(*number.1)];
+            words[*place] = with_place(number);
+            *place += 1;
+        }
+        let mut start = 0;
+        for end in places {
+            words[start..end].sort_unstable();
+            start = end;
+        }
     }
-    let shift = bits.saturating_sub(PART_BITS);
-    let part = |word: u64| (word >> shift) as usize;
-    let mut places = vec![0; 1 << PART_BITS];
-    words.iter().for_each(|&word| places[part(word)] += 1);
-    let mut sum = 0;
-    for place in &mut places {
-        sum += std::mem::replace(place, sum);
-    }
-    let mut dealt = vec![0; words.len()];
-    for word in words {
-        let place = &mut places[part(word)];
-        dealt[*place] = word;
-        *place += 1;
-    }
-    let mut start = 0;
-    for end in places {
-        dealt[start..end].sort_unstable();
-        start = end;
-    }
-    dealt
+    let given = bases.to_vec();
+    let place = |word: u64| (word & ((1 << place_bits) - 1)) as usize;
+    bases.iter_mut().zip(words).for_each(|(base, word)| *base = given[place(word)]);
+    true
 }
 
 /// The bits that differ, from the most significant on, up to 64 of them; and whether these are all.
@@ -175,13 +222,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_sorted_part_by_part() {
-        for (bits, count) in [(5, 10), (5, 500), (40, 1000), (64, 5000)] {
-            let words: Vec<u64> =
-                (0..count as u64).map(|word| word.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - bits)).collect();
-            let mut sorted = words.clone();
-            sorted.sort();
-            assert_eq!(sort_words(words, bits), sorted, "{bits} bits");
+    fn numbers_are_sorted_part_by_part() {
+        for (bits, count) in [(5, 10), (9, 300), (40, 1000), (56, 200), (62, 40), (62, 5000), (64, 5000)] {
+            let number = |place: u32| u64::from(place + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - bits);
+            let mut numbers: Vec<u64> = (0..count).map(number).collect();
+            numbers.sort_unstable();
+            numbers.dedup();
+            // Any order but that of the numbers.
+            numbers.sort_unstable_by_key(|number| number.wrapping_mul(0xD6E8_FEB8_6659_FD93));
+            let mut bases: Vec<u32> = (0..numbers.len() as u32).collect();
+            let fits = sort_numbers(&numbers, bits, &mut bases);
+            assert_eq!(fits, (bits, count) != (62, 40) && bits < 64, "{bits} bits, {count}");
+            assert!(!fits || bases.is_sorted_by_key(|&base| numbers[base as usize]), "{bits} bits");
         }
     }
 

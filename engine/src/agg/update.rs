@@ -5,6 +5,8 @@
 //! the accumulator's words in a *snapshot* that has a row of state for each row of the chunk. What
 //! most queries ask for of a whole column without NULLs goes in fewer passes: see [`super::fused`].
 
+use std::ops::Range;
+
 use bumpalo::Bump;
 
 use super::front::Front;
@@ -18,6 +20,10 @@ use crate::batch::{Data, Text, Vector, is_null};
 use crate::error::Result;
 use crate::hash;
 use crate::types::Physical;
+
+/// Rows that are put into a large table at a time: what they need of it stays in the nearest cache from
+/// the first pass over them to the last.
+pub(super) const PIECE_ROWS: usize = 128;
 
 /// Groups, and what of theirs does not fit in their rows.
 pub(crate) struct Groups {
@@ -69,6 +75,15 @@ impl Values<'_> {
 }
 
 impl<'a> Values<'a> {
+    fn slice(&self, range: Range<usize>, scratch: &'a Bump) -> Values<'a> {
+        let cut = |vector| crate::batch::slice(vector, range.clone(), scratch);
+        match self {
+            Values::Plain(vector) => Values::Plain(cut(vector)),
+            Values::Product(left, right) => Values::Product(cut(left), cut(right)),
+            Values::Pair(left, right) => Values::Pair(cut(left), cut(right)),
+        }
+    }
+
     pub(crate) fn gather(&self, rows: &[u16], scratch: &'a Bump) -> Values<'a> {
         let pick = |vector| crate::batch::gather(vector, rows, scratch);
         match self {
@@ -80,6 +95,21 @@ impl<'a> Values<'a> {
 }
 
 impl<'a> Rows<'a> {
+    /// The rows of `range`.
+    fn slice(&self, range: Range<usize>, scratch: &'a Bump) -> Rows<'a> {
+        let cut = |column: &Vector<'a>| crate::batch::slice(column, range.clone(), scratch);
+        let keys = scratch.alloc_slice_fill_iter(self.keys.iter().map(cut));
+        let arguments = self.arguments.iter().map(|argument| argument.slice(range.clone(), scratch));
+        let passed = self.passed.iter().map(|passed| passed.map(|passed| &passed[range.clone()]));
+        Rows {
+            count: range.len(),
+            keys,
+            arguments: scratch.alloc_slice_fill_iter(arguments),
+            passed: scratch.alloc_slice_fill_iter(passed),
+            positions: self.positions.map(|positions| &positions[range.clone()]),
+        }
+    }
+
     /// The rows named by `rows`.
     pub(crate) fn gather(&self, rows: &[u16], scratch: &'a Bump) -> Rows<'a> {
         fn pick<'a, T: Copy>(from: &[T], rows: &[u16], scratch: &'a Bump) -> &'a [T] {
@@ -126,6 +156,24 @@ impl Groups {
 
     /// Adds rows; with `snapshot` (a row of state per row) notes each group's state after each row.
     pub(crate) fn update<'a>(
+        &mut self,
+        shape: &Shape,
+        rows: &Rows<'a>,
+        snapshot: Option<&mut [u64]>,
+        hash_seed: u64,
+        scratch: &'a Bump,
+    ) -> Result<()> {
+        if snapshot.is_some() || rows.count <= PIECE_ROWS || !self.table.is_large() {
+            return self.update_piece(shape, rows, snapshot, hash_seed, scratch);
+        }
+        for from in (0..rows.count).step_by(PIECE_ROWS) {
+            let piece = rows.slice(from..rows.count.min(from + PIECE_ROWS), scratch);
+            self.update_piece(shape, &piece, None, hash_seed, scratch)?;
+        }
+        Ok(())
+    }
+
+    fn update_piece<'a>(
         &mut self,
         shape: &Shape,
         rows: &Rows<'a>,
@@ -250,7 +298,7 @@ fn first_of_each<'a>(
     make_tags(columns, tags);
     let pairs = scratch.alloc_slice_fill_copy(live.len(), 0u32);
     let layout = distinct_layout(values.physical());
-    let mut last = (table.groups() * layout.words()) as u32;
+    let mut last = table.last();
     table.locate(&layout, &Keys { columns, tags }, &[], pairs, scratch)?;
     for (&row, &pair) in live.iter().zip(&*pairs) {
         // Bases grow in order of insertion, so a new pair stands behind all known ones.

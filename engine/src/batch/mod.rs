@@ -14,7 +14,7 @@ use bumpalo::Bump;
 use std::ptr::NonNull;
 
 pub use text::{INLINE_MAX, Text};
-pub use vector::{BATCH_ROWS, BITMAP_WORDS, Chunk, Data, Nulls, Vector, count_nulls, gather, is_null};
+pub use vector::{BATCH_ROWS, BITMAP_WORDS, Chunk, Data, Nulls, Vector, count_nulls, gather, is_null, slice};
 
 use crate::operator::TIME_MIN;
 use crate::types::Physical;

@@ -185,7 +185,8 @@ impl<'a> Chunk<'a> {
     }
 }
 
-fn slice<'a>(column: &Vector<'a>, range: Range<usize>, scratch: &'a bumpalo::Bump) -> Vector<'a> {
+/// The rows of `column` in `range`; nothing is copied but NULLs.
+pub fn slice<'a>(column: &Vector<'a>, range: Range<usize>, scratch: &'a bumpalo::Bump) -> Vector<'a> {
     let data = match column.data {
         Data::I64(values) => Data::I64(&values[range.clone()]),
         Data::I128(values) => Data::I128(&values[range.clone()]),

@@ -103,6 +103,12 @@ pub(crate) struct Index {
     pub quoted: bool,
     /// A byte above 127 was seen among them.
     pub high: bool,
+    /// Fields that every row should have; 0 when nobody asks.
+    pub fields: usize,
+    /// Entries behind the last line end, as far as indexed.
+    pub behind: usize,
+    /// Some row among the entries has more or fewer fields than it should.
+    pub irregular: bool,
 }
 
 impl Index {
@@ -112,6 +118,7 @@ impl Index {
         self.entries[0] = (first - 1) as u32;
         (self.count, self.newlines, self.at, self.first) = (0, 0, first, first);
         (self.quotes, self.quoted, self.high) = (Quotes::default(), false, false);
+        (self.behind, self.irregular) = (0, false);
     }
 
     /// Goes on in the next `count` bytes, of which the first is at `first` again; the byte before
@@ -151,11 +158,37 @@ impl Index {
         let rest = &bytes[self.first.min(self.at)..self.at];
         self.quoted &= dialect.quote.is_some_and(|quote| memchr::memchr(quote, rest).is_some());
         self.high &= !rest.is_ascii();
+        if self.irregular {
+            (self.behind, self.irregular) = (0, false);
+            for entry in 1..=self.count {
+                self.end_field(bytes[self.entries[entry] as usize] == b'\n');
+            }
+        }
     }
 
-    /// Line ends among the entries from `from` on.
-    pub(crate) fn newlines_from(&self, bytes: &[u8], from: usize) -> usize {
-        self.entries[from + 1..=self.count].iter().filter(|&&entry| bytes[entry as usize] == b'\n').count()
+    /// Notes one more entry, which is a line end or not.
+    #[inline(always)]
+    fn end_field(&mut self, is_line_end: bool) {
+        self.behind += 1;
+        self.irregular |= is_line_end != (self.behind == self.fields);
+        self.behind = if is_line_end { 0 } else { self.behind };
+    }
+
+    /// The same for `count` entries, of which those whose bits are set in `line_ends` are line ends.
+    #[inline(always)]
+    pub(crate) fn end_fields(&mut self, count: u32, line_ends: u64, pattern: u64) {
+        let next = self.fields.saturating_sub(self.behind + 1) as u32;
+        let all = u64::MAX.checked_shr(64 - count).unwrap_or(0);
+        let expected = pattern.checked_shl(next).unwrap_or(0) & all;
+        self.irregular |= line_ends != expected;
+        let last = u64::BITS - line_ends.leading_zeros();
+        self.behind = if line_ends == 0 { self.behind + count as usize } else { (count - last) as usize };
+    }
+
+    /// A bit for each of 64 entries that follow a line end, of which every row's last is set, shifted so that
+    /// the first is.
+    pub(crate) fn pattern(&self) -> u64 {
+        (0..64).step_by(self.fields.max(1)).fold(0, |pattern, bit| pattern | 1 << bit)
     }
 }
 
@@ -210,11 +243,13 @@ fn scalar(index: &mut Index, bytes: &[u8], to: usize, most: usize, dialect: &Dia
         if dialect.quote.is_none() {
             masks.quote = 0;
         }
-        let mut ends = settle(index, bytes, to, masks, dialect);
+        let (mut ends, newline) = settle(index, bytes, to, masks, dialect);
         let mut count = index.count;
         while ends != 0 {
             count += 1;
-            index.entries[count] = index.at as u32 + ends.trailing_zeros();
+            let bit = ends.trailing_zeros();
+            index.entries[count] = index.at as u32 + bit;
+            index.end_field(newline >> bit & 1 == 1);
             ends &= ends - 1;
         }
         index.count = count;
@@ -223,10 +258,10 @@ fn scalar(index: &mut Index, bytes: &[u8], to: usize, most: usize, dialect: &Dia
     index.at = index.at.min(to);
 }
 
-/// The field ends of one word: what is behind `to` or in quotes taken off. Counts line ends, and
-/// notes quotes and high bytes.
+/// The field ends of one word, and the line ends among them: what is behind `to` or in quotes taken off.
+/// Counts line ends, and notes quotes and high bytes.
 #[inline(always)]
-pub(crate) fn settle(index: &mut Index, bytes: &[u8], to: usize, masks: Masks, dialect: &Dialect) -> u64 {
+pub(crate) fn settle(index: &mut Index, bytes: &[u8], to: usize, masks: Masks, dialect: &Dialect) -> (u64, u64) {
     let left = to - index.at;
     let valid = if left >= 64 { !0 } else { (1 << left) - 1 };
     let mut newline = masks.newline & valid;
@@ -240,5 +275,5 @@ pub(crate) fn settle(index: &mut Index, bytes: &[u8], to: usize, masks: Masks, d
     }
     index.high |= masks.high & valid != 0;
     index.newlines += newline.count_ones() as usize;
-    ends
+    (ends, newline)
 }

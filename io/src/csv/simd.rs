@@ -114,12 +114,14 @@ mod x86 {
                 let quotes = $splat(quote as i8);
                 let escapes = $splat(dialect.escape.unwrap_or(quote) as i8);
                 let quoting = if dialect.quote.is_some() { !0 } else { 0 };
+                let pattern = index.pattern();
                 let entries = index.entries.as_mut_ptr();
                 while index.at < to && index.count < most {
                     // SAFETY: `at < to`, and 64 bytes behind `to` are within `bytes`.
                     let mut masks = unsafe { $masks(bytes.as_ptr().add(index.at), delimiters, newlines, quotes, escapes) };
                     masks.quote &= quoting;
-                    let ends = settle(index, bytes, to, masks, dialect);
+                    let (ends, newline) = settle(index, bytes, to, masks, dialect);
+                    index.end_fields(ends.count_ones(), _pext_u64(newline, ends), pattern);
                     // SAFETY: `count < most`, and there is room for 64 entries and the slack of a
                     // vector behind `most`. `settle` does not move the entries.
                     unsafe { $write(entries.add(index.count + 1), ends, index.at as u32) };
@@ -343,6 +345,7 @@ mod tests {
             most in 1usize..100,
             quote in any::<bool>(),
             escape in any::<bool>(),
+            fields in 0usize..5,
         ) {
             let dialect = Dialect { delimiter: b',', quote: quote.then_some(b'"'), escape: escape.then_some(b'\\') };
             // Behind the end stand bytes that must not be taken for fields.
@@ -352,7 +355,7 @@ mod tests {
             let end = PADDING + text.len();
             let mut results = Vec::new();
             for kernel in Kernel::supported() {
-                let mut index = Index::default();
+                let mut index = Index { fields, ..Index::default() };
                 index.restart(PADDING);
                 let mut all = Vec::new();
                 for to in [PADDING + cut.min(text.len()), end] {
@@ -361,6 +364,12 @@ mod tests {
                     }
                 }
                 all.extend_from_slice(&index.entries[..=index.count]);
+                let lines = all[1..].split_inclusive(|&entry| bytes[entry as usize] == b'\n');
+                let is_regular = |line: &[u32]| {
+                    let is_whole = bytes[line[line.len() - 1] as usize] == b'\n';
+                    if is_whole { line.len() == fields } else { line.len() < fields }
+                };
+                prop_assert_eq!(fields > 0 && index.irregular, fields > 0 && !lines.clone().all(is_regular));
                 results.push((kernel.name(), all, index.newlines, index.quotes, index.quoted, index.high));
             }
             for other in &results[1..] {
