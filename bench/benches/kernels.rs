@@ -10,12 +10,13 @@ use corelane::ring::{Receiver, Sender, ring};
 use corelane::{cli, job};
 use corelane_bench::case::{self, Case};
 use corelane_bench::{coordinated, direct::Direct};
-use corelane_engine::batch::{BATCH_ROWS, Batch, Chunk};
+use corelane_engine::batch::{BATCH_ROWS, Batch, Chunk, Data, Text, Vector};
 use corelane_engine::operator::{Context, Outlets, Time};
 use corelane_engine::pipeline::Pipeline;
 use corelane_engine::plan::Operator;
 use corelane_engine::scan::SplitTime;
 use corelane_engine::stage::Ledger;
+use corelane_engine::types::{DataType, Field, Schema};
 use corelane_engine::{Result, hash};
 use corelane_io::format::{Buffer, Format, Formatter};
 use corelane_io::fs::MemoryDisk;
@@ -170,6 +171,56 @@ fn format(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, case: &str) {
     });
 }
 
+/// Rows of a chunk that is formatted over and over.
+const FORM_ROWS: usize = 1000;
+
+/// One chunk of `columns` as CSV, as often as makes [`ROWS`] rows.
+fn form(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, columns: &[(DataType, Data<'_>)]) {
+    let field = |&(data_type, _): &(DataType, Data<'_>)| Field { name: "field".to_owned(), data_type };
+    let schema = Schema { fields: columns.iter().map(field).collect() };
+    let vectors: Vec<Vector<'_>> = columns.iter().map(|&(_, data)| Vector::new(data)).collect();
+    let chunk = Chunk { rows: FORM_ROWS, columns: &vectors, positions: None, ordinals: None, floors: None, stamp: 0 };
+    let (mut formatter, mut text) = (Formatter::new(Format::Csv, &schema, columns.len()), Buffer::default());
+    group.bench_function(name, |bencher| {
+        bencher.iter(|| {
+            for _ in 0..ROWS as usize / FORM_ROWS {
+                text.clear();
+                formatter.rows(black_box(&chunk), &mut text, None);
+                black_box(text.bytes());
+            }
+        });
+    });
+}
+
+/// Every form of value by itself, and together as a row of six fields.
+fn forms(group: &mut BenchmarkGroup<'_, WallTime>) {
+    let numbers = |from: i64, step: i64, below: i64| -> Vec<i64> {
+        (0..FORM_ROWS as i64).map(|row| from + row * step % below).collect()
+    };
+    let names: Vec<String> = (0..FORM_ROWS).map(|row| format!("TRADER{}", row * 7 % 100)).collect();
+    let names: Vec<Text<'_>> = names.iter().map(|name| Text::new(name.as_bytes())).collect();
+    let decimal = |precision, scale| DataType::Decimal { precision, scale };
+    let timestamp = DataType::Timestamp { precision: 3, zoned: true };
+    let whole = numbers(100, 7919, 1000);
+    let millis = numbers(1_767_225_600_000, 1, i64::MAX);
+    let prices = numbers(10_000, 7919, 6000);
+    let means: Vec<i128> = numbers(100_000_000, 7_919_777, 60_000_000).into_iter().map(i128::from).collect();
+    let times = numbers(1_767_225_600_000_000, 1000, i64::MAX);
+    let integers = (DataType::BigInt, Data::I64(&whole));
+    let long = (DataType::BigInt, Data::I64(&millis));
+    let decimals = (decimal(10, 2), Data::I64(&prices));
+    let wide = (decimal(38, 6), Data::I128(&means));
+    let stamps = (timestamp, Data::I64(&times));
+    let texts = (DataType::Text, Data::Text(&names));
+    form(group, "format integers", &[integers]);
+    form(group, "format integers of 13 digits", &[long]);
+    form(group, "format decimals", &[decimals]);
+    form(group, "format decimals of 128 bits", &[wide]);
+    form(group, "format timestamps", &[stamps]);
+    form(group, "format text", &[texts]);
+    form(group, "format six-field row", &[texts, long, decimals, wide, decimals, integers]);
+}
+
 fn kernels(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("rows");
     group.throughput(Throughput::Elements(ROWS)).sample_size(20);
@@ -177,9 +228,11 @@ fn kernels(criterion: &mut Criterion) {
     scan(&mut group, "scan and convert trades", "S2 seed");
     pipeline(&mut group, "group by, 200 groups", "S2 seed");
     pipeline(&mut group, "group by, 100,000 groups", "S2 mid");
-    pipeline(&mut group, "tumbling window", "S3a seed");
-    pipeline(&mut group, "rows over", "S1");
+    pipeline(&mut group, "window over columns in memory", "S3a seed");
+    pipeline(&mut group, "window with a row out per row", "S3b");
+    pipeline(&mut group, "rows window", "S1");
     format(&mut group, "format orders", "S0a");
+    forms(&mut group);
     group.finish();
 }
 

@@ -43,7 +43,7 @@ use corelane_io::options::OnError;
 use corelane_io::reader::{SplitReader, Step};
 use corelane_io::source::Source;
 
-/// Text is written when there is this much of it, as in a job.
+/// Text is written when there is this much of it, whole blocks at a time, as in a job.
 const BLOCK_BYTES: usize = 128 << 10;
 
 /// A query over the files of its one table.
@@ -181,7 +181,7 @@ impl Direct {
             scratch.reset();
             pipeline.drain(self.scan, &Context { scratch: &scratch, ledger: &ledger }, &mut sink)?;
         }
-        sink.write()?;
+        sink.write(sink.text.len())?;
         Ok((rows_in, sink.rows))
     }
 }
@@ -251,9 +251,10 @@ impl<'o> Sink<'o> {
         Ok(Sink { formatter, text, rows: 0, out })
     }
 
-    fn write(&mut self) -> Result<()> {
-        let written = self.out.write_all(self.text.bytes());
-        self.text.clear();
+    /// Writes the first `count` bytes of the text.
+    fn write(&mut self, count: usize) -> Result<()> {
+        let written = self.out.write_all(&self.text.bytes()[..count]);
+        self.text.drop_front(count);
         written.map_err(|cause| Error::new(Code::Io, format!("cannot write the result: {cause}")))
     }
 }
@@ -263,7 +264,8 @@ impl Outlets for Sink<'_> {
     fn sink(&mut self, _: usize, chunk: &Chunk<'_>, _: &Context<'_>) -> Result<()> {
         self.formatter.rows(chunk, &mut self.text, None);
         self.rows += chunk.rows as u64;
-        if self.text.len() >= BLOCK_BYTES { self.write() } else { Ok(()) }
+        let whole = self.text.len() / BLOCK_BYTES * BLOCK_BYTES;
+        if whole > 0 { self.write(whole) } else { Ok(()) }
     }
 
     fn sink_watermark(&mut self, _: usize, _: Time, _: &Context<'_>) -> Result<()> {

@@ -26,6 +26,11 @@ impl Block {
     /// Forgets its rows; keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
+        self.forget_order();
+    }
+
+    /// Forgets where its rows end and their keys, which are of no use where nothing is merged.
+    pub fn forget_order(&mut self) {
         self.ends.clear();
         self.keys.clear();
         self.key_ends.clear();

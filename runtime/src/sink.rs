@@ -14,7 +14,7 @@ use corelane_engine::batch::Chunk;
 use corelane_engine::operator::{Context, Time};
 use corelane_engine::stage::Stage;
 use corelane_engine::{Code, Error, Result};
-use corelane_io::format::{Buffer, Formatter};
+use corelane_io::format::Formatter;
 use corelane_io::merge::Block;
 use corelane_io::order::OrderKeys;
 
@@ -24,7 +24,8 @@ use crate::pace::Pace;
 use crate::ring::{Receiver, Sender};
 use crate::sys;
 
-/// A block is sent when it holds this many bytes.
+/// A block is sent when it holds this many bytes. A file of the shard's own is written up to multiples of
+/// it: a write that begins or ends within a page of the page cache costs a quarter more.
 const BLOCK_BYTES: usize = 128 << 10;
 /// Blocks that one sink of one shard may have under way to the writer.
 pub const BLOCKS_OUT: usize = 8;
@@ -79,6 +80,21 @@ impl TextBlock {
         self.rows = 0;
         self.marks.clear();
         self.ordinals.clear();
+    }
+
+    /// Records and forgets the first `count` bytes, which are written. Rows of a chunk that is not written
+    /// to its end are yet to be recorded.
+    fn record_written(&mut self, count: usize, clocks: &mut Clocks, pace: Option<Pace>) {
+        let last = if count < self.block.bytes.len() { self.marks.pop() } else { None };
+        let rows = last.map_or(0, |mark| mark.rows as usize).min(self.ordinals.len());
+        let ordinals = self.ordinals.split_off(self.ordinals.len() - rows);
+        self.record(clocks, pace);
+        self.block.bytes.drop_front(count);
+        self.rows = last.map_or(0, |mark| mark.rows);
+        self.marks.clear();
+        self.marks.extend(last);
+        self.ordinals = ordinals;
+        self.block.forget_order();
     }
 
     /// Records, now that the rows are written, how long they took.
@@ -197,9 +213,15 @@ impl ShardSink {
         }
         self.block.rows += rows;
         self.rows += rows;
-        if self.block.block.bytes.len() >= BLOCK_BYTES {
+        let held = self.block.block.bytes.len();
+        let until = match self.to {
+            Destination::File { .. } => (self.bytes as usize + held) / BLOCK_BYTES * BLOCK_BYTES,
+            _ if held >= BLOCK_BYTES => self.bytes as usize + held,
+            _ => 0,
+        };
+        if until > self.bytes as usize {
             context.ledger.enter(Stage::Write);
-            self.flush()?;
+            self.send(until - self.bytes as usize)?;
         }
         context.ledger.enter(before);
         Ok(())
@@ -246,10 +268,12 @@ impl ShardSink {
 
     /// Sends or writes the unfinished block.
     pub fn flush(&mut self) -> Result<()> {
-        if !self.has_partial() {
-            return Ok(());
-        }
-        self.bytes += self.block.block.bytes.len() as u64;
+        if self.has_partial() { self.send(self.block.block.bytes.len()) } else { Ok(()) }
+    }
+
+    /// Sends the block, or writes its first `count` bytes: all of it, or all but a part of the last chunk's.
+    fn send(&mut self, count: usize) -> Result<()> {
+        self.bytes += count as u64;
         match &mut self.to {
             Destination::Writer { .. } => {
                 let fresh = self.free.pop().unwrap_or_default();
@@ -258,9 +282,8 @@ impl ShardSink {
                 self.push_waiting()?;
             }
             Destination::File { path, file } => {
-                write_own(path, file, &self.block.block.bytes)?;
-                self.block.record(&mut self.clocks, self.pace);
-                self.block.clear();
+                write_own(path, file, &self.block.block.bytes.bytes()[..count])?;
+                self.block.record_written(count, &mut self.clocks, self.pace);
             }
             Destination::Nowhere => {
                 self.block.record(&mut self.clocks, self.pace);
@@ -321,11 +344,11 @@ impl ShardSink {
     }
 }
 
-fn write_own(path: &std::path::Path, file: &mut Option<File>, text: &Buffer) -> Result<()> {
+fn write_own(path: &std::path::Path, file: &mut Option<File>, text: &[u8]) -> Result<()> {
     let failed = |cause: std::io::Error| Error::new(Code::Io, format!("cannot write `{}`: {cause}", path.display()));
     let open = match file {
         Some(open) => open,
         none => none.insert(File::create(path).map_err(failed)?),
     };
-    open.write_all(text.bytes()).map_err(failed)
+    open.write_all(text).map_err(failed)
 }

@@ -8,12 +8,13 @@
 use std::collections::VecDeque;
 
 use super::answer::Source;
+use super::changes;
 use super::key::{Keys, make_tags};
 use super::shape::Shape;
 use super::single::{self, Pay};
 use super::update::{Groups, PIECE_ROWS, Rows, Values};
 use super::windows;
-use crate::batch::{BATCH_ROWS, Chunk, Vector};
+use crate::batch::{BATCH_ROWS, Chunk, Data, Vector};
 use crate::error::{Code, Error, Result};
 use crate::hash;
 use crate::operator::evaluate as expr;
@@ -46,6 +47,10 @@ pub(crate) struct Aggregation {
     /// The end waits for what is due.
     finish: bool,
     stamp: u64,
+    /// EMIT CHANGES of calls that [`changes`] answers.
+    is_plain: bool,
+    /// Some group may have seen a NULL.
+    had_nulls: bool,
 }
 
 /// Groups on their way out.
@@ -85,6 +90,7 @@ impl Aggregation {
             layout.extend(aggregate.calls.iter().map(|call| call.data_type.physical()));
         }
         let has_one_window = aggregate.window.is_none_or(|(window, _)| window.is_tumbling());
+        let is_plain = aggregate.emit == Emit::Changes && has_one_window && changes::are_plain(&shape);
         let may_be_single = partial && has_one_window && shape.key.width() > 0;
         Ok(Aggregation {
             shape,
@@ -100,6 +106,8 @@ impl Aggregation {
             watermark: None,
             finish: false,
             stamp: 0,
+            is_plain,
+            had_nulls: false,
         })
     }
 
@@ -223,6 +231,12 @@ impl Aggregation {
     /// EMIT CHANGES: for each row its group's new values.
     fn change(&mut self, chunk: &Chunk<'_>, context: &Context<'_>, caller: Stage, next: &mut Next<'_>) -> Result<()> {
         let rows = self.rows(chunk, context)?;
+        if self.is_plain && chunk.floors.is_none() {
+            if !changes::have_nulls(&rows) {
+                return self.change_plainly(chunk, &rows, context, caller, next);
+            }
+            self.had_nulls = true;
+        }
         let scratch = context.scratch;
         let (window, runs) = match self.times(chunk) {
             None => (None, &[(0, 0, chunk.rows)][..]),
@@ -263,6 +277,65 @@ impl Aggregation {
             }
         }
         self.turn(&mut page, chunk, &mut origins, context, caller, next)
+    }
+
+    /// The same for calls that [`changes`] answers: every row has one window and gives one row.
+    fn change_plainly<'a>(
+        &mut self,
+        chunk: &Chunk<'a>,
+        rows: &Rows<'a>,
+        context: &Context<'a>,
+        caller: Stage,
+        next: &mut Next<'_>,
+    ) -> Result<()> {
+        let scratch = context.scratch;
+        let shares = match self.times(chunk) {
+            None => &[(0, None)],
+            Some((window, times)) => windows::deal(times, None, &window, scratch),
+        };
+        let mut columns = bumpalo::collections::Vec::with_capacity_in(self.layout.len(), scratch);
+        if let (Some((window, times)), Some((start, _))) = (self.times(chunk), shares.first()) {
+            let starts: &[i64] = match shares {
+                [_] => scratch.alloc_slice_fill_copy(chunk.rows, *start),
+                _ => scratch.alloc_slice_fill_iter(times.iter().map(|&time| window.last_start(time))),
+            };
+            columns.push(Vector::new(Data::I64(starts)));
+            let ends = scratch.alloc_slice_fill_iter(starts.iter().map(|start| start + window.size));
+            columns.push(Vector::new(Data::I64(ends)));
+        }
+        columns.extend(changes::keys(rows.keys.columns, scratch));
+        if let &[(start, None)] = shares {
+            columns.extend(self.run_plainly(start, rows, scratch)?);
+        } else {
+            let first = columns.len();
+            let mut results: Vec<Column<'a>> =
+                self.layout[first..].iter().map(|&physical| Column::new(physical, scratch)).collect();
+            for &(start, share) in shares {
+                let share = share.expect("only one window can have all rows");
+                let part = self.run_plainly(start, &rows.gather(share, scratch), scratch)?;
+                for (result, part) in results.iter_mut().zip(&part) {
+                    share.iter().enumerate().for_each(|(from, &row)| result.copy(usize::from(row), part, from));
+                }
+            }
+            columns.extend(results.into_iter().map(|column| column.finish(chunk.rows)));
+        }
+        let (positions, ordinals, stamp) = (chunk.positions, chunk.ordinals, chunk.stamp);
+        let columns = columns.into_bump_slice();
+        context.ledger.enter(caller);
+        next.push(&Chunk { rows: chunk.rows, columns, positions, ordinals, floors: None, stamp }, context)
+    }
+
+    fn run_plainly<'a>(
+        &mut self,
+        start: i64,
+        rows: &Rows<'a>,
+        scratch: &'a bumpalo::Bump,
+    ) -> Result<bumpalo::collections::Vec<'a, Vector<'a>>> {
+        let at = self.window_at(start);
+        let table = &mut self.open[at].1.table;
+        let bases = scratch.alloc_slice_fill_copy(rows.count, 0u32);
+        table.locate(&self.shape.key, &rows.keys, &self.shape.initial, bases, scratch)?;
+        changes::run(&self.shape, rows, bases, &mut table.state, self.had_nulls, scratch)
     }
 
     fn change_window<'a>(
@@ -526,6 +599,7 @@ impl Operator for Aggregation {
     }
 
     fn restore(&mut self, saved: &Saved<'_>) -> Result<()> {
+        self.had_nulls = true;
         let mut from = saved.whole();
         self.pay.load(&mut from)?;
         from.end()?;

@@ -13,7 +13,7 @@ use crate::plan::AggregateFunction;
 use crate::types::{DataType, Physical};
 
 /// 10^38: one more than any decimal can be.
-const DECIMAL_END: i128 = 10i128.pow(38);
+pub(super) const DECIMAL_END: i128 = 10i128.pow(38);
 
 /// State beyond this many words does not stay in a core's nearest cache.
 const NEAR_WORDS: usize = 1 << 12;
@@ -175,7 +175,7 @@ impl Answer {
         Ok(())
     }
 
-    fn overflow(&self) -> Error {
+    pub(super) fn overflow(&self) -> Error {
         let name = if self.function == AggregateFunction::Avg { "AVG" } else { "SUM" };
         Error::new(Code::Overflow, format!("{name} leaves the range of {}", self.data_type))
             .at(self.span)

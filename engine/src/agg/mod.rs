@@ -20,10 +20,12 @@
 
 mod aggregation;
 mod answer;
+mod changes;
 pub mod functions;
 mod index;
 mod key;
 mod list;
+mod mean;
 mod pair;
 mod partial;
 mod saved;
@@ -46,6 +48,7 @@ use crate::types::{DataType, Field, Schema, Value};
 
 pub(crate) use answer::decimal_mean;
 pub(crate) use key::{KEY_COLUMNS_MAX, KeyLayout, Keys, from_order_bits, make_tags, order_bits};
+pub(crate) use mean::decimal_means;
 pub(crate) use saved::{SavedKeys, by_key_group};
 pub(crate) use shape::without_spans;
 pub(crate) use table::Table;

@@ -264,6 +264,44 @@ impl Batch {
         self.has_floors.then(|| unsafe { &self.floors.as_ref()[..self.rows] })
     }
 
+    /// Appends the rows of `chunk` from `first` on, copying long text; returns how many fit.
+    pub fn append_from(&mut self, chunk: &Chunk<'_>, first: usize) -> usize {
+        let start = self.rows;
+        let count = (chunk.rows - first).min(BATCH_ROWS - start);
+        let (from, to) = (first..first + count, start..start + count);
+        for (index, source) in chunk.columns.iter().enumerate() {
+            match source.data {
+                Data::I64(values) => self.i64s_mut(index)[to.clone()].copy_from_slice(&values[from.clone()]),
+                Data::I128(values) => self.i128s_mut(index)[to.clone()].copy_from_slice(&values[from.clone()]),
+                Data::F64(values) => self.f64s_mut(index)[to.clone()].copy_from_slice(&values[from.clone()]),
+                Data::Text(values) => {
+                    let mut texts = self.texts_mut(index);
+                    to.clone().zip(&values[from.clone()]).for_each(|(to, &text)| texts.set_view(to, text));
+                }
+            }
+            if source.nulls.is_some() {
+                let nulls = to.clone().zip(from.clone()).filter(|&(_, row)| source.is_null(row));
+                nulls.for_each(|(to, _)| self.set_null(index, to));
+            }
+        }
+        if let Some(positions) = chunk.positions {
+            self.positions_mut()[to.clone()].copy_from_slice(&positions[from.clone()]);
+        }
+        if let Some(ordinals) = chunk.ordinals {
+            self.ordinals_mut()[to.clone()].copy_from_slice(&ordinals[from.clone()]);
+        }
+        if let Some(floors) = chunk.floors {
+            // Rows without one keep the least of all times, with which the batch began.
+            self.has_floors = true;
+            // SAFETY: as in `i64s_mut`.
+            unsafe { self.floors.as_mut() }
+            [to].copy_from_slice(&floors[from]);
+        }
+        self.stamp = self.stamp.max(chunk.stamp);
+        self.rows = start + count;
+        count
+    }
+
     /// Appends the rows of `chunk` named by `selection`, copying long text; returns how many fit.
     pub fn append(&mut self, chunk: &Chunk<'_>, selection: &[u16]) -> usize {
         let start = self.rows;
@@ -371,8 +409,16 @@ mod tests {
         let selection: Vec<u16> = (0..1000).collect();
         assert_eq!(away.append(&home.chunk(&scratch), &selection), 1000);
         assert_eq!(away.append(&home.chunk(&scratch), &selection), 24);
+        let mut whole = Batch::new(&[Physical::Text]);
+        assert_eq!(whole.append_from(&home.chunk(&scratch), 0), 1000);
+        assert_eq!(whole.append_from(&home.chunk(&scratch), 0), 24);
+        assert_eq!(whole.append_from(&home.chunk(&scratch), 24), 0);
         drop(scratch);
         home.reset();
+        for row in 0..BATCH_ROWS {
+            assert_eq!(whole.vector(0).texts()[row], away.vector(0).texts()[row]);
+            assert_eq!(whole.vector(0).is_null(row), away.vector(0).is_null(row));
+        }
         assert_eq!(away.vector(0).texts()[1023].as_bytes(), b"a rather long text 23");
         assert!(away.vector(0).is_null(3) && away.vector(0).is_null(1003) && !away.vector(0).is_null(4));
     }

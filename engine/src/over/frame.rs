@@ -458,6 +458,47 @@ impl<T: Item> Frame<T> {
     }
 }
 
+impl Frame<i64> {
+    /// Takes a value into a frame of `width` rows, of which the sum, the extremes or both are wanted. A
+    /// sum of so many `i64` stays within `i128`.
+    #[inline]
+    pub(crate) fn push_whole<const SUM: bool, const EXTREMES: bool>(&mut self, value: i64, width: usize) {
+        if self.at == width {
+            self.turn(Wants { sum: SUM, extremes: EXTREMES, ..Wants::default() });
+        }
+        let at = self.at;
+        self.at += 1;
+        self.seen += 1;
+        if EXTREMES {
+            self.block.least = self.block.least.min(value);
+            self.block.greatest = self.block.greatest.max(value);
+        }
+        let mut leaves = 0;
+        if let (Some(held), Some(null)) = (self.values.get_mut(at), self.nulls.get_mut(at)) {
+            leaves = if *null { 0 } else { *held };
+            self.count += u64::from(*null);
+            (*held, *null) = (value, false);
+        } else {
+            self.count += 1;
+            self.values.push(value);
+            self.nulls.push(false);
+        }
+        if SUM {
+            self.sum += i128::from(value) - i128::from(leaves);
+        }
+    }
+
+    /// The least and the greatest value.
+    #[inline]
+    pub(crate) fn extremes(&self) -> (i64, i64) {
+        let Extremes { least, greatest } = self.block;
+        match self.suffixes.get(self.at) {
+            Some(suffix) => (least.min(suffix.least), greatest.max(suffix.greatest)),
+            None => (least, greatest),
+        }
+    }
+}
+
 fn overflow() -> Error {
     Error::new(Code::Overflow, "SUM OVER leaves the range of DECIMAL").help("cast the argument to DOUBLE")
 }

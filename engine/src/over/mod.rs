@@ -16,6 +16,7 @@ mod reorder;
 #[cfg(test)]
 mod tests;
 mod track;
+mod whole;
 
 use bumpalo::collections::Vec as BumpVec;
 
@@ -124,7 +125,15 @@ impl Over {
             BumpVec::from_iter_in(calls.map(|call| Column::new(call.data_type.physical(), scratch)), scratch);
         let times = self.over.time.map(|time| chunk.columns[time].i64s());
         for track in &mut self.tracks {
-            track.run(self.partitions.groups(), partitions, arguments, times, &self.over.calls, &mut results)?;
+            track.run(
+                self.partitions.groups(),
+                partitions,
+                arguments,
+                times,
+                &self.over.calls,
+                &mut results,
+                scratch,
+            )?;
         }
         let mut columns = BumpVec::with_capacity_in(chunk.columns.len() + results.len(), scratch);
         columns.extend_from_slice(chunk.columns);
@@ -172,7 +181,7 @@ impl Operator for Over {
             return if self.leads.is_empty() { next.push(&done, context) } else { Ok(()) };
         }
         let times = self.over.time.map(|time| chunk.columns[time].i64s());
-        self.reorder.push(chunk, times, context.scratch);
+        self.reorder.push(chunk, times);
         context.ledger.enter(caller);
         Ok(())
     }

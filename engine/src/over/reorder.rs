@@ -8,6 +8,7 @@
 //! costs nothing while it waits. A batch goes back to the spare ones when its last row has left.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
@@ -26,6 +27,21 @@ struct Held {
     /// Number of its batch, counted from the first ever.
     batch: u64,
     row: u16,
+}
+
+/// Rows of one batch that follow each other in the order of output as they do in the batch. Rows that came
+/// in order make long ones, which are copied as a whole.
+struct Stretch {
+    /// Index in [`Reorder::batches`].
+    batch: usize,
+    rows: Range<usize>,
+}
+
+/// Appends `from`, for which there is room.
+#[inline]
+fn copy<T: Copy>(to: &mut BumpVec<'_, T>, from: &[T]) {
+    // A call costs more than a few values.
+    if from.len() < 8 { to.extend(from.iter().copied()) } else { to.extend_from_slice_copy(from) }
 }
 
 /// The rows held.
@@ -65,10 +81,9 @@ impl Reorder {
     }
 
     /// Takes rows; without `times` they are ordered by position alone, without positions by arrival.
-    pub(crate) fn push(&mut self, chunk: &Chunk<'_>, times: Option<&[i64]>, scratch: &Bump) {
-        let all: &[u16] = scratch.alloc_slice_fill_iter(0..chunk.rows as u16);
-        let mut rest = all;
-        while !rest.is_empty() {
+    pub(crate) fn push(&mut self, chunk: &Chunk<'_>, times: Option<&[i64]>) {
+        let mut first = 0;
+        while first < chunk.rows {
             if self.batches.back().is_none_or(|(batch, _)| batch.rows() == BATCH_ROWS) {
                 let batch = self.spare.pop().unwrap_or_else(|| Batch::new(&self.layout));
                 self.batches.push_back((batch, 0));
@@ -76,16 +91,15 @@ impl Reorder {
             let number = self.first + self.batches.len() as u64 - 1;
             let (batch, live) = self.batches.back_mut().expect("pushed above");
             let start = batch.rows();
-            let count = batch.append(chunk, rest);
+            let count = batch.append_from(chunk, first);
             *live += count;
-            for (to, &row) in (start..).zip(&rest[..count]) {
-                let row = usize::from(row);
+            for (to, row) in (start..).zip(first..first + count) {
                 let time = times.map_or(0, |times| times[row]);
                 let position = chunk.positions.map_or(self.arrived, |positions| positions[row]);
                 self.arrived += 1;
                 self.wait(Held { time, position, batch: number, row: to as u16 });
             }
-            rest = &rest[count..];
+            first += count;
         }
     }
 
@@ -112,7 +126,11 @@ impl Reorder {
         for run in &mut self.runs {
             let leaving = run.partition_point(|held| held.time <= watermark);
             fronts += usize::from(leaving > 0);
-            self.ready.extend(run.drain(..leaving));
+            let (front, back) = run.as_slices();
+            let (front, back) = (&front[..leaving.min(front.len())], &back[..leaving.saturating_sub(front.len())]);
+            self.ready.extend_from_slice(front);
+            self.ready.extend_from_slice(back);
+            run.drain(..leaving);
         }
         // What was ready before came under an earlier watermark, hence before all of this.
         if fronts > 1 {
@@ -133,10 +151,10 @@ impl Reorder {
     /// The next rows that may leave, up to a chunk of them.
     pub(crate) fn take<'a>(&mut self, scratch: &'a Bump) -> Chunk<'a> {
         let part = &self.ready[self.given..self.ready.len().min(self.given + BATCH_ROWS)];
-        let (chunk, places) = self.gather_rows(part, scratch);
+        let (chunk, stretches) = self.gather_rows(part, scratch);
         self.given += chunk.rows;
-        for &(batch, _) in &places {
-            self.batches[batch as usize].1 -= 1;
+        for stretch in &stretches {
+            self.batches[stretch.batch].1 -= stretch.rows.len();
         }
         while let Some((batch, 0)) = self.batches.front() {
             if self.batches.len() == 1 && batch.rows() < BATCH_ROWS {
@@ -150,27 +168,37 @@ impl Reorder {
         chunk
     }
 
-    /// These rows, and the (batch, row) of each.
-    fn gather_rows<'a>(&self, part: &[Held], scratch: &'a Bump) -> (Chunk<'a>, BumpVec<'a, (u32, u16)>) {
-        let places =
-            BumpVec::from_iter_in(part.iter().map(|held| ((held.batch - self.first) as u32, held.row)), scratch);
+    /// These rows, and where they lie.
+    fn gather_rows<'a>(&self, part: &[Held], scratch: &'a Bump) -> (Chunk<'a>, BumpVec<'a, Stretch>) {
+        let mut stretches: BumpVec<'_, Stretch> = BumpVec::new_in(scratch);
+        for held in part {
+            let (batch, row) = ((held.batch - self.first) as usize, usize::from(held.row));
+            match stretches.last_mut() {
+                Some(last) if last.batch == batch && last.rows.end == row => last.rows.end += 1,
+                _ => stretches.push(Stretch { batch, rows: row..row + 1 }),
+            }
+        }
         let mut columns = BumpVec::with_capacity_in(self.layout.len(), scratch);
         for column in 0..self.layout.len() {
-            columns.push(self.gather(column, &places, scratch));
+            columns.push(self.gather(column, part.len(), &stretches, scratch));
         }
         let side = |pick: fn(&Batch) -> Option<&[u64]>| {
             self.batches.front().is_some_and(|(batch, _)| pick(batch).is_some()).then(|| {
-                let one = |&(batch, row): &(u32, u16)| {
-                    pick(&self.batches[batch as usize].0).map_or(0, |side| side[usize::from(row)])
-                };
-                &*scratch.alloc_slice_fill_iter(places.iter().map(one))
+                let mut all = BumpVec::with_capacity_in(part.len(), scratch);
+                for Stretch { batch, rows } in &stretches {
+                    match pick(&self.batches[*batch].0) {
+                        Some(side) => copy(&mut all, &side[rows.clone()]),
+                        None => all.resize(all.len() + rows.len(), 0),
+                    }
+                }
+                &*all.into_bump_slice()
             })
         };
         let (positions, ordinals) = (side(Batch::positions), side(Batch::ordinals));
         let stamp = self.batches.iter().map(|(batch, _)| batch.stamp).max().unwrap_or(0);
         let chunk =
             Chunk { rows: part.len(), columns: columns.into_bump_slice(), positions, ordinals, floors: None, stamp };
-        (chunk, places)
+        (chunk, stretches)
     }
 
     /// Writes the rows held, in order. Only while none may leave.
@@ -193,36 +221,37 @@ impl Reorder {
         for _ in 0..from.count(1)? {
             scratch.reset();
             let chunk = columns::read_chunk(from, &self.layout, &scratch)?;
-            self.push(&chunk, time.map(|time| chunk.columns[time].i64s()), &scratch);
+            self.push(&chunk, time.map(|time| chunk.columns[time].i64s()));
         }
         self.arrived = self.arrived.max(arrived);
         Ok(())
     }
 
-    fn gather<'a>(&self, column: usize, places: &[(u32, u16)], scratch: &'a Bump) -> Vector<'a> {
+    fn gather<'a>(&self, column: usize, count: usize, stretches: &[Stretch], scratch: &'a Bump) -> Vector<'a> {
         let vectors = BumpVec::from_iter_in(self.batches.iter().map(|(batch, _)| batch.vector(column)), scratch);
         macro_rules! pick {
-            ($kind:ident, $of:ident, |$value:ident| $keep:expr) => {{
-                let slices = BumpVec::from_iter_in(vectors.iter().map(Vector::$of), scratch);
-                let values = places.iter().map(|&(batch, row)| {
-                    let $value = slices[batch as usize][usize::from(row)];
-                    $keep
-                });
-                Data::$kind(scratch.alloc_slice_fill_iter(values))
+            ($kind:ident, $of:ident, $copy:expr) => {{
+                let mut values = BumpVec::with_capacity_in(count, scratch);
+                for Stretch { batch, rows } in stretches {
+                    $copy(&mut values, &vectors[*batch].$of()[rows.clone()]);
+                }
+                Data::$kind(values.into_bump_slice())
             }};
         }
         let data = match self.layout[column] {
-            Physical::I64 => pick!(I64, i64s, |value| value),
-            Physical::I128 => pick!(I128, i128s, |value| value),
-            Physical::F64 => pick!(F64, f64s, |value| value),
+            Physical::I64 => pick!(I64, i64s, copy),
+            Physical::I128 => pick!(I128, i128s, copy),
+            Physical::F64 => pick!(F64, f64s, copy),
             // The batch may be used again before the chunk is read.
-            Physical::Text => pick!(Text, texts, |value| Text::copy_to(&value, scratch)),
+            Physical::Text => pick!(Text, texts, |values: &mut BumpVec<'a, Text<'a>>, texts: &[Text<'_>]| {
+                values.extend(texts.iter().map(|text| text.copy_to(scratch)));
+            }),
         };
         let nulls = vectors.iter().any(|vector| vector.nulls.is_some()).then(|| {
-            let words = scratch.alloc_slice_fill_copy(places.len().div_ceil(64).max(1), 0u64);
-            for (to, &(batch, row)) in places.iter().enumerate() {
-                let null = vectors[batch as usize].is_null(usize::from(row));
-                words[to / 64] |= u64::from(null) << (to % 64);
+            let words = scratch.alloc_slice_fill_copy(count.div_ceil(64).max(1), 0u64);
+            let places = stretches.iter().flat_map(|stretch| stretch.rows.clone().map(|row| (stretch.batch, row)));
+            for (to, (batch, row)) in places.enumerate() {
+                words[to / 64] |= u64::from(vectors[batch].is_null(row)) << (to % 64);
             }
             &*words
         });

@@ -202,6 +202,34 @@ fn results_equal_the_model_on_any_number_of_shards() {
 }
 
 #[test]
+fn frames_of_whole_numbers_equal_the_model() {
+    use AggregateFunction as F;
+    for seed in 0..20 {
+        let mut random = Random(seed << 32);
+        let nulls = random.below(2) > 0;
+        let rows: Vec<Vec<Value>> = (0..1500).map(|number| random.row(number, nulls)).collect();
+        let preceding = Some([0, 1, 9, 99][random.below(4) as usize]);
+        let of = |function, data_type| call(OverFunction::Aggregate(function), Some(3), preceding, data_type);
+        let big = DataType::BigInt;
+        let mut calls = vec![of(F::Count, big), of(F::Sum, SUM), of(F::Avg, DataType::Double)];
+        match random.below(3) {
+            0 => {
+                calls.extend([of(F::Min, big), of(F::Max, big)]);
+                let mean = DataType::Decimal { precision: 38, scale: 4 };
+                calls.push(call(OverFunction::Aggregate(F::Avg), Some(1), preceding, mean));
+            }
+            1 => calls = vec![of(F::Max, big)],
+            _ => {}
+        }
+        let over = Over { partition: vec![column(0)], time: Some(2), calls, buffer_rows: None };
+        // With chunks of one row, rows with and without NULL take turns.
+        let chunk = [1, 100, 1024][random.below(3) as usize];
+        let got = run(&plan(&over, false), &rows, 1, chunk, seed).swap_remove(0);
+        assert_eq!(got, reference(&rows, &over.calls, true, &[0]), "seed {seed}");
+    }
+}
+
+#[test]
 fn sums_of_doubles_do_not_drift() {
     let mut rows: Vec<Vec<Value>> = (0..3000).map(|number| Random(number << 8).row(number * 10, false)).collect();
     rows[3][5] = Value::F64(1e300);

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use bumpalo::Bump;
+
 use super::frame::{Bytes, Double, Frame, Item, Wants};
+use super::whole;
 use crate::agg::decimal_mean;
 use crate::batch::{Data, Text, Vector};
 use crate::error::{Code, Error, Result};
@@ -45,7 +48,7 @@ impl Rank {
 
 /// What a call reads from its frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ask {
+pub(super) enum Ask {
     RowNumber,
     Count,
     Sum,
@@ -160,6 +163,7 @@ impl Track {
         times: Option<&[i64]>,
         calls: &[OverCall],
         out: &mut [Column<'_>],
+        scratch: &Bump,
     ) -> Result<()> {
         let Track { argument, width, lag, wants, frames, asks } = self;
         let job = Job { partition, width: *width, lag: *lag, wants: *wants, asks, calls };
@@ -189,6 +193,11 @@ impl Track {
             return Ok(());
         };
         let argument = &arguments[*argument];
+        let at_once = width.filter(|_| !*lag && argument.nulls.is_none() && whole::answers(asks));
+        if let (Frames::I64(frames), Data::I64(values), Some(width)) = (&mut *frames, argument.data, at_once) {
+            frames.resize_with(partitions, Frame::new);
+            return whole::run(frames, partition, values, (width, *wants), (asks, calls), out, scratch);
+        }
         match (frames, argument.data) {
             (Frames::I64(frames), Data::I64(values)) => job.run(
                 frames,
@@ -368,12 +377,7 @@ impl Job<'_> {
             out.f64s()[row] = if ask == Ask::Sum { sum } else { sum / count as f64 };
             return Ok(());
         }
-        let overflow = || {
-            let name = if ask == Ask::Sum { "SUM" } else { "AVG" };
-            Error::new(Code::Overflow, format!("{name} leaves the range of {}", call.data_type))
-                .at(call.span)
-                .help("cast the argument to DOUBLE")
-        };
+        let overflow = || exact_overflow(ask, call);
         let exact = match (ask, call.data_type) {
             (Ask::Avg, DataType::Decimal { scale, .. }) => {
                 decimal_mean(frame.sum, count, scale - from.scale()).ok_or_else(overflow)?
@@ -384,22 +388,35 @@ impl Job<'_> {
             }
             _ => frame.sum,
         };
-        if exact.unsigned_abs() >= 10u128.pow(38) {
-            return Err(overflow());
-        }
-        match &mut out.values {
-            Values::I128(values) => values[row] = exact,
-            Values::I64(values) => values[row] = i64::try_from(exact).map_err(|_| overflow())?,
-            Values::F64(values) => values[row] = exact as f64,
-            Values::Text(_) => panic!("the plan promised a number"),
-        }
-        Ok(())
+        put_exact(out, row, exact).ok_or_else(overflow)
     }
 
     fn place(&self, error: Error) -> Error {
         let sums = self.asks.iter().find(|(_, ask)| matches!(ask, Ask::Sum | Ask::Avg));
         sums.map_or(error.clone(), |&(call, _)| error.at(self.calls[call].span))
     }
+}
+
+/// Writes a sum or mean, if it fits.
+pub(super) fn put_exact(out: &mut Column<'_>, row: usize, exact: i128) -> Option<()> {
+    if exact.unsigned_abs() >= 10u128.pow(38) {
+        return None;
+    }
+    match &mut out.values {
+        Values::I128(values) => values[row] = exact,
+        Values::I64(values) => values[row] = i64::try_from(exact).ok()?,
+        Values::F64(values) => values[row] = exact as f64,
+        Values::Text(_) => panic!("the plan promised a number"),
+    }
+    Some(())
+}
+
+/// The error of a sum or mean that does not fit.
+pub(super) fn exact_overflow(ask: Ask, call: &OverCall) -> Error {
+    let name = if ask == Ask::Sum { "SUM" } else { "AVG" };
+    Error::new(Code::Overflow, format!("{name} leaves the range of {}", call.data_type))
+        .at(call.span)
+        .help("cast the argument to DOUBLE")
 }
 
 /// Variance or deviation of a frame with values; `None` where a sample is too small.

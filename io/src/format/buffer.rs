@@ -34,6 +34,12 @@ impl Buffer {
         self.used = 0;
     }
 
+    /// Forgets the first `count` bytes; the rest moves to the front.
+    pub fn drop_front(&mut self, count: usize) {
+        self.bytes.copy_within(count..self.used, 0);
+        self.used -= count;
+    }
+
     /// The `count` bytes behind what is written, to be filled; then say how many with
     /// [`Buffer::advance`].
     #[inline]

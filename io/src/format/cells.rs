@@ -29,12 +29,15 @@ pub(super) struct Cells {
     pub text: [[u8; WIDTH]; ROWS],
     /// Bytes of each, separator included; or [`LONG`].
     pub len: [u8; ROWS],
+    /// The greatest of those lengths.
+    pub longest: u8,
     kernel: Kernel,
     delimiter: u8,
+    spelled: digits::Short,
     slow: Buffer,
     dates: Dates,
-    /// The last time written: windows repeat theirs row after row.
-    last: Option<(i64, [u8; WIDTH], u8)>,
+    /// The last time written, its cell and how long that is: windows repeat theirs row after row.
+    last: (i64, [u8; WIDTH], u8),
 }
 
 impl Cells {
@@ -45,9 +48,11 @@ impl Cells {
             delimiter,
             text: [[0; WIDTH]; ROWS],
             len: [0; ROWS],
+            longest: 0,
+            spelled: digits::Short::default(),
             slow: Buffer::default(),
             dates: Dates::default(),
-            last: None,
+            last: (0, [0; WIDTH], 0),
         }
     }
 
@@ -59,12 +64,14 @@ impl Cells {
                 self.timestamps(&values[rows.clone()], precision, zoned, separator);
             }
             (Data::I64(values), DataType::Int | DataType::BigInt | DataType::Decimal { .. }) => {
-                self.decimals(values[rows.clone()].iter().map(|&value| Some(value)), data_type.scale(), separator);
+                let values = &values[rows.clone()];
+                let mut numbers = [0; ROWS];
+                numbers.iter_mut().zip(values).for_each(|(number, &value)| *number = value as u64);
+                if !self.decimals(&numbers, data_type.scale(), separator) {
+                    self.mixed(values.iter().map(|&value| Some(value)), data_type.scale(), separator);
+                }
             }
-            (Data::I128(values), _) => {
-                let values = values[rows.clone()].iter().map(|&value| i64::try_from(value).ok());
-                self.decimals(values, data_type.scale(), separator);
-            }
+            (Data::I128(values), _) => self.wide(&values[rows.clone()], data_type.scale(), separator),
             (Data::Text(values), _) => self.texts(&values[rows.clone()], separator),
             (other, _) => {
                 for (cell, row) in rows.clone().enumerate() {
@@ -74,20 +81,33 @@ impl Cells {
                 }
             }
         }
-        if let (Data::I128(values), true) = (&column.data, self.len[..count].contains(&LONG)) {
-            for (cell, row) in rows.clone().enumerate().filter(|&(cell, _)| self.len[cell] == LONG).collect::<Vec<_>>()
-            {
-                self.slow.clear();
-                value::wide_decimal(&mut self.slow, values[row], data_type.scale());
-                self.keep(cell, separator);
-            }
-        }
         if column.nulls.is_some() {
             for (cell, row) in rows.enumerate() {
                 if column.is_null(row) {
                     self.text[cell][0] = separator;
                     self.len[cell] = 1;
                 }
+            }
+        }
+        self.longest = self.len[..count].iter().fold(0, |most, &len| most.max(len));
+    }
+
+    /// Decimals of 128 bits, of which nearly all would fit in 64.
+    fn wide(&mut self, values: &[i128], scale: u8, separator: u8) {
+        let (mut numbers, mut upper) = ([0; ROWS], 0);
+        for (number, &value) in numbers.iter_mut().zip(values) {
+            *number = value as u64;
+            upper |= (value >> 64) as i64 ^ (value as i64 >> 63);
+        }
+        if upper == 0 && self.decimals(&numbers, scale, separator) {
+            return;
+        }
+        self.mixed(values.iter().map(|&value| i64::try_from(value).ok()), scale, separator);
+        for (cell, &value) in values.iter().enumerate() {
+            if self.len[cell] == LONG {
+                self.slow.clear();
+                value::wide_decimal(&mut self.slow, value, scale);
+                self.keep(cell, separator);
             }
         }
     }
@@ -118,71 +138,74 @@ impl Cells {
         }
     }
 
-    /// `value / 10^scale`; `None` is left [`LONG`].
-    fn decimals(&mut self, values: impl Iterator<Item = Option<i64>> + Clone, scale: u8, separator: u8) {
-        match scale {
-            0 => self.fixed::<0>(values, separator),
-            1 => self.fixed::<1>(values, separator),
-            2 => self.fixed::<2>(values, separator),
-            3 => self.fixed::<3>(values, separator),
-            4 => self.fixed::<4>(values, separator),
-            6 => self.fixed::<6>(values, separator),
-            _ => {
-                for (cell, value) in values.enumerate() {
-                    self.len[cell] = LONG;
-                    if let (Some(value), 0..=18) = (value, scale) {
-                        self.slow.clear();
-                        value::decimal(&mut self.slow, value, scale);
-                        self.keep(cell, separator);
-                    }
-                }
-            }
+    /// `number / 10^scale`. Most numbers of a column are not negative and have few digits: those are
+    /// spelled together. Returns `false` if these are others.
+    fn decimals(&mut self, numbers: &[u64; ROWS], scale: u8, separator: u8) -> bool {
+        // A negative number is as good as a huge one.
+        let mut greatest = 0;
+        digits::greatest(self.kernel, numbers, &mut greatest);
+        let Some(unit) = 10u64.checked_pow(u32::from(scale)) else { return false };
+        if greatest <= u64::from(u32::MAX) && greatest / EIGHT < unit {
+            return self.short(numbers, scale, separator);
         }
+        if greatest > i64::MAX as u64 || greatest / unit >= EIGHT * EIGHT {
+            return false;
+        }
+        match scale {
+            0 => self.long::<0>(numbers, separator),
+            1 => self.long::<1>(numbers, separator),
+            2 => self.long::<2>(numbers, separator),
+            3 => self.long::<3>(numbers, separator),
+            4 => self.long::<4>(numbers, separator),
+            6 => self.long::<6>(numbers, separator),
+            _ => return false,
+        }
+        true
     }
 
-    /// Most numbers of a column are not negative and have few digits: those are spelled together.
-    fn fixed<const SCALE: u32>(&mut self, values: impl Iterator<Item = Option<i64>> + Clone, separator: u8) {
+    /// Numbers of one word before the point, and one behind it.
+    fn short(&mut self, numbers: &[u64; ROWS], scale: u8, separator: u8) -> bool {
+        if !digits::short(self.kernel, numbers, scale, separator, &mut self.spelled) {
+            return false;
+        }
+        let digits::Short { heads, tails, len } = &self.spelled;
+        let behind = if scale > 0 { scale + 2 } else { 1 };
+        let words = heads.iter().zip(tails).zip(len);
+        for ((text, to), ((head, tail), &len)) in self.text.iter_mut().zip(&mut self.len).zip(words) {
+            text[..8].copy_from_slice(&head.to_le_bytes());
+            let at = usize::from(len & 15);
+            text[at..at + 8].copy_from_slice(&tail.to_le_bytes());
+            *to = len + behind;
+        }
+        true
+    }
+
+    /// Numbers of up to sixteen digits before the point.
+    fn long<const SCALE: u32>(&mut self, numbers: &[u64; ROWS], separator: u8) {
         let unit = 10u64.pow(SCALE);
-        // A negative or missing value is as good as a huge one.
-        let numbers = values.clone().map(|value| value.unwrap_or(-1) as u64);
-        let greatest = numbers.clone().max().unwrap_or(0);
-        let mut part = [0u32; ROWS];
-        if greatest <= u64::from(u32::MAX) && greatest < EIGHT * unit {
-            let mut whole = [0u32; ROWS];
-            for ((value, whole), part) in numbers.zip(&mut whole).zip(&mut part) {
-                (*whole, *part) = (value as u32 / unit as u32, value as u32 % unit as u32);
-            }
-            let mut digits = [0u64; ROWS];
-            digits::significant(self.kernel, &whole, &mut digits, &mut self.len);
-            for (text, digits) in self.text.iter_mut().zip(&digits) {
-                text[..8].copy_from_slice(&digits.to_le_bytes());
-            }
-        } else if greatest <= i64::MAX as u64 && greatest / unit < EIGHT * EIGHT {
-            let (mut high, mut low) = ([0u32; ROWS], [0u32; ROWS]);
-            for (row, value) in numbers.enumerate().take(ROWS) {
-                let whole = value / unit;
-                part[row] = (value % unit) as u32;
-                (high[row], low[row]) = ((whole / EIGHT) as u32, (whole % EIGHT) as u32);
-            }
+        let (mut high, mut low, mut part) = ([0u32; ROWS], [0u32; ROWS], [0u32; ROWS]);
+        for (row, &number) in numbers.iter().enumerate() {
+            let whole = number / unit;
+            part[row] = (number % unit) as u32;
+            (high[row], low[row]) = ((whole / EIGHT) as u32, (whole % EIGHT) as u32);
+        }
+        let (mut first, mut second) = ([0u64; ROWS], [0u64; ROWS]);
+        digits::significant(self.kernel, &high, &mut first, &mut self.len);
+        digits::eight(self.kernel, &low, &mut second);
+        for row in 0..ROWS {
+            let text = &mut self.text[row];
+            text[..8].copy_from_slice(&first[row].to_le_bytes());
+            let at = usize::from(self.len[row] & 15);
+            text[at..at + 8].copy_from_slice(&second[row].to_le_bytes());
+            self.len[row] += 8;
+        }
+        if high.contains(&0) {
             let (mut short, mut short_len) = ([0u64; ROWS], [0u8; ROWS]);
-            let (mut first, mut second) = ([0u64; ROWS], [0u64; ROWS]);
             digits::significant(self.kernel, &low, &mut short, &mut short_len);
-            digits::significant(self.kernel, &high, &mut first, &mut self.len);
-            digits::eight(self.kernel, &low, &mut second);
-            for row in 0..ROWS {
-                let (text, len) = (&mut self.text[row], &mut self.len[row]);
-                if high[row] == 0 {
-                    text[..8].copy_from_slice(&short[row].to_le_bytes());
-                    *len = short_len[row];
-                } else {
-                    text[..8].copy_from_slice(&first[row].to_le_bytes());
-                    let at = usize::from(*len & 15);
-                    text[at..at + 8].copy_from_slice(&second[row].to_le_bytes());
-                    *len += 8;
-                }
+            for row in (0..ROWS).filter(|&row| high[row] == 0) {
+                self.text[row][..8].copy_from_slice(&short[row].to_le_bytes());
+                self.len[row] = short_len[row];
             }
-        } else {
-            return self.mixed::<SCALE>(values, separator);
         }
         self.tails::<SCALE>(&part, separator);
     }
@@ -204,8 +227,29 @@ impl Cells {
         }
     }
 
-    /// The same for numbers of any sign and length, one by one.
-    fn mixed<const SCALE: u32>(&mut self, values: impl Iterator<Item = Option<i64>>, separator: u8) {
+    /// Numbers of any sign and length, one by one; `None` is left [`LONG`].
+    fn mixed(&mut self, values: impl Iterator<Item = Option<i64>>, scale: u8, separator: u8) {
+        match scale {
+            0 => self.each::<0>(values, separator),
+            1 => self.each::<1>(values, separator),
+            2 => self.each::<2>(values, separator),
+            3 => self.each::<3>(values, separator),
+            4 => self.each::<4>(values, separator),
+            6 => self.each::<6>(values, separator),
+            _ => {
+                for (cell, value) in values.enumerate() {
+                    self.len[cell] = LONG;
+                    if let (Some(value), 0..=18) = (value, scale) {
+                        self.slow.clear();
+                        value::decimal(&mut self.slow, value, scale);
+                        self.keep(cell, separator);
+                    }
+                }
+            }
+        }
+    }
+
+    fn each<const SCALE: u32>(&mut self, values: impl Iterator<Item = Option<i64>>, separator: u8) {
         for (cell, value) in values.enumerate().take(ROWS) {
             let Some(value) = value else {
                 self.len[cell] = LONG;
@@ -248,17 +292,18 @@ impl Cells {
 
     fn timestamps(&mut self, values: &[i64], precision: u8, zoned: bool, separator: u8) {
         for (cell, &value) in values.iter().enumerate() {
-            if let Some((last, text, len)) = &self.last
-                && *last == value
-            {
-                (self.text[cell], self.len[cell]) = (*text, *len);
+            if self.last.0 == value && self.last.2 > 0 {
+                (self.text[cell], self.len[cell]) = (self.last.1, self.last.2);
                 continue;
             }
-            self.slow.clear();
-            self.dates.timestamp(&mut self.slow, value, precision, zoned);
-            self.keep(cell, separator);
-            if self.len[cell] != LONG {
-                self.last = Some((value, self.text[cell], self.len[cell]));
+            let (text, len) = self.dates.padded_timestamp(value, precision, zoned);
+            if len < WIDTH {
+                self.text[cell].copy_from_slice(&text[..WIDTH]);
+                self.text[cell][len] = separator;
+                self.len[cell] = len as u8 + 1;
+                self.last = (value, self.text[cell], self.len[cell]);
+            } else {
+                self.len[cell] = LONG;
             }
         }
     }

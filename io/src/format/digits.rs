@@ -58,6 +58,58 @@ for_kernels! {
 }
 
 for_kernels! {
+    /// The greatest of `numbers`.
+    greatest, greatest_plain, (numbers: &[u64; LANES], most: &mut u64)
+}
+
+/// Declares [`short`] for one number of digits behind the point.
+macro_rules! short_of_scale {
+    ($($name:ident $plain:ident $scale:literal),*) => {
+        $(
+            for_kernels! {
+                /// [`short`] of this scale.
+                $name, $plain, (numbers: &[u64; LANES], separator: u8, short: &mut Short)
+            }
+
+            #[inline(always)]
+            fn $plain(numbers: &[u64; LANES], separator: u8, short: &mut Short) {
+                short_plain::<$scale>(numbers, separator, short);
+            }
+        )*
+
+        /// Spells `numbers / 10^scale`, each below 2^32 and of at most eight digits before the point.
+        /// Returns `false` where there is no such loop.
+        pub(super) fn short(kernel: Kernel, numbers: &[u64; LANES], scale: u8, separator: u8, to: &mut Short) -> bool {
+            match scale {
+                $($scale => $name(kernel, numbers, separator, to),)*
+                _ => return false,
+            }
+            true
+        }
+    };
+}
+
+short_of_scale!(short0 short0_plain 0, short1 short1_plain 1, short2 short2_plain 2, short3 short3_plain 3,
+    short4 short4_plain 4, short5 short5_plain 5, short6 short6_plain 6);
+
+/// Numbers spelled in two words each.
+#[derive(Debug)]
+pub(super) struct Short {
+    /// What stands before the point, the first digit in the lowest byte.
+    pub heads: [u64; LANES],
+    /// Point, digits and separator.
+    pub tails: [u64; LANES],
+    /// Bytes of the head.
+    pub len: [u8; LANES],
+}
+
+impl Default for Short {
+    fn default() -> Self {
+        Short { heads: [0; LANES], tails: [0; LANES], len: [0; LANES] }
+    }
+}
+
+for_kernels! {
     /// Marks the texts, given as views, that cannot be written as they are: empty, longer than a view
     /// holds, or with a byte that needs quotes.
     special, special_plain, (views: &[[u64; 2]; LANES], delimiter: u8, marks: &mut [bool; LANES])
@@ -76,6 +128,30 @@ fn significant_plain(numbers: &[u32; LANES], text: &mut [u64; LANES], len: &mut 
             + u32::from(number >= 10_000_000);
         *text = (digits8(number) | ZEROS) >> (64 - 8 * digits);
         *len = digits as u8;
+    }
+}
+
+#[inline(always)]
+fn greatest_plain(numbers: &[u64; LANES], most: &mut u64) {
+    *most = numbers.iter().fold(0, |most, &number| most.max(number));
+}
+
+#[inline(always)]
+fn short_plain<const SCALE: u32>(numbers: &[u64; LANES], separator: u8, short: &mut Short) {
+    let (unit, up) = (10u32.pow(SCALE), 10u32.pow(8 - SCALE));
+    let (mut wholes, mut parts) = ([0u32; LANES], [0u32; LANES]);
+    for ((&number, whole), part) in numbers.iter().zip(&mut wholes).zip(&mut parts) {
+        let number = number as u32;
+        *whole = number / unit;
+        *part = (number - *whole * unit) * up;
+    }
+    significant_plain(&wholes, &mut short.heads, &mut short.len);
+    let end = u64::from(separator) << (8 * (SCALE + 1) % 64);
+    for (&part, tail) in parts.iter().zip(&mut short.tails) {
+        *tail = match SCALE {
+            0 => u64::from(separator),
+            _ => u64::from(b'.') | ((digits8(part) | ZEROS) & (u64::MAX >> (64 - 8 * SCALE))) << 8 | end,
+        };
     }
 }
 

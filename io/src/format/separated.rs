@@ -46,6 +46,10 @@ impl Separated {
                 let separator = if number + 1 == width { b'\n' } else { self.delimiter };
                 self.cells[number].fill(column, self.types[number], first, count, separator);
             }
+            if width > 0 && self.cells.iter().all(|cells| cells.longest != cells::LONG) {
+                self.short_rows(count, out, ends.as_deref_mut());
+                continue;
+            }
             for row in 0..count {
                 if width == 0 {
                     out.push(b'\n');
@@ -56,6 +60,28 @@ impl Separated {
                 }
             }
         }
+    }
+
+    /// Puts `count` rows together whose cells all have their text.
+    fn short_rows(&self, count: usize, out: &mut Buffer, mut ends: Option<&mut Vec<u32>>) {
+        let start = out.len();
+        let room = out.room(count * self.cells.len() * cells::WIDTH);
+        let mut at = 0;
+        for row in 0..count {
+            for cells in &self.cells {
+                // Most texts are short: half the bytes to move.
+                if cells.longest <= 16 {
+                    room[at..at + 16].copy_from_slice(&cells.text[row][..16]);
+                } else {
+                    room[at..at + cells::WIDTH].copy_from_slice(&cells.text[row]);
+                }
+                at += usize::from(cells.len[row]);
+            }
+            if let Some(ends) = &mut ends {
+                ends.push((start + at) as u32);
+            }
+        }
+        out.advance(at);
     }
 
     /// Puts one row together from its cells.

@@ -152,25 +152,37 @@ impl Dates {
     /// a second, and `Z` if `zoned`.
     #[inline]
     pub fn timestamp(&mut self, out: &mut Buffer, micros: i64, precision: u8, zoned: bool) {
-        self.date(out, micros.div_euclid(MICROS_PER_DAY));
-        let within = micros.rem_euclid(MICROS_PER_DAY);
-        let seconds = (within / MICROS_PER_SECOND) as usize;
-        let mut fraction = (within % MICROS_PER_SECOND) as usize;
-        let mut text = [b' ', 0, 0, b':', 0, 0, b':', 0, 0, b'.', 0, 0, 0, 0, 0, 0, 0, 0];
+        let (text, len) = self.padded_timestamp(micros, precision, zoned);
+        out.room(len).copy_from_slice(&text[..len]);
+        out.advance(len);
+    }
+
+    /// The same text with bytes of no meaning behind it, and its length.
+    #[inline]
+    pub(super) fn padded_timestamp(&mut self, micros: i64, precision: u8, zoned: bool) -> ([u8; 40], usize) {
+        let day = micros.div_euclid(MICROS_PER_DAY);
+        if self.day != day {
+            self.look_up(day);
+        }
+        let within = micros.rem_euclid(MICROS_PER_DAY) as u64;
+        let (seconds, fraction) =
+            ((within / MICROS_PER_SECOND as u64) as u32, (within % MICROS_PER_SECOND as u64) as u32);
+        let mut time = *b" 00:00:00.000000";
         for (place, part) in [(1, seconds / 3600), (4, seconds / 60 % 60), (7, seconds % 60)] {
-            text[place..place + 2].copy_from_slice(&PAIRS[part * 2..part * 2 + 2]);
+            time[place..place + 2].copy_from_slice(&PAIRS[part as usize * 2..part as usize * 2 + 2]);
         }
-        for place in (10..16).rev() {
-            text[place] = b'0' + (fraction % 10) as u8;
-            fraction /= 10;
+        for (place, part) in [(10, fraction / 10_000), (12, fraction / 100 % 100), (14, fraction % 100)] {
+            time[place..place + 2].copy_from_slice(&PAIRS[part as usize * 2..part as usize * 2 + 2]);
         }
-        let mut len = if precision == 0 { 9 } else { 10 + usize::from(precision) };
+        let mut text = [0; 40];
+        text[..16].copy_from_slice(&self.text);
+        text[self.len..self.len + 16].copy_from_slice(&time);
+        let mut len = self.len + if precision == 0 { 9 } else { 10 + usize::from(precision.min(6)) };
         if zoned {
             text[len] = b'Z';
             len += 1;
         }
-        out.room(18).copy_from_slice(&text);
-        out.advance(len);
+        (text, len)
     }
 
     /// Writes a value of an `i64` shape.
