@@ -294,8 +294,8 @@ impl Batch {
             // Rows without one keep the least of all times, with which the batch began.
             self.has_floors = true;
             // SAFETY: as in `i64s_mut`.
-            unsafe { self.floors.as_mut() }
-            [to].copy_from_slice(&floors[from]);
+            let all = unsafe { self.floors.as_mut() };
+            all[to].copy_from_slice(&floors[from]);
         }
         self.stamp = self.stamp.max(chunk.stamp);
         self.rows = start + count;
