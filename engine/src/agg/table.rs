@@ -64,6 +64,19 @@ impl Table {
         self.groups
     }
 
+    /// Which group this is, from 0 in order of insertion.
+    #[inline]
+    pub(crate) fn number(&self, base: u32) -> usize {
+        base as usize / self.stride - 1
+    }
+
+    /// Turns bases into [`Table::number`]s. A base is a multiple of the stride, so that the product with
+    /// its reciprocal, which is far less than a half wrong, says which without a division.
+    pub(crate) fn number_all(&self, bases: &mut [u32]) {
+        let part = 1.0 / self.stride as f64;
+        bases.iter_mut().for_each(|base| *base = (f64::from(*base) * part + 0.5) as u32 - 1);
+    }
+
     /// Bases of all groups, in order of insertion.
     pub(crate) fn bases(&self) -> Vec<u32> {
         (1..=self.groups).map(|group| (group * self.stride) as u32).collect()
@@ -174,5 +187,23 @@ impl Table {
         let nobody = vec![0; self.stride];
         self.state.extend(&nobody);
         self.state[0] = u64::MAX;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_without_division_are_those_of_division() {
+        for words in 1..40 {
+            let table = Table::new(words);
+            let most = u32::MAX / table.stride as u32;
+            let groups = (1..most).step_by(most as usize / 1000).chain([1, 2, 3, most - 1, most]);
+            let mut bases: Vec<u32> = groups.map(|group| group * table.stride as u32).collect();
+            let expected: Vec<u32> = bases.iter().map(|&base| table.number(base) as u32).collect();
+            table.number_all(&mut bases);
+            assert_eq!(bases, expected, "{words} words");
+        }
     }
 }

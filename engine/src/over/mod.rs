@@ -118,8 +118,7 @@ impl Over {
         make_tags(keys, tags);
         let partitions = scratch.alloc_slice_fill_copy(chunk.rows, 0u32);
         self.partitions.locate(&self.layout, &Keys { columns: keys, tags }, &[], partitions, scratch)?;
-        let stride = self.layout.words() as u32;
-        partitions.iter_mut().for_each(|base| *base = *base / stride - 1);
+        self.partitions.number_all(partitions);
         let calls = self.over.calls.iter();
         let mut results =
             BumpVec::from_iter_in(calls.map(|call| Column::new(call.data_type.physical(), scratch)), scratch);
@@ -240,7 +239,7 @@ impl Operator for Over {
         by_key_group(&self.layout, &self.partitions, self.place.hash_seed, |group, bases| {
             let to = state.group(group);
             SavedKeys::write(&self.layout, &self.partitions, bases, to);
-            for partition in bases.iter().map(|&base| base as usize / self.layout.words() - 1) {
+            for partition in bases.iter().map(|&base| self.partitions.number(base)) {
                 self.tracks.iter().for_each(|track| track.save(partition, to));
                 self.leads.save_open(partition, to);
             }
@@ -258,7 +257,7 @@ impl Operator for Over {
             while !from.is_empty() {
                 for base in SavedKeys::read(&self.layout, &mut self.partitions, &[], place, &mut from)? {
                     self.tracks.iter_mut().try_for_each(|track| track.load(&mut from))?;
-                    self.leads.load_open(base as usize / self.layout.words() - 1, &mut from)?;
+                    self.leads.load_open(self.partitions.number(base), &mut from)?;
                 }
             }
         }

@@ -175,7 +175,7 @@ fn results_equal_the_model_on_any_number_of_shards() {
         let nulls = random.below(3) > 0;
         let rows: Vec<Vec<Value>> = (0..count).map(|number| random.row(number, nulls)).collect();
         let preceding = [None, Some(0), Some(1), Some(9), Some(99)][random.below(5) as usize];
-        let partition: &[usize] = [&[0][..], &[], &[0, 1]][random.below(3) as usize];
+        let partition: &[usize] = [&[0][..], &[], &[0, 1], &[0, 1, 6]][random.below(4) as usize];
         let chunk = [1, 63, 1000, 1024][random.below(4) as usize];
         let mut calls = calls(preceding);
         if random.below(2) > 0 {
