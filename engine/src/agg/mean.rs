@@ -50,7 +50,7 @@ pub(crate) fn decimal_means<T: Copy>(
         // To the nearest whole number, and one back where that lies above.
         let nearest = quotient + POINT;
         let above = nearest - POINT > quotient;
-        let mean = (nearest.to_bits() & (POINT_BITS - 1)) as i64 - i64::from(above);
+        let mean = (nearest.to_bits() ^ POINT_BITS) as i64 - i64::from(above);
         *out = short((mean ^ sign) - sign);
     }
     Some(())
