@@ -21,7 +21,7 @@
 //! | [`merge`], [`order`] | text of several shards into one order |
 //! | [`durable`], [`append`] | files that survive a power cut, real or simulated; output at their end |
 //! | [`checkpoint`] | state on the disk: blocks, manifests, epochs |
-//! | [`fault`] | places at which a test makes the process die |
+//! | [`mod@fault`] | places at which a test makes the process die |
 //! | [`generate`] | data to measure and test with |
 //!
 //! Invariants: splits, and so lateness, depend on the input alone, never on the number of shards or

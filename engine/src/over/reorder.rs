@@ -191,7 +191,7 @@ impl Reorder {
                         None => all.resize(all.len() + rows.len(), 0),
                     }
                 }
-                &*all.into_bump_slice()
+                all.into_bump_slice()
             })
         };
         let (positions, ordinals) = (side(Batch::positions), side(Batch::ordinals));

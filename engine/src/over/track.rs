@@ -155,6 +155,7 @@ impl Track {
     }
 
     /// Takes rows in order; writes the results of its calls.
+    #[expect(clippy::too_many_arguments, reason = "what a chunk is made of")]
     pub(crate) fn run(
         &mut self,
         partitions: usize,

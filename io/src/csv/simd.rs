@@ -296,7 +296,7 @@ mod tests {
                 unsafe { x86::is_surely_utf8(text) }
             })
         };
-        assert!((0..text.len()).filter(|&end| text.is_char_boundary(end)).all(|end| is_fast(text[..end].as_bytes())));
+        assert!((0..text.len()).filter(|&end| text.is_char_boundary(end)).all(|end| is_fast(&text.as_bytes()[..end])));
     }
 
     /// Every first byte with every second one, as two, three and four bytes, across the end of a word.
