@@ -8,6 +8,7 @@ use super::from::lint_alias;
 use super::group::{Grouping, from_has_window, mentions_column, mentions_window};
 use super::order::{order_item, sort_key};
 use super::rank::narrow;
+use super::semi::terms;
 use super::{Planner, Relation};
 use crate::error::{Code, Error, Result};
 use crate::expr::{Expr, ExprKind};
@@ -29,11 +30,11 @@ impl Planner<'_> {
     ) -> Result<Relation<'a>> {
         refuse_clauses(select)?;
         let span = place(select.span());
-        let mut relation = self.from(&select.from, ctes, span)?;
+        let (mut conditions, mut subqueries) = (Vec::new(), Vec::new());
         if let Some(tree) = &select.selection {
-            let condition = Binder::new(&relation.scope, self.options.now_us, "WHERE").condition(tree)?;
-            self.filter(&mut relation, condition)?;
+            terms(tree, &mut conditions, &mut subqueries);
         }
+        let mut relation = self.source(select, &conditions, &subqueries, ctes)?;
         let (group_trees, mut window) = self.group_by(select, relation.window.take())?;
         if let Some(spec) = &mut window
             && spec.grace > 0
@@ -138,7 +139,7 @@ impl Planner<'_> {
         relation.scope = Scope {
             columns: items
                 .into_iter()
-                .map(|(name, expression)| ScopeColumn { relation: String::new(), name, expression })
+                .map(|(name, expression)| ScopeColumn { relation: String::new(), name, expression, merged: false })
                 .collect(),
         };
         match &select.distinct {
@@ -153,7 +154,7 @@ impl Planner<'_> {
     }
 
     /// The items of SELECT, `*` written out: name and expression.
-    fn items<'a>(&self, select: &'a ast::Select, binder: &mut Binder<'a>) -> Result<Vec<(String, Expr)>> {
+    pub(super) fn items<'a>(&self, select: &'a ast::Select, binder: &mut Binder<'a>) -> Result<Vec<(String, Expr)>> {
         let mut items = Vec::new();
         for item in &select.projection {
             match item {
@@ -186,7 +187,7 @@ impl Planner<'_> {
                     items.push((alias.value.clone(), binder.bind(expr)?));
                 }
                 ast::SelectItem::Wildcard(_) => {
-                    let columns = binder.scope.columns.iter();
+                    let columns = binder.scope.columns.iter().filter(|column| !column.merged);
                     items.extend(columns.map(|column| (column.name.clone(), column.expression.clone())));
                 }
                 ast::SelectItem::QualifiedWildcard(kind, _) => {
@@ -238,7 +239,7 @@ impl Planner<'_> {
     }
 }
 
-fn conjunction(first: Expr, second: Expr) -> Expr {
+pub(super) fn conjunction(first: Expr, second: Expr) -> Expr {
     let span = first.span.to(second.span);
     let mut terms = Vec::new();
     for side in [first, second] {
