@@ -30,6 +30,8 @@ import tempfile
 
 import duckdb
 
+import check_joins
+
 D = decimal.Decimal
 decimal.getcontext().prec = 80
 
@@ -90,6 +92,7 @@ class Data:
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         r = self.random
+        self.prefix = "part"
         self.rows = []
         files = r.choice([1, 2, 3, 4])
         size = rows or r.choice([0, 1, 3, 20, 20, 60, 60, 200, 200, 3000])
@@ -111,11 +114,34 @@ class Data:
             self.write(file, rows)
         self.base = duckdb.connect()
         self.base.execute("SET threads = 1; SET TimeZone = 'UTC'; SET default_null_order = 'nulls_last'" + ";" + MACROS)
+        self.fill("t", self.rows)
+        self.others()
+
+    def fill(self, table, rows):
         columns = ", ".join(f"{name} {duck}" for name, _, _, duck in COLUMNS)
-        self.base.execute(f"CREATE TABLE t ({columns}, file_ INT, line_ INT)")
-        for at in range(0, len(self.rows), 500):
-            values = ", ".join("(" + ", ".join(map(self.literal, row)) + ")" for row in self.rows[at:at + 500])
-            self.base.execute(f"INSERT INTO t VALUES {values}")
+        self.base.execute(f"CREATE TABLE {table} ({columns}, file_ INT, line_ INT)")
+        for at in range(0, len(rows), 500):
+            values = ", ".join("(" + ", ".join(map(self.literal, row)) + ")" for row in rows[at:at + 500])
+            self.base.execute(f"INSERT INTO {table} VALUES {values}")
+
+    def others(self):
+        """The table `u`: two small files of the same columns, over the same time."""
+        r = self.random = random.Random(f"others {self.start} {len(self.rows)}")
+        self.prefix = "other"
+        first = self.start
+        last = int((datetime.datetime.strptime(max(row[1] for row in self.rows), "%Y-%m-%d %H:%M:%S.%f") - EPOCH) / datetime.timedelta(milliseconds=1)) if self.rows else first
+        rows = []
+        for file in range(2):
+            count = r.choice([0, 5, 20, 40])
+            times = sorted(r.choice([r.randint(first, last), r.choice(self.times(first))]) for _ in range(count))
+            some = [self.row(len(rows) + n, time) for n, time in enumerate(times)]
+            rows += [(*row, file, line) for line, row in enumerate(some)]
+            self.write(file, some)
+        self.fill("u", rows)
+
+    def times(self, first):
+        some = self.rows[:50] or [(0, stamp(first))]
+        return [int((datetime.datetime.strptime(row[1], "%Y-%m-%d %H:%M:%S.%f") - EPOCH) / datetime.timedelta(milliseconds=1)) for row in some]
 
     def row(self, number, time):
         r = self.random
@@ -157,7 +183,7 @@ class Data:
 
         lines = [",".join(name for name, *_ in COLUMNS)] + [",".join(map(field, row)) for row in rows]
         text = ending.join(lines) + (ending if r.random() < 0.8 else "")
-        (self.folder / f"part{file}.csv").write_bytes(text.encode())
+        (self.folder / f"{self.prefix}{file}.csv").write_bytes(text.encode())
 
     @staticmethod
     def literal(value):
@@ -173,9 +199,10 @@ class Data:
 
     def ddl(self, delay="INTERVAL '1000' DAY"):
         columns = ", ".join(f"{name} {corelane}" for name, _, corelane, _ in COLUMNS)
-        return (
-            f"CREATE TABLE t ({columns}, WATERMARK FOR ts AS ts - {delay}) "
-            f"WITH ('path' = '{self.folder}/part*.csv', 'format' = 'csv');\n"
+        return "".join(
+            f"CREATE TABLE {table} ({columns}, WATERMARK FOR ts AS ts - {delay}) "
+            f"WITH ('path' = '{self.folder}/{prefix}*.csv', 'format' = 'csv');\n"
+            for table, prefix in [("t", "part"), ("u", "other")]
         )
 
 
@@ -196,13 +223,14 @@ class Query:
         self.delay = delay  # of the watermark, where files are in order of time; else a very long one
 
 
-class Generator:
+class Generator(check_joins.Joins):
     """Random expressions and queries; everything seen is counted in `seen`."""
 
     def __init__(self, seed):
         self.r = random.Random(seed)
         self.seen = collections.Counter()
         self.columns = [both(name, kind) for name, kind, *_ in COLUMNS]
+        self.both, self.Query = both, Query
         # In what order rows stand in the input.
         self.arrival = "file_, line_"
 
@@ -214,6 +242,9 @@ class Generator:
     def column(self, kind):
         fits = [column for column in self.columns if column.t[0] == kind[0] and column.c != "huge"]
         return self.r.choice(fits) if fits else self.constant(kind)
+
+    def named(self, name):
+        return next(column for column in self.columns if column.c.split(".")[-1] == name)
 
     def constant(self, kind):
         r = self.r
@@ -359,7 +390,7 @@ class Generator:
                     return whole(f"CAST({value.c} AS {name})", f"CAST({value.d} AS {name})")
                 return whole(f"TRY_CAST({value.c} AS {name})", f"TRY_CAST(trunc({value.d}) AS {name})")
             case "TRY_CAST int":
-                text = r.choice([self.column(TEXT), both("n", TEXT), both("n", TEXT)])
+                text = r.choice([self.column(TEXT), self.named("n"), self.named("n")])
                 name = r.choice(["BIGINT", "INT"])
                 return whole(f"TRY_CAST({text.c} AS {name})", f"TRY_CAST(TRY_CAST({text.d} AS DECIMAL(38,3)) AS {name})")
             case "floor int":
@@ -402,7 +433,7 @@ class Generator:
         which = r.choice(["dec +", "dec -", "dec *", "dec /", "dec %", "dec negate", "dec abs", "dec round", "dec trunc", "dec floor", "CAST dec", "TRY_CAST dec", "dec int"])
         self.mark(which)
         one = self.column(("dec",)) if r.random() < 0.6 else self.expression(D10, depth)
-        two = r.choice([both("d", D10), self.constant(D10), self.constant(D10)])
+        two = r.choice([self.named("d"), self.constant(D10), self.constant(D10)])
         (_, p, s), (_, q, t) = one.t, two.t
         match which:
             case "dec +" | "dec -":
@@ -867,8 +898,8 @@ class Generator:
         d = ", ".join(f"{e.d} AS c{n}" for n, e in enumerate(expressions))
         return c, d
 
-    def query(self):
-        shape = self.r.choice(["project", "project", "project", "group", "group", "group", "total", "over", "over", "tumble", "tumble", "hop", "hop", "cumulate", "session",
+    def query(self, shapes=None):
+        shape = self.r.choice(shapes or check_joins.SHAPES[::2] + ["project", "project", "project", "group", "group", "group", "total", "over", "over", "tumble", "tumble", "hop", "hop", "cumulate", "session",
                                "order", "order", "nested", "distinct", "group order", "view", "over nested", "rank", "rank", "again", "again"])
         self.mark("shape " + shape)
         query = getattr(self, "q_" + shape.replace(" ", "_"))()
@@ -1387,6 +1418,7 @@ class Checker:
         self.counts = collections.Counter()
         self.seen = collections.Counter()
         self.refused = collections.defaultdict(list)
+        self.shapes = {None: None, "joins": check_joins.SHAPES}.get(options.shape, [options.shape])
 
     def corelane(self, script, flags):
         command = [self.options.corelane, "-f", "-", "--format", "csv", "--quiet", "--executor", "threads", *flags]
@@ -1400,7 +1432,7 @@ class Checker:
         seed = f"{self.options.seed} {number}"
         data = self.data(number // 10)
         generator = Generator(seed)
-        query = generator.query()
+        query = generator.query(self.shapes)
         self.seen.update(generator.seen)
         ddl = data.ddl(*query.delay if data.in_order else ())
         script = ddl + query.corelane + ";\n"
@@ -1468,6 +1500,7 @@ def main():
     parser.add_argument("--queries", type=int, default=500)
     parser.add_argument("--seed", default="1")
     parser.add_argument("--only", type=int, help="run this query of the seed only")
+    parser.add_argument("--shape", help="only queries of this shape, or `joins` for all of theirs")
     parser.add_argument("--rows", type=int, help="rows of a file, about; else 0 to 3000")
     parser.add_argument("--keep", help="folder for wrong queries and their files")
     parser.add_argument("--refusals", action="store_true", help="list what was refused, and why")

@@ -120,6 +120,12 @@ pub fn owner(hash: u64, shards: usize) -> usize {
     (key_group(hash) * shards) >> 12
 }
 
+/// A hash that `shard` of `shards` owns.
+#[inline]
+pub fn owned_by(shard: usize, shards: usize) -> u64 {
+    ((shard * KEY_GROUPS).div_ceil(shards) as u64) << 52
+}
+
 /// Hashes the rows of key columns into `hashes` (one per row; its length is the number of rows).
 pub fn hash_rows(columns: &[Vector<'_>], seed: u64, hashes: &mut [u64]) {
     hashes.fill(start(seed));
@@ -178,6 +184,7 @@ mod tests {
             let owners: Vec<usize> = (0..KEY_GROUPS as u64).map(|group| owner(group << 52, shards)).collect();
             assert!(owners.is_sorted());
             assert_eq!((owners[0], owners[KEY_GROUPS - 1]), (0, shards - 1));
+            assert!((0..shards).all(|shard| owner(owned_by(shard, shards), shards) == shard));
         }
     }
 

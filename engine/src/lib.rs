@@ -15,7 +15,7 @@
 //! | [`expr`] | expressions, their kernels, the table of functions |
 //! | [`scan`] | event time, lateness and WHERE, decided before rows are built |
 //! | [`operator`], [`pipeline`] | what an operator is; a plan at work on one shard |
-//! | [`agg`], [`over`] | group tables, aggregates, windows; OVER |
+//! | [`agg`], [`over`], [`join`] | group tables, aggregates, windows; OVER; joins |
 //! | [`state`] | what operators hold, as bytes that another process reads |
 //! | [`plan`], [`sql`] | the plan; the dialect, binder, EXPLAIN |
 //! | [`stage`] | stage names and the ledger |
@@ -29,6 +29,7 @@ pub mod batch;
 pub mod error;
 pub mod expr;
 pub mod hash;
+pub mod join;
 mod memory;
 pub mod operator;
 pub mod over;

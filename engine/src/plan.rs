@@ -57,6 +57,8 @@ pub enum Operator {
     Over(Over),
     /// ROW_NUMBER, RANK and DENSE_RANK by any order.
     Rank(Rank),
+    /// Rows of two inputs put together.
+    Join(Join),
     /// Rows to the shard that owns their key.
     Exchange(Exchange),
     /// The first `n` rows after `offset` skipped.
@@ -383,6 +385,101 @@ pub enum RankFunction {
     DenseRank,
 }
 
+/// Rows of two inputs put together where keys are equal, times are near and a condition holds. Output:
+/// `columns` of the left input's columns followed by the right one's, then for RIGHT and FULL with a
+/// time bound the time that orders the rows. Rows leave in order of (time, position of the left row,
+/// position of the right row); right rows without a match have the time from which no left row could
+/// match, without a time bound they come last.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Join {
+    /// Which rows leave.
+    pub kind: JoinKind,
+    /// Pairs of expressions that must be equal, of one type; NULL equals nothing. The left one is over
+    /// the left input's columns, the right one over the right input's.
+    pub keys: Vec<(Expr, Expr)>,
+    /// How far apart in time two rows may be; both inputs have watermarks then.
+    pub within: Option<Within>,
+    /// What else must be TRUE, over the left input's columns followed by the right one's.
+    pub condition: Option<Expr>,
+    /// Of the right rows that go with a left row only one does.
+    pub pick: Option<Pick>,
+    /// Which of the left input's columns followed by the right one's leave; for SEMI and ANTI of the
+    /// left one's only.
+    pub columns: Vec<usize>,
+    /// The right input goes to every shard, the left one stays where it is.
+    pub broadcast: bool,
+}
+
+/// Which rows of a join leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinKind {
+    /// Pairs.
+    Inner,
+    /// Pairs, and left rows without one.
+    Left,
+    /// Pairs, and right rows without one.
+    Right,
+    /// Pairs, and rows of both sides without one.
+    Full,
+    /// Left rows that are in a pair, once.
+    Semi,
+    /// Left rows that are in no pair.
+    Anti,
+}
+
+impl JoinKind {
+    /// Left rows leave without a pair as well.
+    pub const fn keeps_left(self) -> bool {
+        matches!(self, JoinKind::Left | JoinKind::Full)
+    }
+
+    /// Right rows leave without a pair as well.
+    pub const fn keeps_right(self) -> bool {
+        matches!(self, JoinKind::Right | JoinKind::Full)
+    }
+
+    /// Only columns of the left input leave.
+    pub const fn is_left_only(self) -> bool {
+        matches!(self, JoinKind::Semi | JoinKind::Anti)
+    }
+}
+
+/// The right row's time less the left row's is at least `lower` and at most `upper`; microseconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Within {
+    /// Time of a left row, over the left input's columns; follows its watermark.
+    pub left: Expr,
+    /// Time of a right row, over the right input's columns; follows its watermark.
+    pub right: Expr,
+    /// Least difference.
+    pub lower: i64,
+    /// Greatest difference.
+    pub upper: i64,
+}
+
+/// The right row of ASOF: the one with the greatest or the least value, of equals the last one in order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pick {
+    /// Over the right input's columns.
+    pub value: Expr,
+    /// The greatest rather than the least.
+    pub greatest: bool,
+}
+
+impl Within {
+    /// How long a left row waits behind the watermark for right rows to come.
+    pub fn wait(&self) -> i64 {
+        self.upper.max(0)
+    }
+}
+
+impl Join {
+    /// Whether the time that orders the rows is one more column behind the others.
+    pub fn adds_time(&self) -> bool {
+        self.within.is_some() && self.kind.keeps_right()
+    }
+}
+
 /// Rows to the shard that owns their key. The key is the node's first `keys` expressions hashed by
 /// [`crate::hash`]; columns pass through unchanged.
 #[derive(Clone, Debug, PartialEq)]
@@ -410,6 +507,8 @@ pub enum ExchangeKind {
     PartialStates,
     /// Rows.
     Rows,
+    /// Rows, each to every shard; there are no keys.
+    Copies,
 }
 
 /// Where rows leave, and in what order output of several shards is put together.

@@ -86,6 +86,8 @@ struct Receiver {
 struct Feeds {
     exchanges: Vec<usize>,
     sinks: Vec<usize>,
+    /// Those of the sinks that get rows in the order in which they come in, not from a join.
+    placed: Vec<usize>,
 }
 
 /// Everything a shard is made of.
@@ -228,12 +230,12 @@ impl Shard {
             for &exchange in &feed.feeds.exchanges {
                 self.outs.outboxes[exchange].progress(feed.source.progress());
             }
-            for &sink in &feed.feeds.sinks {
+            for &sink in &feed.feeds.placed {
                 self.outs.sinks[sink].place(feed.source.place())?;
             }
         }
         for receiver in self.receivers.iter().filter(|receiver| receiver.inbox.is_ordered() && !receiver.finished) {
-            for &sink in &receiver.feeds.sinks {
+            for &sink in &receiver.feeds.placed {
                 self.outs.sinks[sink].place(receiver.inbox.progress())?;
             }
         }
@@ -387,15 +389,23 @@ impl Feeds {
     fn behind(plan: &Plan, entry: NodeId) -> Feeds {
         let mut feeds = Feeds::default();
         let mut inside = vec![false; plan.nodes.len()];
+        let mut joined = vec![false; plan.nodes.len()];
         inside[entry] = true;
         for node in entry + 1..plan.nodes.len() {
             let open = |input: &NodeId| {
                 inside[*input] && (*input == entry || !matches!(plan.nodes[*input].operator, Operator::Exchange(_)))
             };
             inside[node] = plan.nodes[node].inputs.iter().any(open);
+            let below = plan.nodes[node].inputs.iter().any(|&input| joined[input]);
+            joined[node] = below || matches!(plan.nodes[node].operator, Operator::Join(_));
             match &plan.nodes[node].operator {
                 Operator::Exchange(exchange) if inside[node] => feeds.exchanges.push(exchange.number),
-                Operator::Sink(sink) if inside[node] => feeds.sinks.push(sink.number),
+                Operator::Sink(sink) if inside[node] => {
+                    feeds.sinks.push(sink.number);
+                    if !joined[node] {
+                        feeds.placed.push(sink.number);
+                    }
+                }
                 _ => {}
             }
         }

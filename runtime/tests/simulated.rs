@@ -118,6 +118,14 @@ queries_agree! {
     last_of_each: "last of each",
     hot_items: "hot items",
     windows_again: "windows again",
+    join: "join",
+    outer_join: "outer join",
+    three_tables: "three tables",
+    near_in_time: "near in time",
+    windows_joined: "windows joined",
+    nearest: "nearest",
+    partners: "partners",
+    all_with_all: "all with all",
     ordered_stateless: "stateless ordered",
 }
 

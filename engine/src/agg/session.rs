@@ -346,7 +346,7 @@ impl Operator for Sessions {
     fn push(&mut self, _: usize, chunk: &Chunk<'_>, context: &Context<'_>, _: &mut Next<'_>) -> Result<()> {
         let caller = context.ledger.enter(Stage::Aggregate);
         self.stamp = self.stamp.max(chunk.stamp);
-        self.reorder.push(chunk, Some(chunk.columns[self.time].i64s()));
+        self.reorder.push(chunk, Some(chunk.columns[self.time].i64s()), None);
         context.ledger.enter(caller);
         Ok(())
     }
@@ -406,7 +406,7 @@ impl Operator for Sessions {
 
     fn restore(&mut self, saved: &Saved<'_>) -> Result<()> {
         let mut from = saved.whole();
-        self.reorder.load(Some(self.time), &mut from)?;
+        self.reorder.load(Some(self.time), |_, _| None, &mut from)?;
         from.end()?;
         for (group, mut from) in saved.groups() {
             self.load_open(group, &mut from)?;

@@ -354,6 +354,7 @@ pub(super) fn plan(aggregate: &Aggregate, kind: Option<ExchangeKind>) -> Plan {
     let mut last = aggregate.clone();
     match kind {
         None => {}
+        Some(ExchangeKind::Copies) => unreachable!("states are not copied"),
         Some(ExchangeKind::Rows) => node = exchange(&mut plan, node, aggregate.keys.clone(), ExchangeKind::Rows),
         Some(ExchangeKind::PartialStates) => {
             let partial = Aggregate { phase: Phase::Partial, ..aggregate.clone() };

@@ -7,27 +7,43 @@ use super::{Context, Next, Operator, Time};
 use crate::batch::Chunk;
 use crate::error::Result;
 use crate::hash;
-use crate::plan::Exchange;
+use crate::pipeline::Place;
+use crate::plan::{Exchange, ExchangeKind};
 use crate::stage::Stage;
 
 /// The operator; holds nothing.
 pub(crate) struct ExchangeOut {
     exchange: Exchange,
-    hash_seed: u64,
+    place: Place,
 }
 
 impl ExchangeOut {
-    pub(crate) fn new(exchange: Exchange, hash_seed: u64) -> Self {
-        ExchangeOut { exchange, hash_seed }
+    pub(crate) fn new(exchange: Exchange, place: Place) -> Self {
+        ExchangeOut { exchange, place }
+    }
+
+    /// Every row to every shard.
+    fn copies(&self, chunk: &Chunk<'_>, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
+        let hashes = context.scratch.alloc_slice_fill_copy(chunk.rows, 0);
+        for shard in 0..self.place.shards {
+            hashes.fill(hash::owned_by(shard, self.place.shards));
+            next.outlets.exchange(self.exchange.number, chunk, hashes, context)?;
+        }
+        Ok(())
     }
 }
 
 impl Operator for ExchangeOut {
     fn push(&mut self, _: usize, chunk: &Chunk<'_>, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
         let caller = context.ledger.enter(Stage::ExchangeOut);
+        if self.exchange.kind == ExchangeKind::Copies {
+            let sent = self.copies(chunk, context, next);
+            context.ledger.enter(caller);
+            return sent;
+        }
         let keys = evaluate_all(&self.exchange.keys, chunk, context)?;
         let hashes = context.scratch.alloc_slice_fill_copy(chunk.rows, 0);
-        hash::hash_rows(keys, self.hash_seed, hashes);
+        hash::hash_rows(keys, self.place.hash_seed, hashes);
         let sent = next.outlets.exchange(self.exchange.number, chunk, hashes, context);
         context.ledger.enter(caller);
         sent

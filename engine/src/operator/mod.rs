@@ -25,7 +25,7 @@ pub(crate) use limit::Limit;
 pub(crate) use project::Project;
 pub(crate) use rank::Rank;
 pub(crate) use sink::Sink;
-pub(crate) use sort::Sort;
+pub(crate) use sort::{Sort, compare};
 
 use crate::batch::Chunk;
 use crate::error::{Code, Error, Result};

@@ -12,7 +12,8 @@
 mod frame;
 mod lead;
 pub(crate) mod range;
-mod reorder;
+pub(crate) mod reorder;
+pub(crate) mod runs;
 #[cfg(test)]
 mod tests;
 mod track;
@@ -172,7 +173,7 @@ impl Operator for Over {
             return if self.leads.is_empty() { next.push(&done, context) } else { Ok(()) };
         }
         let times = self.over.time.map(|time| chunk.columns[time].i64s());
-        self.reorder.push(chunk, times);
+        self.reorder.push(chunk, times, None);
         context.ledger.enter(caller);
         Ok(())
     }
@@ -249,7 +250,7 @@ impl Operator for Over {
 
     fn restore(&mut self, saved: &Saved<'_>) -> Result<()> {
         let mut from = saved.whole();
-        self.reorder.load(self.over.time, &mut from)?;
+        self.reorder.load(self.over.time, |_, _| None, &mut from)?;
         self.leads.load(&mut from)?;
         from.end()?;
         for (group, mut from) in saved.groups() {

@@ -1,11 +1,7 @@
 //! Rows held until the watermark has passed them, given out in order of (time, position).
 //!
 //! Rows are copied into batches as they come; what is sorted is small: time, position, and where the
-//! row lies. A row joins the first *run* whose tail does not come after it, and begins one if there is
-//! none, so that every run is sorted and the tails fall from run to run (patience sorting: Aldous and
-//! Diaconis, Bull. AMS 36 (1999)). Rows in order make one run; senders ahead of each other make one
-//! run each. A watermark merges the fronts of the runs, so each row is sorted once, as it leaves, and
-//! costs nothing while it waits. A batch goes back to the spare ones when its last row has left.
+//! row lies (see [`super::runs`]). A batch goes back to the spare ones when its last row has left.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -13,21 +9,12 @@ use std::ops::Range;
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
+use super::runs::{Held, Runs};
 use crate::batch::{BATCH_ROWS, Batch, Chunk, Data, Text, Vector};
 use crate::error::Result;
 use crate::operator::Time;
 use crate::state::{Reader, Writer, columns};
 use crate::types::Physical;
-
-/// One held row.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Held {
-    time: Time,
-    position: u64,
-    /// Number of its batch, counted from the first ever.
-    batch: u64,
-    row: u16,
-}
 
 /// Rows of one batch that follow each other in the order of output as they do in the batch. Rows that came
 /// in order make long ones, which are copied as a whole.
@@ -52,36 +39,18 @@ pub(crate) struct Reorder {
     /// Batches with the number of their rows that are still held.
     batches: VecDeque<(Batch, usize)>,
     spare: Vec<Batch>,
-    /// Rows that wait, as sorted runs with falling tails.
-    runs: Vec<VecDeque<Held>>,
-    /// The last row ever of each run.
-    tails: Vec<Held>,
-    idle_runs: Vec<VecDeque<Held>>,
-    /// Rows that may leave, in order.
-    ready: Vec<Held>,
-    /// How many of those have left.
-    given: usize,
+    runs: Runs,
     arrived: u64,
 }
 
 impl Reorder {
     pub(crate) fn new(layout: Vec<Physical>) -> Self {
-        Reorder {
-            layout,
-            first: 0,
-            batches: VecDeque::new(),
-            spare: Vec::new(),
-            runs: Vec::new(),
-            tails: Vec::new(),
-            idle_runs: Vec::new(),
-            ready: Vec::new(),
-            given: 0,
-            arrived: 0,
-        }
+        Reorder { layout, first: 0, batches: VecDeque::new(), spare: Vec::new(), runs: Runs::default(), arrived: 0 }
     }
 
     /// Takes rows; without `times` they are ordered by position alone, without positions by arrival.
-    pub(crate) fn push(&mut self, chunk: &Chunk<'_>, times: Option<&[i64]>) {
+    /// Where several may have one position, `ties` orders those.
+    pub(crate) fn push(&mut self, chunk: &Chunk<'_>, times: Option<&[i64]>, ties: Option<&[u64]>) {
         let mut first = 0;
         while first < chunk.rows {
             if self.batches.back().is_none_or(|(batch, _)| batch.rows() == BATCH_ROWS) {
@@ -97,62 +66,28 @@ impl Reorder {
                 let time = times.map_or(0, |times| times[row]);
                 let position = chunk.positions.map_or(self.arrived, |positions| positions[row]);
                 self.arrived += 1;
-                self.wait(Held { time, position, batch: number, row: to as u16 });
+                let tie = ties.map_or(0, |ties| ties[row]);
+                self.runs.wait(Held { time, position, tie, batch: number, row: to as u16 });
             }
             first += count;
         }
     }
 
-    /// Puts a row into its run.
-    fn wait(&mut self, held: Held) {
-        let at = match self.tails.first() {
-            Some(tail) if *tail <= held => 0,
-            _ => self.tails.partition_point(|tail| *tail > held),
-        };
-        if at == self.runs.len() {
-            self.runs.push(self.idle_runs.pop().unwrap_or_default());
-            self.tails.push(held);
-        }
-        self.runs[at].push_back(held);
-        self.tails[at] = held;
-    }
-
     /// Lets rows at or before `watermark` leave.
     pub(crate) fn release(&mut self, watermark: Time) {
-        self.ready.drain(..self.given);
-        self.given = 0;
-        let from = self.ready.len();
-        let mut fronts = 0;
-        for run in &mut self.runs {
-            let leaving = run.partition_point(|held| held.time <= watermark);
-            fronts += usize::from(leaving > 0);
-            let (front, back) = run.as_slices();
-            let (front, back) = (&front[..leaving.min(front.len())], &back[..leaving.saturating_sub(front.len())]);
-            self.ready.extend_from_slice(front);
-            self.ready.extend_from_slice(back);
-            run.drain(..leaving);
-        }
-        // What was ready before came under an earlier watermark, hence before all of this.
-        if fronts > 1 {
-            self.ready[from..].sort();
-        }
-        // Tails fall, so the runs that are empty now are the last ones.
-        while let Some(run) = self.runs.pop_if(|run| run.is_empty()) {
-            self.idle_runs.push(run);
-            self.tails.pop();
-        }
+        self.runs.release(watermark);
     }
 
     /// Whether rows may leave.
     pub(crate) fn has_ready(&self) -> bool {
-        self.given < self.ready.len()
+        !self.runs.ready().is_empty()
     }
 
     /// The next rows that may leave, up to a chunk of them.
     pub(crate) fn take<'a>(&mut self, scratch: &'a Bump) -> Chunk<'a> {
-        let part = &self.ready[self.given..self.ready.len().min(self.given + BATCH_ROWS)];
-        let (chunk, stretches) = self.gather_rows(part, scratch);
-        self.given += chunk.rows;
+        let ready = self.runs.ready();
+        let (chunk, stretches) = self.gather_rows(&ready[..ready.len().min(BATCH_ROWS)], scratch);
+        self.runs.give(chunk.rows);
         for stretch in &stretches {
             self.batches[stretch.batch].1 -= stretch.rows.len();
         }
@@ -203,8 +138,7 @@ impl Reorder {
 
     /// Writes the rows held, in order. Only while none may leave.
     pub(crate) fn save(&self, to: &mut Writer) {
-        let mut held: Vec<Held> = self.runs.iter().flatten().copied().collect();
-        held.sort_unstable();
+        let held = self.runs.waiting();
         to.word(self.arrived);
         to.count(held.len().div_ceil(BATCH_ROWS));
         let mut scratch = Bump::new();
@@ -214,14 +148,19 @@ impl Reorder {
         }
     }
 
-    /// Reads the rows held; their times stand in column `time`.
-    pub(crate) fn load(&mut self, time: Option<usize>, from: &mut Reader<'_>) -> Result<()> {
+    /// Reads the rows held; their times stand in column `time`, and `ties` orders those of one position.
+    pub(crate) fn load(
+        &mut self,
+        time: Option<usize>,
+        ties: impl for<'s> Fn(&Chunk<'s>, &'s Bump) -> Option<&'s [u64]>,
+        from: &mut Reader<'_>,
+    ) -> Result<()> {
         let arrived = from.word()?;
         let mut scratch = Bump::new();
         for _ in 0..from.count(1)? {
             scratch.reset();
             let chunk = columns::read_chunk(from, &self.layout, &scratch)?;
-            self.push(&chunk, time.map(|time| chunk.columns[time].i64s()));
+            self.push(&chunk, time.map(|time| chunk.columns[time].i64s()), ties(&chunk, &scratch));
         }
         self.arrived = self.arrived.max(arrived);
         Ok(())
@@ -261,7 +200,6 @@ impl Reorder {
     /// Bytes held.
     pub(crate) fn memory(&self) -> usize {
         let batches = self.batches.iter().map(|(batch, _)| batch).chain(&self.spare);
-        let runs = self.runs.iter().chain(&self.idle_runs).map(VecDeque::capacity).sum::<usize>();
-        batches.map(Batch::bytes).sum::<usize>() + (runs + self.ready.capacity()) * size_of::<Held>()
+        batches.map(Batch::bytes).sum::<usize>() + self.runs.memory()
     }
 }

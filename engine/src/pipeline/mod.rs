@@ -13,6 +13,7 @@ mod tests;
 use crate::agg;
 use crate::batch::Chunk;
 use crate::error::{Code, Error, Result};
+use crate::join::{self, Join};
 use crate::operator::{self, Context, Next, Outlets, Slot, Time};
 use crate::over::Over;
 use crate::plan::{self, NodeId, Plan};
@@ -180,11 +181,30 @@ fn build(plan: &Plan, node: NodeId, place: Place) -> Result<Box<dyn operator::Op
         }
         plan::Operator::Over(over) => Box::new(Over::new(over, layout(), place).map_err(|error| error.at(span))?),
         plan::Operator::Rank(rank) => Box::new(operator::Rank::new(rank.clone(), layout())),
-        plan::Operator::Exchange(exchange) => Box::new(operator::ExchangeOut::new(exchange.clone(), place.hash_seed)),
+        plan::Operator::Join(join) => Box::new(Join::new(join, join_inputs(plan, node, place), place.hash_seed)),
+        plan::Operator::Exchange(exchange) => Box::new(operator::ExchangeOut::new(exchange.clone(), place)),
         plan::Operator::Limit { limit, offset } => Box::new(operator::Limit::new(*limit, *offset, sinks(plan, node))),
         plan::Operator::Sort { keys, limit } => Box::new(operator::Sort::new(keys.clone(), *limit, layout())),
         plan::Operator::Sink(sink) => Box::new(operator::Sink::new(sink.number)),
     })
+}
+
+/// What the join at `node` is told of its inputs.
+fn join_inputs(plan: &Plan, node: NodeId, place: Place) -> join::Inputs {
+    let inputs = &plan.nodes[node].inputs;
+    let order = |side: usize| match (plan::optimize::carries_positions(plan, inputs[side]), place.shards) {
+        (None, 1) => join::Order::Arrival,
+        (None, _) => join::Order::Content,
+        (Some(true), _) => join::Order::Position,
+        // A row may have become several, all of its position.
+        (Some(false), _) if side == 0 => join::Order::PositionThenContent,
+        (Some(false), _) => join::Order::Content,
+    };
+    join::Inputs {
+        layouts: [0, 1].map(|side| plan.nodes[inputs[side]].layout()),
+        orders: [0, 1].map(order),
+        left_in_order: plan::optimize::is_in_order(plan, inputs[0]),
+    }
 }
 
 /// Numbers of the sinks below `node`.

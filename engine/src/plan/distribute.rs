@@ -9,12 +9,17 @@
 //!   rows themselves: [`ExchangeKind::Rows`] by the keys, in front of them.
 //! - Ranks (ROW_NUMBER, RANK, DENSE_RANK by any order) need all rows of a partition together:
 //!   [`ExchangeKind::Rows`] by the partition, to shard 0 without one.
+//! - Joins need rows of both sides with equal keys together: [`ExchangeKind::Rows`] by the keys in front
+//!   of each input. Without keys, and where the query says that a side is small, that side goes to every
+//!   shard ([`ExchangeKind::Copies`]).
 //! - ORDER BY and LIMIT come together on one shard: an exchange without keys sends everything to
 //!   shard 0, behind a first Limit or Sort on each shard that keeps what crosses small.
 //!
 //! Below an exchange nothing is repeated: what is grouped by the same keys again crosses again.
 
-use super::{Aggregate, Emit, Exchange, ExchangeKind, NodeId, Operator, Phase, Plan, SinkOrder, Window, optimize};
+use super::{
+    Aggregate, Emit, Exchange, ExchangeKind, Join, NodeId, Operator, Phase, Plan, SinkOrder, Window, optimize,
+};
 use crate::agg;
 use crate::error::{Result, Span};
 use crate::expr::Expr;
@@ -71,6 +76,11 @@ impl Spread<'_> {
         let mut spread = Spread { plan: Plan::default(), distribution, exchanges: 0 };
         let mut places: Vec<NodeId> = Vec::with_capacity(old.nodes.len());
         for node in &old.nodes {
+            if let Operator::Join(join) = &node.operator {
+                let inputs = [0, 1].map(|side| places[node.inputs[side]]);
+                places.push(spread.join(inputs, join, &node.schema, node.span));
+                continue;
+            }
             let input = node.inputs.first().map(|&input| places[input]);
             let place = match (input, &node.operator) {
                 (Some(input), Operator::Aggregate(aggregate)) => {
@@ -112,7 +122,7 @@ impl Spread<'_> {
             (0..spread.plan.nodes.len()).map(|id| optimize::reads_positions(&spread.plan, id)).collect();
         for (node, needed) in spread.plan.nodes.iter_mut().zip(needs) {
             if let Operator::Exchange(exchange) = &mut node.operator {
-                exchange.needs.positions = needed && exchange.kind == ExchangeKind::Rows && exchange.needs.positions;
+                exchange.needs.positions &= needed && exchange.kind != ExchangeKind::PartialStates;
             }
         }
         Ok(spread.plan)
@@ -124,7 +134,7 @@ impl Spread<'_> {
         let schema = self.plan.nodes[input].schema.clone();
         let needs = match kind {
             ExchangeKind::PartialStates => super::Needs { positions: false, ordinals: false },
-            ExchangeKind::Rows => self.carried(input),
+            ExchangeKind::Rows | ExchangeKind::Copies => self.carried(input),
         };
         let ordered = self.distribution.ordered && kind == ExchangeKind::Rows;
         let exchange = Exchange { number, keys, kind, ordered, held_within: None, needs };
@@ -137,12 +147,20 @@ impl Spread<'_> {
         }
     }
 
+    /// Rows as they come, with their positions.
+    fn unordered(&mut self, exchange: NodeId) {
+        if let Operator::Exchange(exchange) = &mut self.plan.nodes[exchange].operator {
+            exchange.ordered = false;
+        }
+    }
+
     /// What the rows of `node` carry: what the scan gives, until an aggregate makes new rows.
     fn carried(&self, mut node: NodeId) -> super::Needs {
         loop {
             match &self.plan.nodes[node].operator {
                 Operator::Scan(scan) => return scan.needs,
                 Operator::Aggregate(aggregate) if aggregate.emit == Emit::Final => return super::Needs::default(),
+                Operator::Join(_) => return super::Needs { positions: true, ordinals: false },
                 _ => node = self.plan.nodes[node].inputs[0],
             }
         }
@@ -165,11 +183,37 @@ impl Spread<'_> {
     fn is_gathered(&self, mut node: NodeId) -> bool {
         loop {
             match &self.plan.nodes[node].operator {
-                Operator::Exchange(exchange) => return exchange.keys.is_empty(),
+                Operator::Exchange(exchange) => return exchange.keys.is_empty() && exchange.kind == ExchangeKind::Rows,
                 Operator::Scan(_) => return false,
                 _ => node = self.plan.nodes[node].inputs[0],
             }
         }
+    }
+
+    /// Both sides to the owners of their keys. Without keys the right one is copied to all shards, or
+    /// both go to shard 0, where rows of the right side can leave without a match.
+    fn join(&mut self, inputs: [NodeId; 2], join: &Join, schema: &Schema, span: Span) -> NodeId {
+        let mut join = join.clone();
+        join.broadcast |= join.keys.is_empty() && !join.kind.keeps_right();
+        let [left, right] = inputs;
+        let held = join.within.as_ref().map(|_| Time::MAX);
+        let exchanges = if join.broadcast {
+            vec![self.exchange(right, Vec::new(), ExchangeKind::Copies, span)]
+        } else {
+            let (of_left, of_right): (Vec<Expr>, Vec<Expr>) = join.keys.iter().cloned().unzip();
+            let left = self.exchange(left, of_left, ExchangeKind::Rows, span);
+            vec![left, self.exchange(right, of_right, ExchangeKind::Rows, span)]
+        };
+        for &exchange in &exchanges {
+            self.hold(exchange, held);
+            // A join puts its rows in order itself.
+            self.unordered(exchange);
+        }
+        let inputs = match exchanges[..] {
+            [right] => vec![left, right],
+            _ => exchanges,
+        };
+        self.plan.add(Operator::Join(join), inputs, schema.clone(), span)
     }
 
     fn aggregate(&mut self, input: NodeId, aggregate: &Aggregate, schema: &Schema, span: Span) -> Result<NodeId> {

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::{
-    AggregateCall, AggregateFunction, Emit, ExchangeKind, Late, NodeId, Operator, OverCall, OverFunction, Phase, Plan,
-    RankFunction, ReadOrder, Scan, SinkOrder, SortKey, Window, WindowKind,
+    AggregateCall, AggregateFunction, Emit, ExchangeKind, Join, JoinKind, Late, NodeId, Operator, OverCall,
+    OverFunction, Phase, Plan, RankFunction, ReadOrder, Scan, SinkOrder, SortKey, Window, WindowKind,
 };
 use crate::expr::{Comparison, Expr, ExprKind, functions};
 use crate::types::{DataType, MICROS_PER_SECOND, Schema, Value};
@@ -24,7 +24,13 @@ fn write_node(plan: &Plan, id: NodeId, depth: usize, out: &mut String) {
     let node = &plan.nodes[id];
     let input = node.inputs.first().map(|&input| &plan.nodes[input].schema);
     let empty = Schema::default();
-    let mut lines = describe(&node.operator, input.unwrap_or(&empty), &node.schema).into_iter();
+    let lines = match &node.operator {
+        Operator::Join(join) => {
+            describe_join(join, [0, 1].map(|side| &plan.nodes[node.inputs[side]].schema), &node.schema)
+        }
+        operator => describe(operator, input.unwrap_or(&empty), &node.schema),
+    };
+    let mut lines = lines.into_iter();
     let indent = "  ".repeat(depth);
     let _ = writeln!(out, "{indent}{}", lines.next().unwrap_or_default());
     for line in lines {
@@ -117,12 +123,16 @@ fn describe(operator: &Operator, input: &Schema, output: &Schema) -> Vec<String>
                 format!("state: {kept}, {until}"),
             ]
         }
+        Operator::Join(_) => unreachable!("a join has two inputs"),
         Operator::Exchange(exchange) => {
             let kind = match exchange.kind {
                 ExchangeKind::PartialStates => "partial states",
                 ExchangeKind::Rows => "rows",
+                ExchangeKind::Copies => "copies of all rows",
             };
-            let to = if exchange.keys.is_empty() {
+            let to = if exchange.kind == ExchangeKind::Copies {
+                " to every shard".to_owned()
+            } else if exchange.keys.is_empty() {
                 " to shard 0".to_owned()
             } else {
                 format!(" by {}", list(&exchange.keys))
@@ -154,6 +164,53 @@ fn describe(operator: &Operator, input: &Schema, output: &Schema) -> Vec<String>
             vec![format!("Sink {to}: {}", names.join(", ")), format!("order: {order}")]
         }
     }
+}
+
+/// A bound in time that bounds nothing.
+const FOREVER: i64 = i64::MAX / 2;
+
+fn describe_join(join: &Join, [left, right]: [&Schema; 2], output: &Schema) -> Vec<String> {
+    let kind = match join.kind {
+        JoinKind::Inner => "Join",
+        JoinKind::Left => "Left join",
+        JoinKind::Right => "Right join",
+        JoinKind::Full => "Full join",
+        JoinKind::Semi => "Semi join",
+        JoinKind::Anti => "Anti join",
+    };
+    let key = |(of_left, of_right): &(Expr, Expr)| format!("{} = {}", operand(of_left, left), operand(of_right, right));
+    let keys: Vec<String> = join.keys.iter().map(key).collect();
+    let on = if keys.is_empty() { " of all rows with all".to_owned() } else { format!(" on {}", keys.join(", ")) };
+    let mut lines = vec![format!("{kind}{on}")];
+    if let Some(condition) = &join.condition {
+        let both = Schema { fields: left.fields.iter().chain(&right.fields).cloned().collect() };
+        lines.push(format!("where: {}", sql(condition, &both)));
+    }
+    if let Some(pick) = &join.pick {
+        let which = if pick.greatest { "greatest" } else { "least" };
+        lines.push(format!("nearest: of the right rows the one with the {which} {}", sql(&pick.value, right)));
+    }
+    let names: Vec<&str> = output.fields.iter().map(|field| field.name.as_str()).collect();
+    lines.push(format!("gives: {}", if names.is_empty() { "no columns".to_owned() } else { names.join(", ") }));
+    match &join.within {
+        Some(within) => {
+            let (of_left, of_right) = (sql(&within.left, left), sql(&within.right, right));
+            let waits = duration(within.wait());
+            if join.pick.is_some() && within.lower < -FOREVER / 2 {
+                lines.push(format!("within: {of_right} less {of_left} is {} at most", duration(within.upper)));
+                lines.push(format!("state: left rows until the watermark is {waits} past them, all right rows"));
+            } else {
+                let bounds = format!("{} to {}", duration(within.lower), duration(within.upper));
+                lines.push(format!("within: {of_right} less {of_left} is {bounds}"));
+                let kept = duration(within.wait().saturating_sub(within.lower));
+                lines.push(format!(
+                    "state: left rows until the watermark is {waits} past them, right rows until it is {kept} past them"
+                ));
+            }
+        }
+        None => lines.push("state: all rows of both sides, until the input ends".to_owned()),
+    }
+    lines
 }
 
 fn describe_scan(scan: &Scan, output: &Schema) -> Vec<String> {

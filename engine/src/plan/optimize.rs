@@ -6,7 +6,7 @@
 //!    first in a scan, so that the rest is converted for the rows that are kept.
 //! 3. [`set_needs`]: positions and ordinals are carried only where something reads them.
 
-use super::{Late, Node, NodeId, Operator, Plan, ReadOrder, Scan, SinkOrder};
+use super::{Join, Late, Node, NodeId, Operator, Plan, ReadOrder, Scan, SinkOrder};
 use crate::error::Span;
 use crate::expr::{Expr, ExprKind};
 use crate::types::{Field, Schema};
@@ -81,6 +81,7 @@ fn expressions(operator: &mut Operator) -> Vec<&mut Expr> {
             over.partition.iter_mut().chain(calls).collect()
         }
         Operator::Exchange(exchange) => exchange.keys.iter_mut().collect(),
+        Operator::Join(_) => unreachable!("a join has two inputs"),
         Operator::Scan(_) | Operator::Rank(_) | Operator::Limit { .. } | Operator::Sort { .. } | Operator::Sink(_) => {
             Vec::new()
         }
@@ -133,6 +134,9 @@ fn fold_node(plan: &mut Plan, places: &[Place], old: &Plan, node: &Node) -> Plac
         place.columns.extend(idle.map(|time| time.expression));
         return place;
     }
+    if let Operator::Join(join) = operator {
+        return fold_join(plan, places, old, node, join);
+    }
     let mut input = places[node.inputs[0]].clone();
     if let Operator::Project(columns) = &mut operator {
         columns.iter_mut().for_each(|column| input.rewrite(column));
@@ -170,6 +174,51 @@ fn fold_node(plan: &mut Plan, places: &[Place], old: &Plan, node: &Node) -> Plac
     }
 }
 
+/// A join's expressions over its new inputs. Where a side's rows may be missing, its columns are made
+/// real: what is computed from a missing row is NULL, whatever the expression.
+fn fold_join(plan: &mut Plan, places: &[Place], old: &Plan, node: &Node, mut join: Join) -> Place {
+    let mut sides = [0, 1].map(|side| places[node.inputs[side]].clone());
+    let missing = [join.kind.keeps_right(), join.kind.keeps_left()];
+    for (side, missing) in sides.iter_mut().zip(missing).enumerate().map(|(n, (side, missing))| ((n, side), missing)) {
+        let (number, side) = side;
+        if missing && (0..side.columns.len()).any(|column| side.column(column).is_none()) {
+            let fields = &old.nodes[node.inputs[number]].schema.fields;
+            side.materialize(plan, fields, node.span);
+        }
+    }
+    let widths = sides.each_ref().map(|side| plan.nodes[side.node].schema.fields.len());
+    for (left, right) in &mut join.keys {
+        sides[0].rewrite(left);
+        sides[1].rewrite(right);
+    }
+    if let Some(within) = &mut join.within {
+        sides[0].rewrite(&mut within.left);
+        sides[1].rewrite(&mut within.right);
+    }
+    join.pick.iter_mut().for_each(|pick| sides[1].rewrite(&mut pick.value));
+    let mut both = sides[0].clone();
+    both.columns.extend(sides[1].columns.iter().cloned().map(|mut column| {
+        column.map_columns(&|index| widths[0] + index);
+        column
+    }));
+    join.condition.iter_mut().for_each(|condition| both.rewrite(condition));
+    // The columns that leave become those of the new inputs; what was asked for is said over them.
+    let asked = std::mem::take(&mut join.columns);
+    let wide = if join.kind.is_left_only() { widths[0] } else { widths[0] + widths[1] };
+    join.columns = (0..wide).collect();
+    let inputs = [sides[0].node, sides[1].node];
+    let mut fields: Vec<Field> =
+        inputs.iter().flat_map(|&input| plan.nodes[input].schema.fields.iter().cloned()).take(wide).collect();
+    let mut columns: Vec<Expr> = asked.into_iter().map(|column| both.columns[column].clone()).collect();
+    if join.adds_time() {
+        let time = node.schema.fields.last().expect("the time is a column").clone();
+        columns.push(Expr::column(wide, time.data_type));
+        fields.push(time);
+    }
+    let id = plan.add(Operator::Join(join), inputs.to_vec(), Schema { fields }, node.span);
+    Place { node: id, columns }
+}
+
 /// Which columns of each node anybody reads.
 fn required(plan: &Plan) -> Vec<Vec<bool>> {
     let mut required: Vec<Vec<bool>> = plan.nodes.iter().map(|node| vec![false; node.schema.fields.len()]).collect();
@@ -177,6 +226,12 @@ fn required(plan: &Plan) -> Vec<Vec<bool>> {
         let node = &plan.nodes[id];
         let Some(&input) = node.inputs.first() else { continue };
         let own = required[id].clone();
+        if let Operator::Join(join) = &node.operator {
+            for (side, wants) in required_of_join(join, &own, required[input].len()).into_iter().enumerate() {
+                wants.into_iter().for_each(|column| required[node.inputs[side]][column] = true);
+            }
+            continue;
+        }
         let mut wants: Vec<usize> = Vec::new();
         let mut operator = node.operator.clone();
         match &mut operator {
@@ -193,7 +248,7 @@ fn required(plan: &Plan) -> Vec<Vec<bool>> {
             Operator::Filter(_) | Operator::Limit { .. } | Operator::Sort { .. } | Operator::Exchange(_) => {
                 wants.extend((0..own.len()).filter(|&column| own[column]));
             }
-            Operator::Aggregate(_) | Operator::Scan(_) => {}
+            Operator::Aggregate(_) | Operator::Scan(_) | Operator::Join(_) => {}
         }
         if !matches!(operator, Operator::Project(_)) {
             for expression in expressions(&mut operator) {
@@ -204,6 +259,30 @@ fn required(plan: &Plan) -> Vec<Vec<bool>> {
         wants.into_iter().for_each(|column| required[input][column] = true);
     }
     required
+}
+
+/// What a join reads of both inputs, of which the left one has `left` columns.
+fn required_of_join(join: &Join, own: &[bool], left: usize) -> [Vec<usize>; 2] {
+    let mut wants = [Vec::new(), Vec::new()];
+    for (number, &column) in join.columns.iter().enumerate() {
+        if own[number] {
+            wants[usize::from(column >= left)].push(if column >= left { column - left } else { column });
+        }
+    }
+    let within = join.within.as_ref().map(|within| (&within.left, &within.right));
+    for (of_left, of_right) in join.keys.iter().map(|(left, right)| (left, right)).chain(within) {
+        of_left.visit_columns(&mut |column| wants[0].push(column));
+        of_right.visit_columns(&mut |column| wants[1].push(column));
+    }
+    if let Some(pick) = &join.pick {
+        pick.value.visit_columns(&mut |column| wants[1].push(column));
+    }
+    if let Some(condition) = &join.condition {
+        condition.visit_columns(&mut |column| {
+            wants[usize::from(column >= left)].push(if column >= left { column - left } else { column });
+        });
+    }
+    wants
 }
 
 fn prune(old: &Plan) -> Plan {
@@ -228,6 +307,9 @@ fn prune_node(
     if let Operator::Scan(scan) = &mut operator {
         let (fields, place) = prune_scan(scan, &node.schema.fields, required);
         return (plan.add(operator, Vec::new(), Schema { fields }, node.span), place);
+    }
+    if let Operator::Join(join) = operator {
+        return prune_join(plan, places, node, join, required);
     }
     let (input, columns) = &places[node.inputs[0]];
     let mut input = *input;
@@ -287,6 +369,47 @@ fn prune_node(
     }
 }
 
+/// Only what is read leaves a join.
+fn prune_join(
+    plan: &mut Plan,
+    places: &[(NodeId, Vec<Option<usize>>)],
+    node: &Node,
+    mut join: Join,
+    required: &[bool],
+) -> (NodeId, Vec<Option<usize>>) {
+    let [left, right] = [0, 1].map(|side| &places[node.inputs[side]]);
+    let width = plan.nodes[left.0].schema.fields.len();
+    let kept = "a column that is read is kept";
+    let of_left = |column: usize| left.1[column].expect(kept);
+    let of_right = |column: usize| right.1[column].expect(kept);
+    let of_both = |column: usize| match column.checked_sub(left.1.len()) {
+        None => of_left(column),
+        Some(column) => width + of_right(column),
+    };
+    for (left, right) in &mut join.keys {
+        left.map_columns(&of_left);
+        right.map_columns(&of_right);
+    }
+    if let Some(within) = &mut join.within {
+        within.left.map_columns(&of_left);
+        within.right.map_columns(&of_right);
+    }
+    join.pick.iter_mut().for_each(|pick| pick.value.map_columns(&of_right));
+    join.condition.iter_mut().for_each(|condition| condition.map_columns(&of_both));
+    let (mut columns, mut fields, mut place) = (Vec::new(), Vec::new(), vec![None; required.len()]);
+    for (number, &column) in join.columns.iter().enumerate().filter(|(number, _)| required[*number]) {
+        place[number] = Some(columns.len());
+        columns.push(of_both(column));
+        fields.push(node.schema.fields[number].clone());
+    }
+    if join.adds_time() {
+        place[join.columns.len()] = Some(columns.len());
+        fields.push(node.schema.fields[join.columns.len()].clone());
+    }
+    join.columns = columns;
+    (plan.add(Operator::Join(join), vec![left.0, right.0], Schema { fields }, node.span), place)
+}
+
 /// Eager columns first, then the others that are read; the event time stays last.
 fn prune_scan(scan: &mut Scan, fields: &[Field], required: &[bool]) -> (Vec<Field>, Vec<Option<usize>>) {
     let mut eager = vec![false; scan.columns.len()];
@@ -333,11 +456,34 @@ pub(super) fn reads_positions(plan: &Plan, node: NodeId) -> bool {
                 || aggregate.calls.iter().any(|call| call.function.is_by_position())
         }
         // Ties break by position.
-        Operator::Over(_) | Operator::Rank(_) | Operator::Sort { .. } => true,
+        Operator::Over(_) | Operator::Rank(_) | Operator::Sort { .. } | Operator::Join(_) => true,
         Operator::Sink(sink) => {
             matches!(sink.order, SinkOrder::Position | SinkOrder::Columns { then_position: true, .. })
         }
         _ => reads_positions(plan, *user),
     };
     plan.users(node).iter().any(reads)
+}
+
+/// Whether rows of `node` carry where they stood in the input: not at all, or each its own place
+/// (`Some(true)`), or perhaps several the same.
+pub(crate) fn carries_positions(plan: &Plan, node: NodeId) -> Option<bool> {
+    let this = &plan.nodes[node];
+    match &this.operator {
+        Operator::Scan(scan) => scan.needs.positions.then_some(true),
+        Operator::Exchange(exchange) if !exchange.needs.positions => None,
+        Operator::Aggregate(_) => None,
+        Operator::Join(_) => Some(false),
+        _ => carries_positions(plan, this.inputs[0]),
+    }
+}
+
+/// Whether rows of `node` come in order of their positions.
+pub(crate) fn is_in_order(plan: &Plan, node: NodeId) -> bool {
+    let this = &plan.nodes[node];
+    match &this.operator {
+        Operator::Scan(scan) => scan.read_order == ReadOrder::Position,
+        Operator::Filter(_) | Operator::Project(_) => is_in_order(plan, this.inputs[0]),
+        _ => false,
+    }
 }

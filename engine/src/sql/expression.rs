@@ -8,8 +8,8 @@ mod typed;
 
 use sqlparser::ast::{self, BinaryOperator, CastKind, CeilFloorKind, InTarget, Spanned, UnaryOperator};
 
-pub(super) use typed::{at, call, case, coerce, compare, text, window_mark};
-use typed::{binary, boolean, cast, constant, data_type, in_list, is_null, literal_as, negate_if, not};
+pub(super) use typed::{at, call, case, coerce, compare, is_null, not, text, window_mark};
+use typed::{binary, boolean, cast, constant, data_type, in_list, literal_as, negate_if};
 
 use super::aggregate;
 use super::over::OverItem;
@@ -190,8 +190,8 @@ impl<'a> Binder<'a> {
             }
             Tree::Function(function) => self.function(function, span),
             Tree::Exists { .. } | Tree::Subquery(_) | Tree::In { .. } | Tree::AnyOp { .. } | Tree::AllOp { .. } => {
-                Err(unsupported("subqueries in expressions are not supported yet", span)
-                    .help("a subquery may stand in FROM"))
+                Err(unsupported("a subquery in an expression is not supported yet", span)
+                    .help("a subquery may stand in FROM, and behind IN and EXISTS among the terms of WHERE"))
             }
             Tree::Rollup(_) | Tree::Cube(_) | Tree::GroupingSets(_) => {
                 Err(unsupported("ROLLUP, CUBE and GROUPING SETS are not supported yet", span)

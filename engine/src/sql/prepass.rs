@@ -12,6 +12,9 @@
 //! | `ROWS WINDOW BUFFER n ROWS` inside OVER | `PARTITION BY __buffer(n), ..`, and the frame where none is said |
 //! | `window.start`, `window.end` | `window_start`, `window_end` |
 //! | `10s`, `5m` | `INTERVAL '10' s` as `INTERVAL '10 s'` |
+//! | `WITHIN`, `ASOF`, `FOR SYSTEM_TIME AS OF` of joins | see `join` |
+
+pub(super) mod join;
 
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
@@ -43,6 +46,7 @@ pub(super) fn lift(tokens: &[TokenWithSpan]) -> Result<Lifted> {
         pass.step()?;
     }
     while !pass.frames.is_empty() {
+        pass.close_join()?;
         pass.close_frame();
     }
     Ok(Lifted { tokens: pass.out, emit: pass.emit })
@@ -67,6 +71,8 @@ struct Frame {
     buffer: Option<(u64, Span)>,
     /// A frame (`ROWS BETWEEN ..`) is said.
     has_frame: bool,
+    /// The join being read.
+    join: join::Clause,
 }
 
 struct Pass<'t> {
@@ -116,8 +122,13 @@ impl Pass<'_> {
             }
             Token::RParen => {
                 if self.frames.len() > 1 {
+                    self.close_join()?;
                     self.close_frame();
                 }
+                self.keep();
+            }
+            Token::Comma => {
+                self.close_join()?;
                 self.keep();
             }
             Token::Number(amount, _) => self.number(&amount.clone()),
@@ -146,6 +157,9 @@ impl Pass<'_> {
     }
 
     fn word(&mut self, keyword: Keyword) -> Result<()> {
+        if self.join_word()? {
+            return Ok(());
+        }
         if self.is(0, "EMIT") && self.is_emit() {
             return self.emit();
         }
@@ -164,10 +178,6 @@ impl Pass<'_> {
         }
         if self.is(0, "ROWS") && self.is(1, "WINDOW") && self.is(2, "BUFFER") {
             return self.buffer();
-        }
-        if self.is(0, "WITHIN") && !self.is(1, "GROUP") && self.after_name() {
-            let error = Error::new(Code::Unsupported, "joins are not supported yet").at(self.here());
-            return Err(error.help("read one table per SELECT"));
         }
         let opener = self.frames.last().map_or("", |frame| &frame.opener);
         let in_window_function = WINDOW_FUNCTIONS.contains(&opener);
@@ -513,6 +523,28 @@ mod tests {
             (
                 "SELECT n FROM (SELECT COUNT(*) n FROM t WINDOW TUMBLING(1m)) WHERE n > 1",
                 "SELECT n FROM ( SELECT COUNT ( * ) n FROM t GROUP BY __window ( 60000000 , 60000000 , 0 ) ) WHERE n > 1",
+                None,
+            ),
+            (
+                "SELECT 1 FROM a JOIN b WITHIN 1 HOUR GRACE PERIOD 5s ON a.k = b.k OR x JOIN c WITHIN (1s, 2s) ON y WHERE z",
+                "SELECT 1 FROM a JOIN b ON ( a . k = b . k OR x ) AND __within ( 3600000000 , 3600000000 , 5000000 ) \
+                 JOIN c ON ( y ) AND __within ( 1000000 , 2000000 , 0 ) WHERE z",
+                None,
+            ),
+            (
+                "SELECT 1 FROM (SELECT 1 FROM a JOIN b ON LEFT(x, 1) = y WITHIN INTERVAL '5' MINUTES)",
+                "SELECT 1 FROM ( SELECT 1 FROM a JOIN b ON ( LEFT ( x , 1 ) = y ) AND __within ( 300000000 , 300000000 , 0 ) )",
+                None,
+            ),
+            (
+                "SELECT 1 FROM a ASOF LEFT JOIN b MATCH_CONDITION (a.t >= b.t) ON a.k = b.k LEFT ASOF JOIN c ON a.k = c.k AND a.t < c.t",
+                "SELECT 1 FROM a LEFT JOIN b ON ( a . k = b . k ) AND __asof ( ) AND ( a . t >= b . t ) \
+                 LEFT JOIN c ON ( a . k = c . k AND a . t < c . t ) AND __asof ( )",
+                None,
+            ),
+            (
+                "SELECT 1 FROM a JOIN b FOR SYSTEM_TIME AS OF a.ts AS x ON a.k = x.k, d LIMIT 1",
+                "SELECT 1 FROM a JOIN b AS x ON ( a . k = x . k ) AND __as_of ( a . ts ) , d LIMIT 1",
                 None,
             ),
         ] {

@@ -21,6 +21,8 @@ pub(super) struct ScopeColumn {
     pub relation: String,
     pub name: String,
     pub expression: Expr,
+    /// USING has made it part of another column: it is only found as `table.column`.
+    pub merged: bool,
 }
 
 /// The names visible at one place.
@@ -39,7 +41,7 @@ impl Scope {
         };
         let fits = |column: &&ScopeColumn| {
             column.name.eq_ignore_ascii_case(&name.value)
-                && relation.is_none_or(|relation| column.relation.eq_ignore_ascii_case(&relation.value))
+                && relation.map_or(!column.merged, |relation| column.relation.eq_ignore_ascii_case(&relation.value))
         };
         let mut found: Vec<&ScopeColumn> = self.columns.iter().filter(fits).collect();
         if found.len() > 1 {

@@ -63,6 +63,7 @@ impl Described {
                 Operator::Aggregate(_) => "aggregate",
                 Operator::Over(_) => "over",
                 Operator::Rank(_) => "rank",
+                Operator::Join(_) => "join",
                 Operator::Exchange(_) => "exchange",
                 Operator::Limit { .. } => "limit",
                 Operator::Sort { .. } => "sort",

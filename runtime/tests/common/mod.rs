@@ -150,5 +150,56 @@ pub const QUERIES: &[(&str, &str, &[&str])] = &[
          GROUP BY window_start, window_end",
         &[],
     ),
+    (
+        "join",
+        "SELECT a.ts, a.symbol, b.ts, b.quantity FROM trades a JOIN trades b ON a.trader = b.trader AND a.symbol = b.symbol \
+         WHERE a.quantity > 900 AND b.quantity < 60",
+        &[],
+    ),
+    (
+        "outer join",
+        "SELECT a.ts, a.symbol, a.price, b.ts, b.price FROM (SELECT * FROM trades WHERE trader = 1) a \
+         FULL JOIN (SELECT * FROM trades WHERE quantity > 900) b ON a.symbol = b.symbol AND a.price < b.price",
+        &[],
+    ),
+    (
+        "three tables",
+        "SELECT a.ts, b.quantity, c.symbol FROM trades a JOIN trades b ON a.quantity = b.quantity AND a.ts < b.ts \
+         LEFT JOIN (SELECT symbol, trader, COUNT(*) AS n FROM trades GROUP BY symbol, trader) c \
+         ON c.trader = b.trader AND c.n > 30 WHERE a.trader = 2",
+        &[],
+    ),
+    (
+        "near in time",
+        "SELECT a.ts, b.ts, a.symbol, b.quantity FROM (SELECT * FROM trades WHERE trader < 2) a \
+         FULL JOIN (SELECT * FROM trades WHERE quantity > 600) b ON a.symbol = b.symbol \
+         AND b.ts BETWEEN a.ts - INTERVAL '1' SECOND AND a.ts + INTERVAL '3' SECOND",
+        &[],
+    ),
+    (
+        "windows joined",
+        "WITH c AS (SELECT symbol, window_start AS s, window_end AS e, COUNT(*) AS n \
+         FROM HOP(trades, ts, INTERVAL '2' SECOND, INTERVAL '10' SECOND) GROUP BY symbol, window_start, window_end) \
+         SELECT symbol, n, e FROM c JOIN (SELECT s, e, MAX(n) AS m FROM c GROUP BY s, e) x USING (s, e) WHERE n >= m",
+        &[],
+    ),
+    (
+        "nearest",
+        "SELECT a.ts, a.symbol, b.ts, b.price FROM trades a ASOF LEFT JOIN (SELECT * FROM trades WHERE trader = 3) b \
+         ON a.symbol = b.symbol AND a.ts > b.ts",
+        &[],
+    ),
+    (
+        "partners",
+        "SELECT ts, symbol, trader FROM trades a WHERE quantity > 500 \
+         AND symbol NOT IN (SELECT symbol FROM trades WHERE quantity = 7 AND symbol IS NOT NULL) \
+         AND EXISTS (SELECT 1 FROM trades b WHERE b.trader = a.trader AND b.price = a.price AND b.quantity < a.quantity)",
+        &[],
+    ),
+    (
+        "all with all",
+        "SELECT a.ts, a.quantity, b.n FROM trades a CROSS JOIN (SELECT COUNT(*) AS n FROM trades) b WHERE a.trader = 0",
+        &[],
+    ),
     ("stateless ordered", "SELECT ts, symbol FROM trades WHERE trader > 1", &["--ordered"]),
 ];

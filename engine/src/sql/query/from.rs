@@ -23,23 +23,14 @@ impl Planner<'_> {
         span: Span,
     ) -> Result<Relation<'a>> {
         let [from] = list else {
-            let error = match list.get(1) {
-                None => unsupported("a SELECT without FROM is not supported yet", span)
-                    .help("read a table: FROM 'file.csv'"),
-                Some(second) => {
-                    unsupported("joins are not supported yet", place(second.span())).help("read one table per SELECT")
-                }
-            };
-            return Err(error);
+            return Err(
+                unsupported("a SELECT without FROM is not supported yet", span).help("read a table: FROM 'file.csv'")
+            );
         };
-        if let Some(join) = from.joins.first() {
-            return Err(unsupported("joins are not supported yet", place(join.relation.span()))
-                .help("read one table per SELECT"));
-        }
         self.factor(&from.relation, ctes)
     }
 
-    fn factor<'a>(
+    pub(super) fn factor<'a>(
         &mut self,
         factor: &'a ast::TableFactor,
         ctes: &HashMap<String, &'a ast::Cte>,
@@ -63,7 +54,9 @@ impl Planner<'_> {
             ast::TableFactor::NestedJoin { table_with_joins, alias } if table_with_joins.joins.is_empty() => {
                 (self.factor(&table_with_joins.relation, ctes)?, alias)
             }
-            ast::TableFactor::NestedJoin { .. } => return Err(unsupported("joins are not supported yet", span)),
+            ast::TableFactor::NestedJoin { table_with_joins, alias } => {
+                (self.joined(std::slice::from_ref(table_with_joins), &[], ctes)?, alias)
+            }
             _ => {
                 return Err(unsupported("this form of FROM is not supported yet", span)
                     .help("read a table, a file or a subquery"));
@@ -220,7 +213,12 @@ impl Planner<'_> {
         for (index, column) in table.columns.iter().enumerate() {
             ordinals.push(column.ordinal);
             let expression = Expr::column(index, column.data_type);
-            scope.columns.push(ScopeColumn { relation: table.name.clone(), name: column.name.clone(), expression });
+            scope.columns.push(ScopeColumn {
+                relation: table.name.clone(),
+                name: column.name.clone(),
+                expression,
+                merged: false,
+            });
         }
         for column in &table.computed {
             let mut expression =
@@ -229,7 +227,12 @@ impl Planner<'_> {
                 expression = coerce(expression, data_type);
             }
             ordinals.push(column.ordinal);
-            scope.columns.push(ScopeColumn { relation: table.name.clone(), name: column.name.clone(), expression });
+            scope.columns.push(ScopeColumn {
+                relation: table.name.clone(),
+                name: column.name.clone(),
+                expression,
+                merged: false,
+            });
         }
         let mut event_time = None;
         let mut times = Vec::new();

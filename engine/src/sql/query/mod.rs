@@ -7,6 +7,8 @@
 //! | module | what it plans |
 //! |---|---|
 //! | `from` | FROM: tables, files, views, subqueries, windows over them |
+//! | `join`, `within` | FROM with several tables; how far apart in time their rows may be |
+//! | `semi` | IN and EXISTS with a subquery |
 //! | `select` | one SELECT, clause by clause |
 //! | `group`, `order` | the nodes of GROUP BY and DISTINCT, of ORDER BY and LIMIT |
 //! | `over`, `rank` | the nodes of OVER: over frames, and ranks by any order |
@@ -15,12 +17,15 @@
 
 mod from;
 mod group;
+mod join;
 mod order;
 mod over;
 mod rank;
 mod select;
+mod semi;
 mod sink;
 mod time;
+mod within;
 
 use std::collections::HashMap;
 

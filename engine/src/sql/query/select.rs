@@ -8,6 +8,7 @@ use super::from::lint_alias;
 use super::group::{Grouping, from_has_window, mentions_column, mentions_window};
 use super::order::{order_item, sort_key};
 use super::rank::narrow;
+use super::semi::terms;
 use super::{Planner, Relation};
 use crate::error::{Code, Error, Result};
 use crate::expr::{Expr, ExprKind};
@@ -29,15 +30,17 @@ impl Planner<'_> {
     ) -> Result<Relation<'a>> {
         refuse_clauses(select)?;
         let span = place(select.span());
-        let mut relation = self.from(&select.from, ctes, span)?;
+        let (mut conditions, mut subqueries) = (Vec::new(), Vec::new());
         if let Some(tree) = &select.selection {
-            let condition = Binder::new(&relation.scope, self.options.now_us, "WHERE").condition(tree)?;
-            if relation.window.as_ref().is_some_and(|spec| spec.window.is_session()) {
-                return Err(unsupported("WHERE behind a SESSION in FROM is not supported yet", condition.span).help(
-                    "filter first: FROM SESSION((SELECT * FROM t WHERE ..), ts, gap), or GROUP BY SESSION(ts, gap)",
-                ));
-            }
-            self.filter(&mut relation, condition)?;
+            terms(tree, &mut conditions, &mut subqueries);
+        }
+        let mut relation = self.source(select, &conditions, &subqueries, ctes)?;
+        if let Some(tree) = &select.selection
+            && relation.window.as_ref().is_some_and(|spec| spec.window.is_session())
+        {
+            return Err(unsupported("WHERE behind a SESSION in FROM is not supported yet", place(tree.span())).help(
+                "filter first: FROM SESSION((SELECT * FROM t WHERE ..), ts, gap), or GROUP BY SESSION(ts, gap)",
+            ));
         }
         let (group_trees, mut window) = self.group_by(select, relation.window.take())?;
         if let Some(spec) = &mut window
@@ -146,7 +149,7 @@ impl Planner<'_> {
         relation.scope = Scope {
             columns: items
                 .into_iter()
-                .map(|(name, expression)| ScopeColumn { relation: String::new(), name, expression })
+                .map(|(name, expression)| ScopeColumn { relation: String::new(), name, expression, merged: false })
                 .collect(),
         };
         match &select.distinct {
@@ -161,7 +164,7 @@ impl Planner<'_> {
     }
 
     /// The items of SELECT, `*` written out: name and expression.
-    fn items<'a>(&self, select: &'a ast::Select, binder: &mut Binder<'a>) -> Result<Vec<(String, Expr)>> {
+    pub(super) fn items<'a>(&self, select: &'a ast::Select, binder: &mut Binder<'a>) -> Result<Vec<(String, Expr)>> {
         let mut items = Vec::new();
         for item in &select.projection {
             match item {
@@ -194,7 +197,7 @@ impl Planner<'_> {
                     items.push((alias.value.clone(), binder.bind(expr)?));
                 }
                 ast::SelectItem::Wildcard(_) => {
-                    let columns = binder.scope.columns.iter();
+                    let columns = binder.scope.columns.iter().filter(|column| !column.merged);
                     items.extend(columns.map(|column| (column.name.clone(), column.expression.clone())));
                 }
                 ast::SelectItem::QualifiedWildcard(kind, _) => {
@@ -267,7 +270,7 @@ fn check_partition<'a>(spec: &window::WindowSpec<'a>, keys: &[Expr], binder: &mu
     }
 }
 
-fn conjunction(first: Expr, second: Expr) -> Expr {
+pub(super) fn conjunction(first: Expr, second: Expr) -> Expr {
     let span = first.span.to(second.span);
     let mut terms = Vec::new();
     for side in [first, second] {

@@ -3,7 +3,7 @@
 use super::{Natural, Planner, Relation};
 use crate::error::{Result, Span};
 use crate::expr::{Expr, ExprKind};
-use crate::plan::{Emit, Operator, Sink, SinkOrder, SortKey};
+use crate::plan::{Emit, JoinKind, Operator, Sink, SinkOrder, SortKey};
 use crate::sql::{Dialect, unsupported};
 use crate::types::Field;
 
@@ -65,7 +65,7 @@ impl Planner<'_> {
                     }
                     break Some(aggregate.window.is_some());
                 }
-                Operator::Scan(_) => break None,
+                Operator::Scan(_) | Operator::Join(_) => break None,
                 operator => {
                     through.push(match operator {
                         Operator::Over(_) => "OVER",
@@ -82,6 +82,15 @@ impl Planner<'_> {
         if windowed.is_none() && ranked && said == Some(Emit::Changes) {
             let span = emit.map_or(Span::NONE, |(_, span)| span);
             return Err(unsupported("EMIT CHANGES with a rank is not supported yet", span).help("use EMIT FINAL"));
+        }
+        if let (None, Operator::Join(join), Some((Emit::Changes, span))) =
+            (windowed, &self.plan.nodes[node].operator, emit)
+            && !matches!(join.kind, JoinKind::Inner | JoinKind::Semi)
+            && join.within.is_none()
+        {
+            // A pair is a pair for ever; a row without a partner may get one until the end.
+            let error = unsupported("EMIT CHANGES of an outer join without a bound in time is not supported yet", span);
+            return Err(error.help("use EMIT FINAL, or bound how far apart in time rows may be"));
         }
         let Some(windowed) = windowed else { return Ok(None) };
         let updates = matches!(self.options.dialect, Dialect::RisingWave | Dialect::Ksql);
