@@ -300,3 +300,25 @@ fn several_outputs_are_cut_at_one_point() {
         }
     }
 }
+
+/// More keys than a source shard holds back: it has partial states to give out all the time.
+#[test]
+fn checkpoints_come_while_partial_states_never_fit() {
+    let text: String =
+        "k,v\n".to_owned() + &(0..60_000).map(|row| format!("{},{row}\n", row * 7919 % 59_999)).collect::<String>();
+    let files: [(&str, &[u8]); 2] = [("k1.csv", text.as_bytes()), ("k2.csv", text.as_bytes())];
+    let script = "CREATE TABLE r (k BIGINT, v BIGINT) WITH ('path' = 'k*.csv', 'format' = 'csv'); \
+                  SELECT k, COUNT(*), SUM(v) FROM r GROUP BY k";
+    let options = every(options(&["-o", OUT]), 10_000);
+    let grain = Grain { piece: 1 << 30, block: 64 << 10, turn_rows: 4096 };
+    let expected =
+        simulate::run(script, &files, &options, grain, 2, 1).expect("the query is good").outputs[0].1.clone();
+    for seed in 0..4 {
+        let disk = SimulatedDisk::new();
+        let outcome = simulate::run_kept(script, &files, &options, grain, course(2, seed), &disk);
+        let kept = outcome.expect("the query is good").expect("it begins").kept.expect("it came to its end");
+        // Some seeds let the keeper take few steps.
+        assert!(kept.epochs > if seed < 2 { 5 } else { 1 }, "seed {seed}: {kept:?}");
+        assert!(disk.read(OUT).unwrap() == expected, "seed {seed}");
+    }
+}
