@@ -58,7 +58,7 @@ class Torture:
         self.points = re.findall(r'"([a-z.-]+)"', table)
         self.wrong, self.visited = [], collections.Counter()
         self.kills = collections.Counter()
-        self.resumes = []
+        self.resumes, self.walked = [], {}
         self.expected, self.seconds = {}, {}
         self.inputs = pathlib.Path(tempfile.mkdtemp())
         for name, generator in [("orders", "orders"), ("market_data", "market_data")]:
@@ -158,13 +158,15 @@ class Torture:
         """Every place at its first visits, on a run that begins or else on one that goes on."""
         all_cases = cases()
         for number, point in enumerate(self.points):
+            self.walked[point] = 0
             for hit in range(1, self.arguments.hits + 1):
                 faults = ["epoch.after-call:3"] if point.startswith("resume.") else []
                 faults.append(f"{point}:{hit}")
-                for attempt in range(number, number + 8):
+                for attempt in range(number, number + (8 if hit == 1 else 2)):
                     case = all_cases[attempt % len(all_cases)]
                     # A run whose end comes just with a checkpoint passes by the places of an end of its own.
                     if self.one(case, 2 - attempt % 2, "threads", faults, paced=True) == len(faults):
+                        self.walked[point] += 1
                         break
                 else:
                     if hit == 1:
@@ -196,6 +198,7 @@ class Torture:
             **{f"kills {how}": count for how, count in sorted(self.kills.items())},
             "places": len(self.points),
             "places visited": len(self.visited),
+            "visits that killed, of those walked": self.walked or None,
             "resume to the end, median s": round(resumes[len(resumes) // 2], 3) if resumes else None,
             "wrong": self.wrong,
         }

@@ -336,10 +336,13 @@ impl Shard {
 
     /// Reads rows; returns whether anything was done.
     fn feed(&mut self, feed: usize, io: &mut dyn Io, wait: &mut Stage) -> Result<bool> {
-        let Feed { source, entry, feeds, told, finished, at_barrier } = &mut self.sources[feed];
+        // With an epoch on its way nothing more is read: a stage that always has something to give out
+        // would never let it pass.
+        let stops = self.member.as_ref().is_some_and(|member| member.current.is_some());
+        let Feed { source, entry, feeds, told, finished, .. } = &mut self.sources[feed];
         let mut busy = false;
         for _ in 0..CHUNKS_PER_STEP {
-            if (*finished || *at_barrier) && !self.pipeline.pending(*entry) {
+            if (*finished || stops) && !self.pipeline.pending(*entry) {
                 break;
             }
             if !self.outs.ready(feeds, wait) {

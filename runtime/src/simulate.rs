@@ -74,18 +74,29 @@ pub fn run(
     let options = Options { shards: Some(shards), executor: crate::options::Executor::Threads, ..options.clone() };
     let program = job::compile(script, &disk, &options)?;
     let prepared = job::prepare_with(program, &disk, &options, grain)?;
-    simulate(prepared, shards, seed)
+    simulate(prepared, shards, seed, None)
 }
 
-fn simulate(mut prepared: job::Prepared, shards: usize, seed: u64) -> Result<Outcome> {
+fn simulate(mut prepared: job::Prepared, shards: usize, seed: u64, last_at: Option<u64>) -> Result<Outcome> {
     CLOCK.set(0);
     let mut job = Simulation::new(&mut prepared, shards, seed)?;
-    job.run();
+    job.run(last_at);
     Ok(job.outcome())
 }
 
 /// Where a simulated run with checkpoints keeps them.
 pub const CHECKPOINTS: &str = "ck";
+
+/// How a simulated run with checkpoints goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Course {
+    /// Shards.
+    pub shards: usize,
+    /// Schedules it.
+    pub seed: u64,
+    /// At this step it is asked to end, as by a signal.
+    pub last_at: Option<u64>,
+}
 
 /// The same with checkpoints and outputs on `kept`: begins there, or goes on with what is there. `None`
 /// when there is nothing left to do.
@@ -94,7 +105,7 @@ pub fn run_kept(
     files: &[(&str, &[u8])],
     options: &Options,
     grain: Grain,
-    (shards, seed): (usize, u64),
+    Course { shards, seed, last_at }: Course,
     kept: &SimulatedDisk,
 ) -> Result<Option<Outcome>> {
     let disk = files.iter().fold(MemoryDisk::new(), |disk, (name, bytes)| disk.with(*name, *bytes));
@@ -120,7 +131,7 @@ pub fn run_kept(
             }
         }
     }
-    simulate(prepared, shards, seed).map(Some)
+    simulate(prepared, shards, seed, last_at).map(Some)
 }
 
 /// A small seeded generator (splitmix64).
@@ -337,7 +348,7 @@ impl Simulation {
         self.writer_done && self.seats.iter().all(|seat| seat.done)
     }
 
-    fn run(&mut self) {
+    fn run(&mut self, last_at: Option<u64>) {
         let participants = self.participants();
         let mut quiet = 0;
         for step in 0.. {
@@ -345,6 +356,10 @@ impl Simulation {
                 return;
             }
             assert!(step < STEPS_MOST, "seed {}: the run does not end: {}", self.seed, self.describe());
+            if let (true, Some(keeper)) = (last_at == Some(step), &self.keeper) {
+                keeper.last_asked().store(true, Ordering::Relaxed);
+                self.keeper_bell[0].ring();
+            }
             CLOCK.set(now() + self.random.below(1000));
             let who = self.schedule.next(step, participants, &mut self.random);
             quiet = if self.step(who) { 0 } else { quiet + 1 };

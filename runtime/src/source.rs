@@ -61,6 +61,8 @@ pub struct Source {
     pub counts: Counts,
     /// Bytes read.
     pub bytes: u64,
+    /// Rows and bytes of these that an earlier run has read.
+    pub before: (u64, u64),
     /// The first bad rows, as errors with their place.
     pub first_bad: Vec<Error>,
     /// The first late row: where it stood, and what was late about it.
@@ -187,6 +189,7 @@ impl Source {
             tokens: (options.number as u64) << 32,
             counts: Counts::default(),
             bytes: 0,
+            before: (0, 0),
             first_bad: Vec::new(),
             first_late: None,
             aside: options.aside,

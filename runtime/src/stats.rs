@@ -103,8 +103,8 @@ impl Totals {
             bad: sum(|shard| shard.bad),
             late: sum(|shard| shard.late),
             filtered: sum(|shard| shard.filtered),
-            rows_per_second: per_second(rows_in),
-            bytes_per_second: per_second(bytes_in),
+            rows_per_second: per_second(rows_in - sum(|shard| shard.before.0)),
+            bytes_per_second: per_second(bytes_in - sum(|shard| shard.before.1)),
         }
     }
 }
@@ -174,6 +174,9 @@ pub struct Shard {
     pub ledger: BTreeMap<&'static str, i64>,
     pub ring: Ring,
     pub memory: BTreeMap<String, u64>,
+    /// Rows and bytes in that an earlier run has read, and this one goes on behind.
+    #[serde(skip)]
+    pub before: (u64, u64),
     #[serde(skip)]
     pub books: Books,
 }

@@ -6,7 +6,7 @@ mod common;
 use common::*;
 use corelane::job::Grain;
 use corelane::options::Options;
-use corelane::simulate::{self, Random};
+use corelane::simulate::{self, Course, Random};
 use corelane_io::durable::{Durable, SimulatedDisk};
 
 const PIECES: Grain = Grain { piece: 3000, block: 512, turn_rows: 20 };
@@ -51,6 +51,10 @@ fn undisturbed(inputs: &Inputs, script: &str, options: &Options, shards: usize) 
     outcome.outputs[0].1.clone()
 }
 
+fn course(shards: usize, seed: u64) -> Course {
+    Course { shards, seed, last_at: None }
+}
+
 fn every(options: Options, rows: u64) -> Options {
     Options { checkpoint_every: Some(corelane::checkpoint::Every::Rows(rows)), ..options }
 }
@@ -65,7 +69,7 @@ fn checkpoints_change_no_byte() {
             for seed in 0..5 {
                 let disk = SimulatedDisk::new();
                 let options = every(options.clone(), 40);
-                let run = || simulate::run_kept(&script, &inputs.list(), &options, PIECES, (shards, seed), &disk);
+                let run = || simulate::run_kept(&script, &inputs.list(), &options, PIECES, course(shards, seed), &disk);
                 let outcome = run().expect("the query is good").expect("it has just begun");
                 let context = format!("{name}, {shards} shards, seed {seed}");
                 assert!(outcome.error.is_none(), "{context}: {:?}", outcome.error);
@@ -88,7 +92,7 @@ fn cut_until_done(inputs: &Inputs, name: &str, shards: usize, seed: u64, expecte
     for cuts in 0.. {
         assert!(cuts < 200, "{name}, {shards} shards, seed {seed}: it gets nowhere");
         disk.die_at(disk.operations() + 1 + random.below(if cuts < 6 { 120 } else { 5000 }));
-        let schedule = (shards, seed + cuts);
+        let schedule = course(shards, seed + cuts);
         let ended = simulate::run_kept(&script, &inputs.list(), &options, PIECES, schedule, &disk);
         let is_done = match &ended {
             Ok(None) => true,
@@ -145,8 +149,9 @@ fn a_disk_that_fails_once_ends_the_run_and_loses_nothing() {
     let (script, options) = query("S3a");
     let expected = undisturbed(&inputs, &script, &options, 2);
     let options = every(options, 40);
-    let run =
-        |disk: &SimulatedDisk, seed| simulate::run_kept(&script, &inputs.list(), &options, PIECES, (2, seed), disk);
+    let run = |disk: &SimulatedDisk, seed| {
+        simulate::run_kept(&script, &inputs.list(), &options, PIECES, course(2, seed), disk)
+    };
     let disk = SimulatedDisk::new();
     run(&disk, 0).unwrap();
     for operation in (1..disk.operations()).step_by(7) {
@@ -173,7 +178,7 @@ fn another_query_and_changed_inputs_are_refused_with_the_difference() {
     let options = every(options, 40);
     let disk = SimulatedDisk::new();
     let go = |inputs: &Inputs, script: &str, shards| {
-        simulate::run_kept(script, &inputs.list(), &options, PIECES, (shards, 0), &disk)
+        simulate::run_kept(script, &inputs.list(), &options, PIECES, course(shards, 0), &disk)
     };
     disk.die_at(80);
     let _ = go(&inputs, &script, 2);
@@ -200,7 +205,7 @@ fn outputs_that_were_touched_are_refused() {
     let inputs = Inputs::new();
     let (script, options) = query("stateless");
     let options = every(options, 40);
-    let run = |disk: &SimulatedDisk| simulate::run_kept(&script, &inputs.list(), &options, PIECES, (2, 5), disk);
+    let run = |disk: &SimulatedDisk| simulate::run_kept(&script, &inputs.list(), &options, PIECES, course(2, 5), disk);
     let expected = undisturbed(&inputs, &script, &options, 2);
     for (change, said) in [
         ((|bytes: &mut Vec<u8>| bytes.truncate(10)) as fn(&mut Vec<u8>), "has 10 bytes"),
@@ -223,4 +228,97 @@ fn outputs_that_were_touched_are_refused() {
     assert!(run(&disk).unwrap_err().report().message.contains("not made by this job"));
     assert_eq!(disk.read(OUT).unwrap(), b"somebody's");
     assert!(!disk.exists(simulate::CHECKPOINTS));
+}
+
+/// Asked to end again and again, each time at another step, and gone on with.
+#[test]
+fn a_run_that_is_stopped_and_gone_on_with_writes_the_same_bytes() {
+    let inputs = Inputs::new();
+    for name in NAMES {
+        let (script, options) = query(name);
+        for shards in [1, 2, 3] {
+            let expected = undisturbed(&inputs, &script, &options, shards);
+            for seed in 0..6u64 {
+                let disk = SimulatedDisk::new();
+                // Only the stops make checkpoints.
+                let options = every(options.clone(), 1 << 40);
+                let context = format!("{name}, {shards} shards, seed {seed}");
+                let mut stops = 0;
+                for step in 0.. {
+                    assert!(step < 60, "{context}: it gets nowhere");
+                    let last_at = Some(if step < 50 { 20 + 60 * (seed + step) } else { u64::MAX });
+                    let course = Course { shards, seed: seed + step, last_at };
+                    let outcome = simulate::run_kept(&script, &inputs.list(), &options, PIECES, course, &disk);
+                    let outcome = outcome.expect("it goes on").expect("it is not done");
+                    assert!(outcome.error.is_none(), "{context}: {:?}", outcome.error);
+                    if outcome.kept.expect("it came to its end").is_finished {
+                        break;
+                    }
+                    stops += 1;
+                }
+                assert!(disk.read(OUT).unwrap() == expected, "{context}, after {stops} stops");
+                assert!(stops > 0, "{context}: it was never stopped");
+            }
+        }
+    }
+}
+
+#[test]
+fn several_outputs_are_cut_at_one_point() {
+    let inputs = Inputs::new();
+    let script = format!(
+        "{}CREATE TABLE a (w TIMESTAMP(3), n BIGINT) WITH ('path' = 'a.csv', 'format' = 'csv');\n\
+         CREATE TABLE b (ts TIMESTAMP(3), symbol STRING) WITH ('path' = 'b.json', 'format' = 'json');\n\
+         INSERT INTO a SELECT window_start, COUNT(*) FROM TUMBLE(trades, ts, INTERVAL '10' SECOND) \
+         GROUP BY window_start, window_end;\n\
+         INSERT INTO b SELECT ts, symbol FROM trades WHERE trader > 1;",
+        table("t*.csv")
+    );
+    let options = every(options(&[]), 40);
+    for shards in [1, 3] {
+        let plain = simulate::run(&script, &inputs.list(), &options, PIECES, shards, 1).expect("the script is good");
+        for seed in 0..10u64 {
+            let (disk, mut random) = (SimulatedDisk::new(), Random::new(seed));
+            for cuts in 0.. {
+                assert!(cuts < 200, "{shards} shards, seed {seed}: it gets nowhere");
+                disk.die_at(disk.operations() + 1 + random.below(if cuts < 6 { 150 } else { 5000 }));
+                let course = course(shards, seed + cuts);
+                let ended = simulate::run_kept(&script, &inputs.list(), &options, PIECES, course, &disk);
+                disk.power_cut(random.bits());
+                let is_done = match ended {
+                    Ok(outcome) => outcome.is_none_or(|outcome| outcome.kept.is_some_and(|kept| kept.is_finished)),
+                    Err(_) => false,
+                };
+                if is_done {
+                    break;
+                }
+            }
+            assert_eq!(plain.outputs.len(), 2);
+            for (name, expected) in &plain.outputs {
+                assert!(disk.read(name).unwrap() == *expected, "{name}, {shards} shards, seed {seed}");
+            }
+        }
+    }
+}
+
+/// More keys than a source shard holds back: it has partial states to give out all the time.
+#[test]
+fn checkpoints_come_while_partial_states_never_fit() {
+    let text: String =
+        "k,v\n".to_owned() + &(0..60_000).map(|row| format!("{},{row}\n", row * 7919 % 59_999)).collect::<String>();
+    let files: [(&str, &[u8]); 2] = [("k1.csv", text.as_bytes()), ("k2.csv", text.as_bytes())];
+    let script = "CREATE TABLE r (k BIGINT, v BIGINT) WITH ('path' = 'k*.csv', 'format' = 'csv'); \
+                  SELECT k, COUNT(*), SUM(v) FROM r GROUP BY k";
+    let options = every(options(&["-o", OUT]), 10_000);
+    let grain = Grain { piece: 1 << 30, block: 64 << 10, turn_rows: 4096 };
+    let expected =
+        simulate::run(script, &files, &options, grain, 2, 1).expect("the query is good").outputs[0].1.clone();
+    for seed in 0..4 {
+        let disk = SimulatedDisk::new();
+        let outcome = simulate::run_kept(script, &files, &options, grain, course(2, seed), &disk);
+        let kept = outcome.expect("the query is good").expect("it begins").kept.expect("it came to its end");
+        // Some seeds let the keeper take few steps.
+        assert!(kept.epochs > if seed < 2 { 5 } else { 1 }, "seed {seed}: {kept:?}");
+        assert!(disk.read(OUT).unwrap() == expected, "seed {seed}");
+    }
 }

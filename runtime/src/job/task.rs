@@ -69,6 +69,8 @@ pub struct SourceOutcome {
     pub counts: Counts,
     /// Bytes read.
     pub bytes: u64,
+    /// Rows and bytes of these that an earlier run has read.
+    pub before: (u64, u64),
     /// The first bad rows.
     pub first_bad: Vec<Error>,
     /// Where the first late row stood.
@@ -104,8 +106,8 @@ impl ShardTask {
     fn show(&self) {
         let (mut rows, mut bytes) = (0, 0);
         for source in self.shard.sources() {
-            rows += source.counts.read;
-            bytes += source.bytes;
+            rows += source.counts.read - source.before.0;
+            bytes += source.bytes - source.before.1;
         }
         self.gauge.rows.store(rows, Ordering::Relaxed);
         self.gauge.bytes.store(bytes, Ordering::Relaxed);
@@ -145,6 +147,7 @@ impl Task for ShardTask {
             table: source.table.clone(),
             counts: source.counts,
             bytes: source.bytes,
+            before: source.before,
             first_bad: source.first_bad.clone(),
             first_late: source.first_late.clone(),
             aside: source.aside.rows(),

@@ -155,6 +155,7 @@ fn shard(described: &Described, outcome: &ShardOutcome, cpu: Option<usize>) -> S
         ledger: stats::ledger(&outcome.books),
         ring: Ring { messages: outcome.traffic.messages, rows: outcome.traffic.rows, bytes: outcome.traffic.bytes },
         memory,
+        before: (sum(|part| part.before.0), sum(|part| part.before.1)),
         books: outcome.books.clone(),
     }
 }

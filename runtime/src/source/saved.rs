@@ -52,6 +52,7 @@ impl Source {
         let [read, bad, filtered, late, delivered] =
             [from.word()?, from.word()?, from.word()?, from.word()?, from.word()?];
         self.counts = Counts { read, bad, filtered, late, delivered };
+        self.before = (read, self.bytes);
         if let Some(limit) = &self.bad_limit {
             limit.count(bad, None)?;
         }
