@@ -134,6 +134,7 @@ pub fn lay(layout: &[Physical], bells: &Arc<[Doorbell]>, ordered: bool, skew: Sk
             layout: layout.into(),
             free: Vec::new(),
             made: 0,
+            batch_bytes: 0,
             full,
             credit,
             watermark: TIME_MIN,
@@ -165,6 +166,8 @@ pub struct Outbox {
     #[allow(clippy::vec_box, reason = "batches cross rings as boxes and are never moved out of them")]
     free: Vec<Box<Batch>>,
     made: usize,
+    /// Bytes of one of them, without the long text it may hold.
+    batch_bytes: usize,
     /// Rows with which a batch leaves.
     full: usize,
     /// Batches lent at most before there is no credit.
@@ -201,8 +204,7 @@ impl Outbox {
             let mut taken = 0;
             while taken < count {
                 let mut batch = self.ways[owner].partial.take().unwrap_or_else(|| self.take());
-                let end = count.min(taken + self.full - batch.rows());
-                taken += batch.append(chunk, &self.selections[owner][taken..end]);
+                taken += batch.append(chunk, &self.selections[owner][taken..count]);
                 if batch.rows() == self.full {
                     self.send(owner, batch);
                 } else {
@@ -290,7 +292,7 @@ impl Outbox {
 
     /// Bytes of all batches this outbox owns.
     pub fn bytes(&self) -> usize {
-        self.made * self.free.first().map_or(0, |batch| batch.bytes())
+        self.made * self.batch_bytes
     }
 
     fn collect(&mut self) {
@@ -308,7 +310,9 @@ impl Outbox {
         }
         self.free.pop().unwrap_or_else(|| {
             self.made += 1;
-            Box::new(Batch::new(&self.layout))
+            let batch = Batch::with_room(&self.layout, self.full);
+            self.batch_bytes = batch.bytes();
+            Box::new(batch)
         })
     }
 

@@ -44,14 +44,23 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// An empty table whose rows have `words` words.
+    /// An empty table whose rows have `words` words and lie side by side.
     pub(crate) fn new(words: usize) -> Self {
+        Table::with_stride(words, words)
+    }
+
+    /// An empty table whose rows have `words` words, in few cache lines each.
+    pub(crate) fn in_lines(words: usize) -> Self {
+        Table::with_stride(words, stride(words))
+    }
+
+    fn with_stride(words: usize, stride: usize) -> Self {
         let mut table = Table {
             index: Index::new(),
             state: Lines::default(),
             bytes: Vec::new(),
             words,
-            stride: stride(words),
+            stride,
             groups: 0,
             blank: Vec::new(),
         };

@@ -135,7 +135,7 @@ impl Groups {
             Some(Table::new(distinct_layout(argument.expression.data_type.physical()).words()))
         });
         Groups {
-            table: Table::new(shape.stride),
+            table: Table::in_lines(shape.stride),
             texts: Texts::default(),
             front: Front::new(&shape.key),
             distinct: distinct.collect(),

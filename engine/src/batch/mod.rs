@@ -29,6 +29,8 @@ pub struct Batch {
     has_ordinals: bool,
     has_floors: bool,
     rows: usize,
+    /// Rows there is room for.
+    room: usize,
     /// Time-stamp counter when the newest row's bytes had been read; 0 if not measured.
     pub stamp: u64,
     /// Long text; reset with the batch.
@@ -58,21 +60,27 @@ unsafe impl Send for Batch {}
 impl Batch {
     /// An empty batch with room for [`BATCH_ROWS`] rows of these columns.
     pub fn new(layout: &[Physical]) -> Self {
+        Batch::with_room(layout, BATCH_ROWS)
+    }
+
+    /// An empty batch with room for `room` rows of these columns, [`BATCH_ROWS`] at most.
+    pub fn with_room(layout: &[Physical], room: usize) -> Self {
+        assert!(room <= BATCH_ROWS);
         let arena = Bump::new();
         let words = || NonNull::from(arena.alloc_slice_fill_copy(BITMAP_WORDS, 0u64));
         let columns = layout.iter().map(|physical| {
             let values = match physical {
-                Physical::I64 => Values::I64(NonNull::from(arena.alloc_slice_fill_copy(BATCH_ROWS, 0i64))),
-                Physical::I128 => Values::I128(NonNull::from(arena.alloc_slice_fill_copy(BATCH_ROWS, 0i128))),
-                Physical::F64 => Values::F64(NonNull::from(arena.alloc_slice_fill_copy(BATCH_ROWS, 0f64))),
-                Physical::Text => Values::Text(NonNull::from(arena.alloc_slice_fill_copy(BATCH_ROWS, Text::EMPTY))),
+                Physical::I64 => Values::I64(NonNull::from(arena.alloc_slice_fill_copy(room, 0i64))),
+                Physical::I128 => Values::I128(NonNull::from(arena.alloc_slice_fill_copy(room, 0i128))),
+                Physical::F64 => Values::F64(NonNull::from(arena.alloc_slice_fill_copy(room, 0f64))),
+                Physical::Text => Values::Text(NonNull::from(arena.alloc_slice_fill_copy(room, Text::EMPTY))),
             };
             Column { values, nulls: words(), has_nulls: false }
         });
         let columns = columns.collect();
-        let positions = NonNull::from(arena.alloc_slice_fill_copy(BATCH_ROWS, 0u64));
-        let ordinals = NonNull::from(arena.alloc_slice_fill_copy(BATCH_ROWS, 0u64));
-        let floors = NonNull::from(arena.alloc_slice_fill_copy(BATCH_ROWS, TIME_MIN));
+        let positions = NonNull::from(arena.alloc_slice_fill_copy(room, 0u64));
+        let ordinals = NonNull::from(arena.alloc_slice_fill_copy(room, 0u64));
+        let floors = NonNull::from(arena.alloc_slice_fill_copy(room, TIME_MIN));
         Batch {
             columns,
             positions,
@@ -82,6 +90,7 @@ impl Batch {
             has_ordinals: false,
             has_floors: false,
             rows: 0,
+            room,
             stamp: 0,
             heap: Bump::new(),
             arena,
@@ -97,7 +106,7 @@ impl Batch {
     /// Says that the first `rows` rows of every column are filled.
     #[inline]
     pub fn set_rows(&mut self, rows: usize) {
-        assert!(rows <= BATCH_ROWS);
+        assert!(rows <= self.room);
         self.rows = rows;
     }
 
@@ -145,7 +154,7 @@ impl Batch {
         }
     }
 
-    /// The `i64` column at `column`, all [`BATCH_ROWS`] of it, to be filled.
+    /// The `i64` column at `column`, all there is room for, to be filled.
     #[inline]
     pub fn i64s_mut(&mut self, column: usize) -> &mut [i64] {
         let Values::I64(mut values) = self.columns[column].values else { panic!("the plan promised an i64 column") };
@@ -267,7 +276,7 @@ impl Batch {
     /// Appends the rows of `chunk` from `first` on, copying long text; returns how many fit.
     pub fn append_from(&mut self, chunk: &Chunk<'_>, first: usize) -> usize {
         let start = self.rows;
-        let count = (chunk.rows - first).min(BATCH_ROWS - start);
+        let count = (chunk.rows - first).min(self.room - start);
         let (from, to) = (first..first + count, start..start + count);
         for (index, source) in chunk.columns.iter().enumerate() {
             match source.data {
@@ -305,7 +314,7 @@ impl Batch {
     /// Appends the rows of `chunk` named by `selection`, copying long text; returns how many fit.
     pub fn append(&mut self, chunk: &Chunk<'_>, selection: &[u16]) -> usize {
         let start = self.rows;
-        let count = selection.len().min(BATCH_ROWS - start);
+        let count = selection.len().min(self.room - start);
         let selection = &selection[..count];
         for (index, source) in chunk.columns.iter().enumerate() {
             match source.data {
@@ -394,6 +403,20 @@ mod tests {
         assert_eq!(batch.vector(1).texts()[0], Text::EMPTY);
         assert!(!batch.vector(0).is_null(0));
         assert!(batch.positions().is_none());
+    }
+
+    #[test]
+    fn a_smaller_batch_takes_less() {
+        let mut home = Batch::new(&[Physical::I64, Physical::Text]);
+        home.i64s_mut(0)[..100].copy_from_slice(&[3; 100]);
+        home.set_rows(100);
+        let mut away = Batch::with_room(&[Physical::I64, Physical::Text], 64);
+        assert!(away.bytes() < home.bytes() / 4);
+        let scratch = Bump::new();
+        let selection: Vec<u16> = (0..100).collect();
+        assert_eq!(away.append(&home.chunk(&scratch), &selection), 64);
+        assert_eq!(away.append(&home.chunk(&scratch), &selection), 0);
+        assert_eq!(away.vector(0).i64s(), [3; 64]);
     }
 
     #[test]
