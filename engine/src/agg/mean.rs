@@ -10,8 +10,9 @@ use super::answer::decimal_mean;
 
 /// 2^52: a double of that size has no bits behind the point.
 const POINT: f64 = (1u64 << 52) as f64;
-/// The bits of 2^52, behind which a smaller whole number stands as it is.
+/// The bits of 2^52, in the lower ones of which a smaller whole number stands as it is.
 const POINT_BITS: u64 = 0x4330_0000_0000_0000;
+const LOWER_BITS: u64 = (1 << 52) - 1;
 
 /// Writes `sums[row] / counts[row]`, rounded half up, with `more` digits behind the point than the sums
 /// have. Every count is at least 1. `None` where a mean does not fit.
@@ -50,7 +51,7 @@ pub(crate) fn decimal_means<T: Copy>(
         // To the nearest whole number, and one back where that lies above.
         let nearest = quotient + POINT;
         let above = nearest - POINT > quotient;
-        let mean = (nearest.to_bits() ^ POINT_BITS) as i64 - i64::from(above);
+        let mean = (nearest.to_bits() & LOWER_BITS) as i64 - i64::from(above);
         *out = short((mean ^ sign) - sign);
     }
     Some(())

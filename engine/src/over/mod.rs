@@ -126,8 +126,7 @@ impl Over {
         let times = self.over.time.map(|time| chunk.columns[time].i64s());
         for track in &mut self.tracks {
             track.run(
-                self.partitions.groups(),
-                partitions,
+                (self.partitions.groups(), partitions),
                 arguments,
                 times,
                 &self.over.calls,

@@ -154,12 +154,10 @@ impl Track {
         self.asks.push((number, other.asks[0].1));
     }
 
-    /// Takes rows in order; writes the results of its calls.
-    #[expect(clippy::too_many_arguments, reason = "what a chunk is made of")]
+    /// Takes rows in order, given the number of partitions and each row's; writes the results of its calls.
     pub(crate) fn run(
         &mut self,
-        partitions: usize,
-        partition: &[u32],
+        (partitions, partition): (usize, &[u32]),
         arguments: &[Vector<'_>],
         times: Option<&[i64]>,
         calls: &[OverCall],
