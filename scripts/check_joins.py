@@ -259,6 +259,35 @@ class Joins:
         ])
         return self.Query(f"SELECT a.id, b.id FROM {spell}", f"SELECT a.id, b.id FROM t a {kind} u b ON a.k = b.k AND {bound}", [INT, INT], delay=r.choice([(), ("INTERVAL '1' SECOND",)]))
 
+    def q_value(self):
+        """Subqueries that give one value."""
+        r = self.r
+        table, other = r.choice([("t", "u"), ("u", "t"), ("u", "u")])
+        self.mark("subquery as a value")
+        call = r.choice(["MAX(i)", "COUNT(*)", "MIN(k)", "SUM(k)", "COUNT(g)"])
+        value = f"(SELECT {call} FROM {other}{r.choice(['', ' WHERE k = 1', ' WHERE id < 0', ' WHERE k IN (SELECT k FROM u)'])})"
+        kind = ("dec", 38, 0) if call == "SUM(k)" else INT
+        sql, kinds = r.choice([
+            (f"SELECT id, {value} AS v FROM {table}", [INT, kind]),
+            (f"SELECT id FROM {table} WHERE i < {value}", [INT]),
+            (f"SELECT a.id, b.id FROM {table} a JOIN u b ON a.k = b.k AND a.g = b.g WHERE a.id + b.id > {value} AND a.k > 0", [INT, INT]),
+            (f"SELECT g, COUNT(*) AS n FROM {table} GROUP BY g HAVING COUNT(*) > {value} - 3", [TEXT, INT]),
+            (f"SELECT k, COUNT(*) + {value} AS n FROM {table} GROUP BY k", [INT, kind]),
+        ])
+        return self.Query(sql, sql, kinds)
+
+    def q_shared(self):
+        """The same part twice, and an order over a join."""
+        r = self.r
+        self.mark("shared")
+        sql, kinds = r.choice([
+            ("WITH c AS (SELECT k, g, COUNT(*) AS n FROM u GROUP BY k, g) SELECT a.k, a.g, b.n FROM c a JOIN c b ON a.k = b.k AND a.n <= b.n", [INT, TEXT, INT]),
+            ("SELECT a.id, b.id FROM u a JOIN u b ON a.k = b.k", [INT, INT]),
+            ("SELECT a.id, b.id FROM u a LEFT JOIN u b ON a.k = b.k AND a.id < b.id", [INT, INT]),
+            ("SELECT id, r FROM (SELECT a.id, ROW_NUMBER() OVER (PARTITION BY a.id ORDER BY b.id DESC, b.i) AS r FROM u a JOIN u b ON a.g = b.g) WHERE r <= 2", [INT, INT]),
+        ])
+        return self.Query(sql, sql, kinds)
+
     def q_hot_items(self):
         """The largest groups of each window, by a join of the windows with themselves."""
         self.mark("hot items")
@@ -270,4 +299,4 @@ class Joins:
         return self.Query(query.format(f"TUMBLE(t, ts, INTERVAL '{size}' MINUTE)"), query.format(duck), [TEXT, INT, TS])
 
 
-SHAPES = ["join"] * 6 + ["join group"] * 2 + ["join order", "join using", "join three", "join three", "join near", "join near", "join near", "join windows", "hot items", "partner", "partner", "nearest", "within"]
+SHAPES = ["join"] * 6 + ["join group"] * 2 + ["join order", "join using", "join three", "join three", "join near", "join near", "join near", "join windows", "hot items", "partner", "partner", "nearest", "within", "value", "value", "shared"]

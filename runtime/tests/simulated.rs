@@ -125,6 +125,8 @@ queries_agree! {
     windows_joined: "windows joined",
     nearest: "nearest",
     partners: "partners",
+    over_a_join: "over a join",
+    one_value: "one value",
     all_with_all: "all with all",
     ordered_stateless: "stateless ordered",
 }

@@ -35,8 +35,8 @@ use crate::state::{Saved, State};
 use crate::types::Physical;
 use pairs::{Pairs, Probe};
 use right::Right;
-pub(crate) use stored::Order;
 use stored::Stored;
+pub(crate) use stored::{Order, contents};
 
 /// The shapes of the two inputs, and what orders their rows.
 pub(crate) struct Inputs {

@@ -143,16 +143,31 @@ impl Right {
 
     /// Column `column` of these rows, NULL for [`NONE`].
     pub(crate) fn gather<'a>(&'a self, column: usize, rows: &[u32], scratch: &'a Bump) -> Vector<'a> {
+        // Batches that most likely are read several times are looked up once.
+        let few = self.batches.len() <= rows.len() / 4;
         macro_rules! pick {
             ($kind:ident, $of:ident, $default:expr) => {{
-                let values = rows.iter().map(|&row| match row {
-                    NONE => $default,
-                    row => {
-                        let (batch, at) = self.place(row);
-                        batch.vector(column).$of()[at]
-                    }
-                });
-                Data::$kind(scratch.alloc_slice_fill_iter(values))
+                let mut values = bumpalo::collections::Vec::with_capacity_in(rows.len(), scratch);
+                if few {
+                    let all = self.batches.iter().map(|(batch, _)| batch.vector(column).$of());
+                    let all = bumpalo::collections::Vec::from_iter_in(all, scratch);
+                    values.extend(rows.iter().map(|&row| match row {
+                        NONE => $default,
+                        row => {
+                            let row = row as usize - self.gone;
+                            all[row / BATCH_ROWS][row % BATCH_ROWS]
+                        }
+                    }));
+                } else {
+                    values.extend(rows.iter().map(|&row| match row {
+                        NONE => $default,
+                        row => {
+                            let (batch, at) = self.place(row);
+                            batch.vector(column).$of()[at]
+                        }
+                    }));
+                }
+                Data::$kind(values.into_bump_slice())
             }};
         }
         let data = match self.stored.layout[column] {

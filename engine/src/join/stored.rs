@@ -117,7 +117,7 @@ impl Stored {
 }
 
 /// A number per row that rows of other content do not share.
-fn contents<'s>(columns: &[Vector<'_>], rows: usize, scratch: &'s Bump) -> &'s [u64] {
+pub(crate) fn contents<'s>(columns: &[Vector<'_>], rows: usize, scratch: &'s Bump) -> &'s [u64] {
     let hashes = scratch.alloc_slice_fill_copy(rows, 0);
     hash::hash_rows(columns, CONTENT_SEED, hashes);
     // The uppermost bit says that a row has no left side.

@@ -26,6 +26,7 @@ use crate::batch::Chunk;
 use crate::error::{Code, Error, Result};
 use crate::expr::Expr;
 use crate::hash;
+use crate::join::contents;
 use crate::operator::evaluate as expr;
 use crate::operator::{Column, Context, Next, Operator, Time};
 use crate::pipeline::Place;
@@ -46,6 +47,8 @@ pub(crate) struct Over {
     /// Rows leave as they come.
     immediate: bool,
     reorder: Reorder,
+    /// Several rows may have one position: what is in them orders those.
+    ties: bool,
     layout: KeyLayout,
     partitions: Table,
     arguments: Vec<Expr>,
@@ -56,6 +59,12 @@ pub(crate) struct Over {
 }
 
 impl Over {
+    /// The same for rows of which several may have one position.
+    pub(crate) fn with_ties(mut self, ties: bool) -> Self {
+        self.ties = ties;
+        self
+    }
+
     /// The operator of `over`, whose input columns have the shapes `input`.
     pub(crate) fn new(over: &plan::Over, input: Vec<Physical>, place: Place) -> Result<Self> {
         if over.partition.len() > KEY_COLUMNS_MAX {
@@ -98,6 +107,7 @@ impl Over {
             over: over.clone(),
             place,
             immediate,
+            ties: false,
             reorder: Reorder::new(input),
             partitions: Table::new(layout.words()),
             layout,
@@ -172,7 +182,8 @@ impl Operator for Over {
             return if self.leads.is_empty() { next.push(&done, context) } else { Ok(()) };
         }
         let times = self.over.time.map(|time| chunk.columns[time].i64s());
-        self.reorder.push(chunk, times, None);
+        let ties = self.ties.then(|| contents(chunk.columns, chunk.rows, context.scratch));
+        self.reorder.push(chunk, times, ties);
         context.ledger.enter(caller);
         Ok(())
     }
@@ -249,7 +260,12 @@ impl Operator for Over {
 
     fn restore(&mut self, saved: &Saved<'_>) -> Result<()> {
         let mut from = saved.whole();
-        self.reorder.load(self.over.time, |_, _| None, &mut from)?;
+        let ties = self.ties;
+        self.reorder.load(
+            self.over.time,
+            |rows, scratch| ties.then(|| contents(rows.columns, rows.rows, scratch)),
+            &mut from,
+        )?;
         self.leads.load(&mut from)?;
         from.end()?;
         for (group, mut from) in saved.groups() {

@@ -179,7 +179,10 @@ fn build(plan: &Plan, node: NodeId, place: Place) -> Result<Box<dyn operator::Op
         plan::Operator::Aggregate(aggregate) => {
             agg::build(aggregate, layout(), place).map_err(|error| error.at(span))?
         }
-        plan::Operator::Over(over) => Box::new(Over::new(over, layout(), place).map_err(|error| error.at(span))?),
+        plan::Operator::Over(over) => {
+            let ties = place.shards > 1 && plan::optimize::carries_positions(plan, this.inputs[0]) == Some(false);
+            Box::new(Over::new(over, layout(), place).map_err(|error| error.at(span))?.with_ties(ties))
+        }
         plan::Operator::Rank(rank) => Box::new(operator::Rank::new(rank.clone(), layout())),
         plan::Operator::Join(join) => Box::new(Join::new(join, join_inputs(plan, node, place), place.hash_seed)),
         plan::Operator::Exchange(exchange) => Box::new(operator::ExchangeOut::new(exchange.clone(), place)),

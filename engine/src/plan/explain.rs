@@ -197,11 +197,14 @@ fn describe_join(join: &Join, [left, right]: [&Schema; 2], output: &Schema) -> V
             let (of_left, of_right) = (sql(&within.left, left), sql(&within.right, right));
             let waits = duration(within.wait());
             if join.pick.is_some() && within.lower < -FOREVER / 2 {
-                lines.push(format!("within: {of_right} less {of_left} is {} at most", duration(within.upper)));
+                lines.push(format!(
+                    "within: the right {of_right} less the left {of_left} is {} at most",
+                    duration(within.upper)
+                ));
                 lines.push(format!("state: left rows until the watermark is {waits} past them, all right rows"));
             } else {
                 let bounds = format!("{} to {}", duration(within.lower), duration(within.upper));
-                lines.push(format!("within: {of_right} less {of_left} is {bounds}"));
+                lines.push(format!("within: the right {of_right} less the left {of_left} is {bounds}"));
                 let kept = duration(within.wait().saturating_sub(within.lower));
                 lines.push(format!(
                     "state: left rows until the watermark is {waits} past them, right rows until it is {kept} past them"

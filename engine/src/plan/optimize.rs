@@ -2,9 +2,11 @@
 //!
 //! 1. [`fold_projections`]: projections are written into their users, and event time that no
 //!    operator judges by becomes an ordinary expression.
-//! 2. [`prune`]: only columns that are used are read; those the filter and the event time need come
+//! 2. [`share`]: what is said twice with the same words (a WITH query used twice, a table read by two
+//!    statements) is done once.
+//! 3. [`prune`]: only columns that are used are read; those the filter and the event time need come
 //!    first in a scan, so that the rest is converted for the rows that are kept.
-//! 3. [`set_needs`]: positions and ordinals are carried only where something reads them.
+//! 4. [`set_needs`]: positions and ordinals are carried only where something reads them.
 
 use super::{Join, Late, Node, NodeId, Operator, Plan, ReadOrder, Scan, SinkOrder};
 use crate::error::Span;
@@ -13,7 +15,7 @@ use crate::types::{Field, Schema};
 
 /// All passes, in order. `ordinals`: rows carry the number of their arrival.
 pub fn run(plan: Plan, ordinals: bool) -> Plan {
-    let mut plan = prune(&fold_projections(&plan));
+    let mut plan = prune(&share(&fold_projections(&plan)));
     set_needs(&mut plan, ordinals);
     plan
 }
@@ -217,6 +219,25 @@ fn fold_join(plan: &mut Plan, places: &[Place], old: &Plan, node: &Node, mut joi
     }
     let id = plan.add(Operator::Join(join), inputs.to_vec(), Schema { fields }, node.span);
     Place { node: id, columns }
+}
+
+/// Equal nodes over equal inputs become one.
+fn share(old: &Plan) -> Plan {
+    let mut plan = Plan::default();
+    let mut places: Vec<NodeId> = Vec::with_capacity(old.nodes.len());
+    for node in &old.nodes {
+        let inputs: Vec<NodeId> = node.inputs.iter().map(|&input| places[input]).collect();
+        let same = |known: &Node| known.operator == node.operator && known.inputs == inputs;
+        let known = match node.operator {
+            Operator::Sink(_) | Operator::Limit { .. } => None,
+            _ => plan.nodes.iter().position(same),
+        };
+        places.push(match known {
+            Some(known) => known,
+            None => plan.add(node.operator.clone(), inputs, node.schema.clone(), node.span),
+        });
+    }
+    plan
 }
 
 /// Which columns of each node anybody reads.

@@ -44,6 +44,10 @@ pub(super) struct Binder<'a> {
     /// The clause, for errors.
     pub clause: &'static str,
     pub now_us: i64,
+    /// Subqueries that give one value, by where their trees lie, and where the value stands.
+    pub scalars: Vec<(usize, Expr)>,
+    /// A subquery met that is not among them.
+    pub missing: Option<(usize, Box<ast::Query>)>,
     pub calls: Vec<AggregateCall>,
     pub call_names: Vec<String>,
     pub over_items: Vec<OverItem>,
@@ -61,6 +65,8 @@ impl<'a> Binder<'a> {
             overs: false,
             clause,
             now_us,
+            scalars: Vec::new(),
+            missing: None,
             calls: Vec::new(),
             call_names: Vec::new(),
             over_items: Vec::new(),
@@ -189,7 +195,15 @@ impl<'a> Binder<'a> {
                 call(name, arguments, span)
             }
             Tree::Function(function) => self.function(function, span),
-            Tree::Exists { .. } | Tree::Subquery(_) | Tree::In { .. } | Tree::AnyOp { .. } | Tree::AllOp { .. } => {
+            Tree::Subquery(query) => match self.scalars.iter().find(|(known, _)| *known == address(query)) {
+                Some((_, value)) => Ok(at(value.clone(), span)),
+                None => {
+                    self.missing = Some((address(query), query.clone()));
+                    Err(unsupported(format!("a subquery in {} is not supported yet", self.clause), span)
+                        .help("a subquery that gives one value may stand in SELECT, WHERE and HAVING"))
+                }
+            },
+            Tree::Exists { .. } | Tree::In { .. } | Tree::AnyOp { .. } | Tree::AllOp { .. } => {
                 Err(unsupported("a subquery in an expression is not supported yet", span)
                     .help("a subquery may stand in FROM, and behind IN and EXISTS among the terms of WHERE"))
             }
@@ -481,6 +495,11 @@ impl<'a> Binder<'a> {
             _ => call(&name, arguments, name_span).map(|bound| Expr { span: span.to(name_span), ..bound }),
         }
     }
+}
+
+/// Tells one tree from others.
+fn address(query: &ast::Query) -> usize {
+    std::ptr::from_ref(query).addr()
 }
 
 /// The arguments of a function that is called plainly: no DISTINCT, names, `*` or clauses.

@@ -197,6 +197,17 @@ pub const QUERIES: &[(&str, &str, &[&str])] = &[
         &[],
     ),
     (
+        "over a join",
+        "SELECT ts, symbol, LAG(bq) OVER (PARTITION BY symbol ORDER BY ts) FROM (SELECT a.ts, a.symbol, b.quantity AS bq \
+         FROM trades a JOIN trades b ON a.trader = b.trader AND a.quantity = b.quantity JOIN trades c ON a.price = c.price)",
+        &[],
+    ),
+    (
+        "one value",
+        "SELECT ts, quantity, (SELECT COUNT(*) FROM trades) FROM trades WHERE quantity > (SELECT AVG(quantity) * 1.5 FROM trades)",
+        &[],
+    ),
+    (
         "all with all",
         "SELECT a.ts, a.quantity, b.n FROM trades a CROSS JOIN (SELECT COUNT(*) AS n FROM trades) b WHERE a.trader = 0",
         &[],

@@ -197,7 +197,7 @@ impl Planner<'_> {
     }
 
     /// Makes everything that has a name a column: a row that is made up has NULL for all of them.
-    fn make_columns(&mut self, relation: &mut Relation<'_>) {
+    pub(super) fn make_columns(&mut self, relation: &mut Relation<'_>) {
         for number in 0..relation.scope.columns.len() {
             let ScopeColumn { name, expression, .. } = relation.scope.columns[number].clone();
             let column = self.column_of(relation, &expression, &name);

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `from` | FROM: tables, files, views, subqueries, windows over them |
 //! | `join`, `within` | FROM with several tables; how far apart in time their rows may be |
-//! | `semi` | IN and EXISTS with a subquery |
+//! | `semi`, `scalar` | IN and EXISTS with a subquery; subqueries that give one value |
 //! | `select` | one SELECT, clause by clause |
 //! | `group`, `order` | the nodes of GROUP BY and DISTINCT, of ORDER BY and LIMIT |
 //! | `over`, `rank` | the nodes of OVER: over frames, and ranks by any order |
@@ -21,6 +21,7 @@ mod join;
 mod order;
 mod over;
 mod rank;
+mod scalar;
 mod select;
 mod semi;
 mod sink;

@@ -48,6 +48,15 @@ impl Planner<'_> {
         {
             self.add_grace(relation.node, spec.grace);
         }
+        let mut scalars = Vec::new();
+        if window.is_none() {
+            let items = select.projection.iter().filter_map(|item| match item {
+                ast::SelectItem::UnnamedExpr(tree) | ast::SelectItem::ExprWithAlias { expr: tree, .. } => Some(tree),
+                _ => None,
+            });
+            let trees: Vec<&ast::Expr> = items.chain(&select.having).collect();
+            relation = self.scalars(relation, &trees, None, &mut scalars, ctes)?;
+        }
         let scope = std::mem::take(&mut relation.scope);
         let time = match &window {
             Some(spec) => Some(self.time_of(&relation, &scope, spec)?),
@@ -55,6 +64,7 @@ impl Planner<'_> {
         };
         let mut binder = Binder::new(&scope, self.options.now_us, "SELECT");
         binder.windows = &select.named_window;
+        binder.scalars.clone_from(&scalars);
         binder.window = time.as_ref().map(|time| time.data_type);
 
         // Aliases serve GROUP BY, HAVING and ORDER BY, not SELECT itself.
@@ -108,6 +118,15 @@ impl Planner<'_> {
                 .help("it is the same for the whole group: use it outside, or aggregate over a subquery"));
         }
         let mut overs = over_items;
+        let grouped = !group_trees.is_empty() || !calls.is_empty() || having.is_some();
+        if grouped && !scalars.is_empty() {
+            if keys.is_empty() {
+                let error = unsupported("a subquery beside aggregates needs GROUP BY", span);
+                return Err(error.help("compute the aggregates in a subquery in FROM"));
+            }
+            // It is the same for all rows, so groups do not change.
+            keys.extend(scalars.iter().map(|(_, value)| value.clone()));
+        }
 
         let aggregated = !group_trees.is_empty() || !calls.is_empty() || having.is_some() || window.is_some();
         relation.scope = scope;

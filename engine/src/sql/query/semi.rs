@@ -80,6 +80,10 @@ impl Planner<'_> {
         ctes: &HashMap<String, &'a ast::Cte>,
     ) -> Result<Relation<'a>> {
         let span = place(select.span());
+        // A value that a subquery gives is a column of the tables joined, so its terms come later.
+        let holds_query = |tree: &&ast::Expr| tree.to_string().contains("SELECT");
+        let (valued, plain): (Vec<&ast::Expr>, Vec<&ast::Expr>) = plain.iter().copied().partition(holds_query);
+        let plain = &plain[..];
         let mut relation = match &select.from[..] {
             [first, rest @ ..] if !rest.is_empty() || !first.joins.is_empty() => {
                 self.joined(&select.from, plain, ctes)?
@@ -93,6 +97,14 @@ impl Planner<'_> {
                 relation
             }
         };
+        let mut scalars = Vec::new();
+        relation = self.scalars(relation, &valued, None, &mut scalars, ctes)?;
+        for tree in valued {
+            let mut binder = Binder::new(&relation.scope, self.options.now_us, "WHERE");
+            binder.scalars.clone_from(&scalars);
+            let condition = binder.condition(tree)?;
+            self.filter(&mut relation, condition)?;
+        }
         for subquery in subqueries {
             relation = match subquery {
                 Subquery::In { input, query, negated: false, span } => {
