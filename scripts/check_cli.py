@@ -6,10 +6,12 @@ Every run must end within a minute, and may never show a panic or a backtrace.
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 corelane = str(pathlib.Path(sys.argv[1]).resolve())
 failed = []
@@ -189,6 +191,96 @@ def aside():
     run(["--on-error", "reject", numbers], status=2, err="add --reject FILE")
     run(["--late", "side", late], status=2, err="add --late-file FILE")
     run(["--on-error", "reject", "--reject", "plain.csv", "SELECT * FROM 'plain.csv'"], status=2, err="is read and would be replaced")
+
+
+def tree(root):
+    """Every file below `root`, with its rows."""
+    return {str(path.relative_to(root)): path.read_text().splitlines() for path in sorted(pathlib.Path(root).rglob("*")) if path.is_file()}
+
+
+def folders():
+    """Tables that are written to folders named by values."""
+    values = ["2026-01-01", "../../up", "/abs", "..", "", "a b", "ä", None]
+    rows = [(number, values[number % len(values)]) for number in range(4000)]
+    text = "n,d\n" + "".join(f"{n},{'' if d is None else chr(34) + d + chr(34)}\n" for n, d in rows)
+    pathlib.Path("folders.csv").write_text(text)
+    names = {"2026-01-01": "d=2026-01-01", "../../up": "d=..%2F..%2Fup", "/abs": "d=%2Fabs", "..": "d=..", "": "d=", "a b": "d=a%20b", "ä": "d=%C3%A4", None: "d=__HIVE_DEFAULT_PARTITION__"}
+    script = (
+        "CREATE TABLE f (n INT, d STRING) WITH ('path' = 'folders.csv', 'split' = 'auto'); "
+        "CREATE TABLE o (n INT, d STRING) PARTITIONED BY (d) WITH ('connector' = 'filesystem', 'path' = '{}/', 'format' = 'csv'{}); INSERT INTO o SELECT n, d FROM f"
+    )
+    for number, (options, more) in enumerate(
+        [("", ()), (", 'open.files' = '2'", ("--shards", "1")), (", 'roll.rows' = '100'", ("--shards", "3", "--executor", "threads")), (", 'roll.bytes' = '1k'", ())]
+    ):
+        root = f"folders{number}"
+        run(["--quiet", *more, script.format(root, options)], out="")
+        found = tree(root)
+        got = sorted((int(line), name.split("/")[0]) for name, lines in found.items() for line in lines[1:])
+        if got != sorted((n, names[d]) for n, d in rows):
+            failed.append(f"{root} has other rows")
+        if any(lines[0] != "n" or not name.split("/")[1].startswith("part-") for name, lines in found.items()):
+            failed.append(f"{root} has {sorted(found)[:5]}")
+        if "roll.rows" in options and max(map(len, found.values())) > 101:
+            failed.append(f"{root}: a file has more than 100 rows")
+    run(["--quiet", script.format("folders0", "")], status=2, err="`folders0/` is not empty")
+    run(["--quiet", script.format("other", ", 'roll.rows' = '0'")], status=2, err="'roll.rows' cannot be '0'")
+    run(["--quiet", script.replace("PARTITIONED BY (d)", "PARTITIONED BY (e)").format("other", "")], status=2, err="column `e` not found")
+    run(["--quiet", script.replace("PARTITIONED BY (d)", "PARTITIONED BY (d, n)").format("other", "")], status=2, err="leaves no column")
+    run(["--quiet", "CREATE TABLE f (n INT, d STRING) PARTITIONED BY (d) WITH ('path' = 'folders.csv'); SELECT n FROM f"], status=2, err="reading partitioned directories is not supported")
+    wide = "CREATE TABLE o (n INT, d STRING) PARTITIONED BY (d) WITH ('path' = 'wide/', 'format' = 'csv'); INSERT INTO o SELECT a, REPEAT('x', 300) FROM 'plain.csv'"
+    run(["--quiet", wide], status=1, err="has a name of 302 bytes")
+    if tree("wide") != {} or pathlib.Path("up").exists() or pathlib.Path("../up").exists():
+        failed.append("something was written outside")
+
+
+def rss(arguments, status, err, most_mb):
+    """One case whose memory is measured (or this process's, if that is more)."""
+    global count
+    count += 1
+    process = subprocess.Popen([corelane, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    talk = process.stderr.read().decode()
+    _, ended, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(ended)
+    if process.returncode != status or err not in talk or "panicked" in talk:
+        failed.append(f"{arguments}: status {process.returncode}, {talk}")
+    if usage.ru_maxrss > most_mb << 10:
+        failed.append(f"{arguments}: {usage.ru_maxrss >> 10} MiB of memory, more than {most_mb}")
+
+
+def limits():
+    """Bombs, and what a run may hold."""
+    two = ("--shards", "2", "--executor", "threads")
+    with open("line.csv", "wb") as bomb:
+        bomb.truncate(1 << 30)
+    with open("line2.csv", "wb") as bomb:
+        bomb.write(b"a,b\n1,x\n")
+        bomb.truncate(1 << 30)
+    with open("field.csv", "wb") as bomb:
+        bomb.write(b'a,b\n1,"')
+        bomb.seek(256 << 20)
+        bomb.write(b'"\n2,y\n')
+    table = "CREATE TABLE t (a INT, b STRING) WITH ('path' = '{}', 'format' = 'csv'); SELECT a, b FROM t"
+    for file in ("line.csv", "line2.csv", "field.csv"):
+        rss([*two, table.format(file)], 2 if file == "line.csv" else 1, "raise the limit with --line-limit", 256)
+    for file in ("line.csv", "line2.csv", "field.csv"):
+        os.remove(file)
+    run(["--line-limit", "2g", "SELECT 1"], status=2, err="--line-limit")
+    pathlib.Path("wide.csv").write_text(",".join(f"c{number}" for number in range(50)) + "\n")
+    run(["--column-limit", "49", "SELECT COUNT(*) FROM 'wide.csv'"], status=2, err="--column-limit allows more")
+    groups = "SELECT a, COUNT(*) AS n FROM 'long.csv' GROUP BY a"
+    run([*two, "--memory", "40m", groups, "-o", "/dev/null"], status=1, err="more than --memory 42 MB")
+    talk = subprocess.run([corelane, *two, "--memory", "40m", groups, "-o", "/dev/null"], capture_output=True, text=True).stderr
+    peak = float(re.search(r"([0-9.]+) MB at most", talk)[1])
+    if "aggregate" not in talk or peak > 100:
+        failed.append(f"--memory 40m: {talk}")
+    run([*two, "--memory", "40m", "-o", "/dev/null", "SELECT a FROM 'long.csv' ORDER BY a DESC"], status=1, err="sort")
+    run([*two, "--quiet", "--memory", "2g", "--format", "csv", "SELECT COUNT(*) AS n FROM (" + groups + ")"], out="n\n2000000\n")
+    began = time.monotonic()
+    for sql in ("SELECT " + "(" * 1_000_000 + "1", "SELECT a FROM 'plain.csv' WHERE " + "a = 1 OR " * 50_000 + "a = 1", "SELECT " + "CASE WHEN a = 1 THEN " * 20_000 + "1" + " END" * 20_000 + " FROM 'plain.csv'"):
+        run(["-f", "-"], stdin=sql, status=2, err="limit: ", name=sql[:40])
+    run(["SELECT repeat('x', 1000000000) FROM 'plain.csv'"], status=1, err="too long")
+    if time.monotonic() - began > 20:
+        failed.append(f"hostile SQL took {time.monotonic() - began:.0f} s")
 
 
 def holds(file, text):
@@ -399,7 +491,7 @@ with tempfile.TemporaryDirectory() as folder:
     os.symlink("plain.csv", "linked.csv")
     pathlib.Path("parts").mkdir()
     pathlib.Path("parts/part-0.csv").write_text(FILES["plain.csv"])
-    for part in (rows, statements, refusals, failures, machines, readers_that_go_away, signals, streams, files, checkpoints):
+    for part in (rows, statements, refusals, failures, machines, readers_that_go_away, signals, streams, files, checkpoints, folders, limits):
         part()
     os.chdir("/")
 for failure in failed:

@@ -82,7 +82,7 @@ impl Direct {
             return Err(Error::new(Code::Unsupported, "a query that does not read exactly one table"));
         };
         let table = program.table(&scan.table).ok_or_else(|| Error::new(Code::UnknownTable, scan.table.clone()))?;
-        let input = Inputs::new(disk, &options.inputs).open(table, corelane_io::split::PIECE_BYTES)?;
+        let input = Inputs::new(disk, options).open(table, corelane_io::split::PIECE_BYTES)?;
         let scanner = Scanner::new(scan.clone());
         Ok(Direct { plan, scan: node, scanner, input })
     }

@@ -79,6 +79,25 @@ pub enum Operator {
     Sink(Sink),
 }
 
+impl Operator {
+    /// What it is called where operators are listed.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Operator::Scan(_) => "scan",
+            Operator::Filter(_) => "filter",
+            Operator::Project(_) => "project",
+            Operator::Aggregate(_) => "aggregate",
+            Operator::Over(_) => "over",
+            Operator::Rank(_) => "rank",
+            Operator::Join(_) => "join",
+            Operator::Exchange(_) => "exchange",
+            Operator::Limit { .. } => "limit",
+            Operator::Sort { .. } => "sort",
+            Operator::Sink(_) => "sink",
+        }
+    }
+}
+
 /// One item of ORDER BY.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SortKey {
@@ -522,6 +541,8 @@ pub struct Sink {
     pub visible: usize,
     /// The order of the output.
     pub order: SinkOrder,
+    /// PARTITIONED BY: the output columns that name folders, outermost first.
+    pub partitioned_by: Vec<usize>,
 }
 
 /// What a sink's rows are ordered by; within one shard they already come in this order.

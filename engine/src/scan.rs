@@ -10,20 +10,64 @@ use crate::error::Result;
 use crate::operator::{Context, TIME_MIN, Time};
 use crate::plan::{Late, Scan};
 
+/// How far ahead of its split's time a row may be and still move it by itself, in microseconds.
+pub const LEAD_MOST: Time = 3_600_000_000;
+
 /// Time in one split: the highest event time seen and what follows from it.
+///
+/// One row that is far in the future must not make all others late. A row that leads by more than
+/// [`LEAD_MOST`] therefore moves time only when another one is that far ahead as well, and then to the
+/// nearer of the two. After a gap in the data that is the next row; a single wrong clock is never
+/// followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SplitTime {
-    /// Highest event time of any good row so far; [`TIME_MIN`] before the first.
+    /// Highest event time of any good row so far that is believed; [`TIME_MIN`] before the first.
     pub highest: Time,
+    /// A time too far ahead, of one row alone; of no meaning unless it leads by more than [`LEAD_MOST`].
+    pub ahead: Time,
+    /// Rows that were too far ahead and that no other has followed.
+    pub leaps: u64,
 }
 
 impl Default for SplitTime {
     fn default() -> Self {
-        SplitTime { highest: TIME_MIN }
+        SplitTime { highest: TIME_MIN, ahead: TIME_MIN, leaps: 0 }
     }
 }
 
 impl SplitTime {
+    /// Whether a row at `time` moves the split's time by itself.
+    #[inline]
+    pub(crate) fn follows(&self, time: Time) -> bool {
+        time <= self.highest.saturating_add(LEAD_MOST) && self.highest != TIME_MIN
+    }
+
+    /// A good row at `time` has been read.
+    #[inline]
+    pub(crate) fn pass(&mut self, time: Time) {
+        if self.follows(time) || self.highest == TIME_MIN {
+            self.highest = self.highest.max(time);
+        } else {
+            self.leap(time);
+        }
+    }
+
+    #[cold]
+    fn leap(&mut self, time: Time) {
+        if self.follows(self.ahead) {
+            self.ahead = time;
+            self.leaps += 1;
+            return;
+        }
+        let (near, far) = (self.ahead.min(time), self.ahead.max(time));
+        self.highest = near;
+        if self.follows(far) {
+            self.highest = far;
+            self.leaps -= 1;
+        }
+        self.ahead = far;
+    }
+
     /// The split's watermark under a delay in microseconds: all rows at or before it have been
     /// seen, but for late ones.
     pub fn watermark(&self, delay_us: i64) -> Time {

@@ -18,6 +18,7 @@
 //! | [`reject`] | bad and late rows to a file |
 //! | [`infer`] | schemas from the first rows |
 //! | [`mod@format`] | rows to text |
+//! | [`partition`] | names of partition folders |
 //! | [`merge`], [`order`] | text of several shards into one order |
 //! | [`durable`], [`append`] | files that survive a power cut, real or simulated; output at their end |
 //! | [`checkpoint`] | state on the disk: blocks, manifests, epochs |
@@ -42,6 +43,7 @@ mod lines;
 pub mod merge;
 pub mod options;
 pub mod order;
+pub mod partition;
 mod pass;
 pub mod reader;
 pub mod reject;

@@ -9,6 +9,9 @@ pub const READ_OPTIONS: [&str; 10] =
 /// Bytes of one row, at most, unless `'line.limit'` says otherwise.
 pub const LINE_LIMIT: usize = 16 << 20;
 
+/// Columns of a file, at most, unless said otherwise.
+pub const COLUMN_LIMIT: usize = 16 << 10;
+
 /// How a table's files are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadOptions {
@@ -28,6 +31,8 @@ pub struct ReadOptions {
     pub split: SplitBy,
     /// `'line.limit'`: bytes of one row, at most; checked for rows that do not fit in a block.
     pub line_limit: usize,
+    /// Columns of a file, at most.
+    pub column_limit: usize,
     /// `'on-error'`: what becomes of bad rows; the job's own choice when not given.
     pub on_error: Option<OnError>,
 }
@@ -72,6 +77,7 @@ impl Default for ReadOptions {
             missing: Missing::Error,
             split: SplitBy::Piece,
             line_limit: LINE_LIMIT,
+            column_limit: COLUMN_LIMIT,
             on_error: None,
         }
     }
@@ -222,6 +228,7 @@ mod tests {
             missing: Missing::Null,
             split: SplitBy::File,
             line_limit: 100,
+            column_limit: COLUMN_LIMIT,
             on_error: Some(OnError::Skip),
         };
         assert_eq!(parsed, expected);

@@ -306,7 +306,8 @@ impl SplitReader {
                 self.layout.file.name(),
                 self.layout.line_limit
             );
-            let error = Error::new(Code::Limit, message).help("raise the limit with the option 'line.limit' = bytes");
+            let error = Error::new(Code::Limit, message)
+                .help("raise the limit with --line-limit, or with 'line.limit' for one table");
             return Err(error.note(
                 "a quote that is never closed makes all that follows one row; 'quote' = 'none' takes quotes as text",
             ));

@@ -25,8 +25,6 @@ pub const HEAD_BYTES: usize = 256 << 10;
 const PEEK_BYTES: usize = 16 << 10;
 /// Rows of a head, at most.
 pub const HEAD_ROWS: usize = 1000;
-/// Columns of a file, at most.
-pub const COLUMNS_MOST: usize = 16 << 10;
 
 /// The files of one table.
 #[derive(Clone, Debug)]
@@ -232,9 +230,10 @@ impl SourceFile {
         let header: Option<Vec<String>> =
             header.map(|row| row.iter().map(|field| field.text.trim().to_owned()).collect());
         let fields = head.rows.first().map_or(0, Vec::len);
-        if fields > COLUMNS_MOST {
-            let message = format!("{}: {fields} columns; the most is {COLUMNS_MOST}", file.name());
-            return Err(Error::new(Code::Limit, message).help("is the delimiter right? 'delimiter' sets it"));
+        if fields > options.column_limit {
+            let message = format!("{}: {fields} columns; the most is {}", file.name(), options.column_limit);
+            return Err(Error::new(Code::Limit, message)
+                .help("is the delimiter right? 'delimiter' sets it; --column-limit allows more columns"));
         }
         Ok(SourceFile { dialect: head.dialect, header, fields, body, quoted: head.quoted, file })
     }
@@ -297,9 +296,8 @@ impl Head {
             // Not even one row fits.
             if room >= options.line_limit.max(HEAD_BYTES) || file.len().is_none() {
                 let message = format!("{}: the first row is longer than {room} bytes", file.name());
-                return Err(
-                    Error::new(Code::Limit, message).help("raise the limit with the option 'line.limit' = bytes")
-                );
+                return Err(Error::new(Code::Limit, message)
+                    .help("raise the limit with --line-limit, or with 'line.limit' for one table"));
             }
             room = (room * 4).min(options.line_limit.max(HEAD_BYTES));
             bytes.resize(MARGIN + room + 1 + MARGIN, 0);

@@ -21,7 +21,8 @@
 //! | [`cores`], [`preflight`], [`sys`] | CPUs; what this machine allows; every system call |
 //! | [`executor`], [`idle`], [`doorbell`] | threads, completions, when to spin and how to sleep |
 //! | [`ring`], [`sync`], [`lane`] | what crosses cores |
-//! | [`shard`], [`source`], [`sink`], [`writer`], [`pace`] | the loop and its two ends |
+//! | [`shard`], [`source`], [`sink`], [`partitions`], [`writer`], [`pace`] | the loop and its two ends |
+//! | [`budget`] | the memory a run may hold |
 //! | [`job`], [`simulate`] | a whole run: on this machine, or on one thread under a seed |
 //! | [`checkpoint`] | what a run knows at one point, on the disk, and runs that go on |
 //! | [`ledger`], [`latency`], [`stats`], [`report`], [`progress`] | what a run tells |
@@ -31,6 +32,8 @@
 //! of the data; what two shards share is a ring, each end owned by one. A full ring stops only what
 //! feeds it, so the plan, being a DAG, always drains. Same files and same number of shards, same bytes.
 
+#[cfg(not(loom))]
+pub mod budget;
 #[cfg(not(loom))]
 pub mod checkpoint;
 #[cfg(not(loom))]
@@ -52,6 +55,8 @@ pub mod ledger;
 pub mod options;
 #[cfg(not(loom))]
 pub mod pace;
+#[cfg(not(loom))]
+pub mod partitions;
 #[cfg(not(loom))]
 pub mod preflight;
 #[cfg(not(loom))]

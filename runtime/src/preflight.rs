@@ -123,6 +123,35 @@ fn quota_v1(folder: &Path) -> Option<f64> {
     Some(number("cpu.cfs_quota_us").filter(|&quota| quota > 0.0)? / period)
 }
 
+/// Bytes of memory this process may use: the least of what its cgroups allow and the host has.
+pub fn memory_limit() -> u64 {
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let host = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    memory_under(Path::new("/sys/fs/cgroup"), &own, &host)
+}
+
+fn memory_under(root: &Path, own: &str, host: &str) -> u64 {
+    let total = host
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    let mut least = total.map_or(u64::MAX, |kib| kib << 10);
+    for line in own.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { continue };
+        let is_v1 = controllers.split(',').any(|name| name == "memory");
+        let (mount, file) = match is_v1 {
+            true => (root.join("memory"), "memory.limit_in_bytes"),
+            false if controllers.is_empty() => (root.to_path_buf(), "memory.max"),
+            false => continue,
+        };
+        for level in Path::new(path.trim_start_matches('/')).ancestors() {
+            let text = std::fs::read_to_string(mount.join(level).join(file)).unwrap_or_default();
+            least = text.trim().parse().map_or(least, |limit| least.min(limit));
+        }
+    }
+    least
+}
+
 /// A warning where the quota is below the shard count.
 pub fn quota_note(shards: usize, quota: Option<f64>) -> Option<String> {
     let quota = quota.filter(|&quota| quota < shards as f64)?;
@@ -135,6 +164,26 @@ pub fn quota_note(shards: usize, quota: Option<f64>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_is_the_least_that_anything_above_allows() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let write = |path: &str, text: &str| {
+            std::fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
+            std::fs::write(root.join(path), text).unwrap();
+        };
+        let host = "MemTotal:        1000 kB\nMemFree: 1 kB\n";
+        assert_eq!(memory_under(root, "0::/a/b\n", host), 1000 << 10);
+        write("a/b/memory.max", "max\n");
+        write("a/memory.max", "500000\n");
+        write("memory/c/memory.limit_in_bytes", "9223372036854771712\n");
+        assert_eq!(memory_under(root, "0::/a/b\n", host), 500_000);
+        assert_eq!(memory_under(root, "4:memory:/c\n", host), 1000 << 10);
+        write("memory/memory.limit_in_bytes", "4096");
+        assert_eq!(memory_under(root, "4:cpu,memory:/c\n", host), 4096);
+        assert_eq!(memory_under(root, "", ""), u64::MAX);
+    }
 
     #[test]
     fn says_what_is_wrong_and_falls_back_only_when_free_to() {

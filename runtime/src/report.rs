@@ -71,6 +71,15 @@ fn write_source(out: &mut String, source: &Source) {
     if let Some(watermark) = source.watermark {
         line(out, format_args!("         watermark {}", moment(watermark)));
     }
+    if source.leaps > 0 {
+        let leaps = grouped(source.leaps);
+        line(
+            out,
+            format_args!(
+                "         {leaps} rows lead all others by more than an hour: time does not follow one row alone"
+            ),
+        );
+    }
     if *late > 0
         && let Some(first) = &source.first_late
     {

@@ -22,6 +22,7 @@ use corelane_engine::plan::{NodeId, Operator, Plan};
 use corelane_engine::stage::{Ledger, Stage};
 use corelane_engine::{Error, Result};
 
+use crate::budget::Account;
 use crate::checkpoint::Member;
 use crate::executor::{Completion, Io, Progress};
 use crate::lane::{Arrival, Inbox, Outbox};
@@ -50,6 +51,8 @@ pub struct Shard {
     member: Option<Member>,
     /// Which outboxes have sent the barrier of the epoch that is on its way.
     barred: Vec<bool>,
+    plan: Arc<Plan>,
+    account: Account,
     ended: bool,
 }
 
@@ -110,6 +113,8 @@ pub struct Parts {
     pub delay: u64,
     /// Shared by all shards.
     pub stop: Arc<Stop>,
+    /// What this shard may hold.
+    pub account: Account,
     /// Its part in checkpoints.
     pub member: Option<Member>,
     /// What an earlier run has told and finished.
@@ -158,6 +163,8 @@ impl Shard {
             stop: parts.stop,
             member: parts.member,
             barred,
+            account: parts.account,
+            plan: parts.plan,
             ended: false,
         }
     }
@@ -185,6 +192,10 @@ impl Shard {
         }
         busy |= self.pass_barrier()?;
         let now = self.ledger.now();
+        if self.account.is_due(now) {
+            let held = self.memory();
+            self.account.settle(&held, now, self.ledger.now())?;
+        }
         let due = self.oldest_partial.is_some_and(|since| now.saturating_sub(since) >= self.delay);
         if !busy || due {
             self.tell_progress()?;
@@ -260,6 +271,22 @@ impl Shard {
     /// The outboxes, for the statistics.
     pub fn outboxes(&self) -> &[Outbox] {
         &self.outs.outboxes
+    }
+
+    /// Bytes held, by holder: operators by name and node, batches, input and output.
+    pub fn memory(&self) -> Vec<(String, u64)> {
+        let operators = self.state_bytes().filter(|(_, bytes)| *bytes > 0);
+        let operators = operators.map(|(node, bytes)| {
+            let name = self.plan.nodes[node].operator.name();
+            (format!("{name} {node}"), bytes as u64)
+        });
+        let sum = |bytes: &mut dyn Iterator<Item = usize>| bytes.sum::<usize>() as u64;
+        let others = [
+            ("batches".to_owned(), sum(&mut self.outs.outboxes.iter().map(Outbox::bytes))),
+            ("input blocks".to_owned(), sum(&mut self.sources().map(Source::memory))),
+            ("output blocks".to_owned(), sum(&mut self.outs.sinks.iter().map(ShardSink::memory))),
+        ];
+        operators.chain(others).collect()
     }
 
     /// Bytes of state by node of the plan.

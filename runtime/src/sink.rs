@@ -25,6 +25,7 @@ use crate::checkpoint::Call;
 use crate::doorbell::Doorbell;
 use crate::latency::Clocks;
 use crate::pace::Pace;
+use crate::partitions::Partitions;
 use crate::ring::{Receiver, Sender};
 use crate::sys;
 
@@ -108,6 +109,13 @@ impl TextBlock {
         self.block.forget_order();
     }
 
+    /// Bytes of memory held.
+    fn memory(&self) -> usize {
+        let Block { bytes, ends, keys, key_ends } = &self.block;
+        let marks = self.marks.capacity() * size_of::<Mark>() + self.ordinals.capacity() * 8;
+        bytes.capacity() + keys.capacity() + 4 * (ends.capacity() + key_ends.capacity()) + marks
+    }
+
     /// Records, now that the rows are written, how long they took.
     pub fn record(&self, clocks: &mut Clocks, pace: Option<Pace>) {
         let now = sys::ticks();
@@ -149,6 +157,8 @@ pub enum Destination {
         /// Wakes it.
         bell: Arc<[Doorbell]>,
     },
+    /// Folders named by the rows' values.
+    Partitions(Box<Partitions>),
     /// Nowhere: rows are formatted and counted (`-o /dev/null`).
     Nowhere,
 }
@@ -208,9 +218,10 @@ impl ShardSink {
             self.formatter.header(&mut self.block.block.bytes);
         }
         let Block { bytes, ends, keys, key_ends } = &mut self.block.block;
-        match &mut self.keys {
-            None => self.formatter.rows(chunk, bytes, None),
-            Some(order) => {
+        match (&mut self.to, &mut self.keys) {
+            (Destination::Partitions(partitions), _) => self.bytes += partitions.rows(chunk, context)?,
+            (_, None) => self.formatter.rows(chunk, bytes, None),
+            (_, Some(order)) => {
                 self.formatter.rows(chunk, bytes, Some(ends));
                 order.encode(chunk, keys, key_ends);
             }
@@ -252,9 +263,21 @@ impl ShardSink {
         true
     }
 
+    /// Bytes of memory held here; blocks on their way are the writer's.
+    pub fn memory(&self) -> usize {
+        let blocks = self.free.iter().chain([&self.block]).map(|block| block.memory()).sum::<usize>();
+        match &self.to {
+            Destination::Partitions(partitions) => blocks + partitions.memory(),
+            _ => blocks,
+        }
+    }
+
     /// Whether text waits in an unsent block.
     pub fn has_partial(&self) -> bool {
-        !self.block.block.bytes.is_empty()
+        match &self.to {
+            Destination::Partitions(_) => self.block.rows > 0,
+            _ => !self.block.block.bytes.is_empty(),
+        }
     }
 
     /// Whether something for the writer found no room in the ring yet.
@@ -304,6 +327,11 @@ impl ShardSink {
                 self.block.record(&mut self.clocks, self.pace);
                 self.block.clear();
             }
+            Destination::Partitions(partitions) => {
+                partitions.flush()?;
+                self.block.record(&mut self.clocks, self.pace);
+                self.block.clear();
+            }
             Destination::Nowhere => {
                 self.block.record(&mut self.clocks, self.pace);
                 self.block.clear();
@@ -350,16 +378,27 @@ impl ShardSink {
             self.formatter.footer(self.rows, &mut self.block.block.bytes);
         }
         self.flush()?;
-        if let Destination::Writer { .. } = &self.to {
-            self.waiting.push_back(Parcel::Finished);
-            self.push_waiting()?;
+        match &mut self.to {
+            Destination::Writer { .. } => {
+                self.waiting.push_back(Parcel::Finished);
+                self.push_waiting().map(drop)
+            }
+            Destination::Partitions(partitions) => partitions.finish(),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// The shard ends, whether or not its rows are complete: what is formatted is handed over.
     pub fn close(&mut self) -> Result<()> {
-        if self.finished { Ok(()) } else { self.flush() }
+        if self.finished {
+            return Ok(());
+        }
+        self.flush()?;
+        match &mut self.to {
+            // What is in the files is right, though not all.
+            Destination::Partitions(partitions) => partitions.finish(),
+            _ => Ok(()),
+        }
     }
 }
 

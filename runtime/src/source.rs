@@ -240,6 +240,11 @@ impl Source {
         })
     }
 
+    /// Rows too far ahead of their split for time to follow them.
+    pub fn leaps(&self) -> u64 {
+        self.splits.iter().map(|split| split.time.leaps).sum()
+    }
+
     /// The highest watermark any split has reached.
     pub fn highest_watermark(&self) -> Option<Time> {
         (self.highest != TIME_MIN).then_some(self.highest)

@@ -122,6 +122,8 @@ pub struct Source {
     pub filtered: u64,
     pub late: u64,
     pub delivered: u64,
+    /// Rows more than an hour ahead of the others, whose time was not followed.
+    pub leaps: u64,
     /// Of the bad rows, those in `--reject`.
     pub rejected: u64,
     /// Of the late rows, those in `--late-file`.
@@ -250,7 +252,7 @@ mod tests {
             ("/shards/0/ring", "bytes messages rows"),
             (
                 "/sources/0",
-                "bad bytes delivered files filtered held_by late late_kept name rejected rows splits watermark",
+                "bad bytes delivered files filtered held_by late late_kept leaps name rejected rows splits watermark",
             ),
             ("/latency", "engine scheduled window_close"),
             ("/latency/engine", "count max mean min p50 p90 p99 p99_9 p99_99"),

@@ -161,7 +161,10 @@ fn describe(operator: &Operator, input: &Schema, output: &Schema) -> Vec<String>
                     if keys.is_empty() { "one row".to_owned() } else { format!("{}{ties}", keys_text(keys, output)) }
                 }
             };
-            vec![format!("Sink {to}: {}", names.join(", ")), format!("order: {order}")]
+            let by: Vec<&str> = sink.partitioned_by.iter().map(|&column| names[column]).collect();
+            let folders = (!by.is_empty()).then(|| format!("folders by {}", by.join(", ")));
+            let lines = [format!("Sink {to}: {}", names.join(", ")), format!("order: {order}")];
+            lines.into_iter().chain(folders).collect()
         }
     }
 }

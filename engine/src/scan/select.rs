@@ -94,15 +94,25 @@ fn judge<'a>(
 ) -> Judged<'a> {
     let values = times.i64s();
     let (lowest, highest) = bounds(times);
+    let is_led = highest != TIME_MIN && !split.follows(highest);
     let after = split.highest.max(highest);
-    let Some(late) = late else {
-        split.highest = after;
-        return Judged::default();
+    let late = match late {
+        Some(late) => late,
+        None if is_led => {
+            let good = values.iter().enumerate().filter(|(row, _)| !times.is_null(*row));
+            good.for_each(|(_, &time)| split.pass(time));
+            return Judged::default();
+        }
+        None => {
+            split.highest = after;
+            return Judged::default();
+        }
     };
     // Lateness only falls with the time and rises with the watermark: when not even the earliest
     // row has lost a window at the batch's last watermark, none has.
-    let last = SplitTime { highest: after }.watermark(delay_us);
-    if highest == TIME_MIN || last == TIME_MIN || !is_partly_late(late, lowest, last) {
+    let last = SplitTime { highest: after, ..*split }.watermark(delay_us);
+    let may_be_late = highest != TIME_MIN && last != TIME_MIN && is_partly_late(late, lowest, last);
+    if !may_be_late && !is_led {
         split.highest = after;
         return Judged::default();
     }
@@ -120,7 +130,7 @@ fn judge<'a>(
         } else {
             is_any_partial |= is_partly_late(late, time, watermark);
         }
-        split.highest = split.highest.max(time);
+        split.pass(time);
     }
     let (late, floors): (&[u16], &[Time]) = (rows.into_bump_slice(), floors.into_bump_slice());
     let watermarks = context.scratch.alloc_slice_fill_iter(late.iter().map(|&row| floors[usize::from(row)]));

@@ -205,13 +205,38 @@ impl Reader<'_, '_> {
             self.option("path", &path, span);
         } else if self.word("FORMAT") {
             self.format(span)?;
-        } else if self.word("PARTITIONED") || self.word("DISTRIBUTED") {
-            return Err(unsupported("PARTITIONED BY is not supported", span)
+        } else if self.word("PARTITIONED") {
+            self.partitioned_by()?;
+        } else if self.word("DISTRIBUTED") {
+            return Err(unsupported("DISTRIBUTED BY is not supported", span)
                 .help("leave it out: rows are dealt to shards by their key where a query needs it"));
         } else {
             return Ok(false);
         }
         Ok(true)
+    }
+
+    /// `PARTITIONED BY (dt, hm)`
+    fn partitioned_by(&mut self) -> Result<()> {
+        if !self.word("BY") {
+            return self.expected("BY");
+        }
+        if !self.parser.consume_token(&Token::LParen) {
+            return self.expected("`(` and the columns that name folders");
+        }
+        loop {
+            let (name, span) = self.name("a column")?;
+            if self.table.partitioned_by.iter().any(|(known, _)| known.eq_ignore_ascii_case(&name)) {
+                return Err(Error::new(Code::AmbiguousColumn, format!("column `{name}` stands twice")).at(span));
+            }
+            self.table.partitioned_by.push((name, span));
+            if self.parser.consume_token(&Token::RParen) {
+                return Ok(());
+            }
+            if !self.parser.consume_token(&Token::Comma) {
+                return self.expected("`,` or `)`");
+            }
+        }
     }
 
     /// `FORMAT PLAIN ENCODE CSV [(options)]`

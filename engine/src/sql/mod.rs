@@ -148,6 +148,8 @@ pub struct Table {
     pub watermark: Option<Watermark>,
     /// WITH (..).
     pub options: Vec<TableOption>,
+    /// PARTITIONED BY: columns that name folders when the table is written, outermost first.
+    pub partitioned_by: Vec<(String, Span)>,
     /// Whether its input ends.
     pub bounded: bool,
     /// Where it is declared.
@@ -213,6 +215,7 @@ impl Table {
             computed: Vec::new(),
             watermark: None,
             options: Vec::new(),
+            partitioned_by: Vec::new(),
             bounded: true,
             span: Span::NONE,
         }

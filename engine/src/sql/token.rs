@@ -104,12 +104,21 @@ pub(super) fn tidy(message: &str) -> String {
 /// Keeps the recursive parser, and whatever walks its tree, from running out of stack.
 fn check_limits(tokens: &[TokenWithSpan]) -> Result<()> {
     let mut chains = vec![0usize];
+    let mut cases = 0usize;
     for token in tokens {
         let limit = |what: &str, most: usize| {
             Err(Error::new(Code::Limit, format!("{what} is more than Corelane reads"))
                 .at(place(token.span))
                 .note(format!("limit: {most}")))
         };
+        if is_word(Some(token), "CASE") {
+            cases += 1;
+            if cases > MAX_NESTING {
+                return limit("nesting this deep", MAX_NESTING);
+            }
+        } else if is_word(Some(token), "END") {
+            cases = cases.saturating_sub(1);
+        }
         let chain = chains.last_mut().expect("one per open parenthesis, and the statement's own");
         match &token.token {
             Token::LParen | Token::LBracket | Token::LBrace => {
@@ -203,7 +212,8 @@ mod tests {
         let deep = format!("SELECT {}1", "(".repeat(1_000_000));
         let long = format!("SELECT 1{}", "+1".repeat(400_000));
         let large = " ".repeat(MAX_SCRIPT_BYTES + 1);
-        for script in [deep, long, large] {
+        let cases = format!("SELECT {}1{}", "CASE WHEN a THEN ".repeat(20_000), " END".repeat(20_000));
+        for script in [deep, long, large, cases] {
             assert_eq!(statements(&script).unwrap_err().code(), Code::Limit);
         }
     }

@@ -126,8 +126,17 @@ pub struct RunFlags {
     /// Say nothing but errors
     #[arg(long, env = "CORELANE_QUIET", value_parser = clap::builder::BoolishValueParser::new())]
     pub quiet: bool,
-    /// Seed of the hash that deals rows to shards
-    #[arg(long, env = "CORELANE_HASH_SEED")]
+    /// Memory the run may hold, like 4g; three quarters of the cgroup's or the host's unless said
+    #[arg(long, env = "CORELANE_MEMORY", value_parser = parse_size)]
+    pub memory: Option<u64>,
+    /// Longest row of an input file; 16MiB unless said, here or by 'line.limit' of a table
+    #[arg(long, env = "CORELANE_LINE_LIMIT", value_parser = parse_line_limit)]
+    pub line_limit: Option<u64>,
+    /// Most columns of an input file; 16384 unless said
+    #[arg(long, env = "CORELANE_COLUMN_LIMIT", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub column_limit: Option<u64>,
+    /// Seed of the hash that deals rows to shards, a number or `random`
+    #[arg(long, env = "CORELANE_HASH_SEED", value_parser = parse_hash_seed)]
     pub hash_seed: Option<u64>,
     /// Exchange rows even where it is not needed
     #[arg(long, env = "CORELANE_FORCE_EXCHANGE", value_parser = clap::builder::BoolishValueParser::new())]
@@ -142,6 +151,20 @@ pub struct RunFlags {
 
 fn parse_shards(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&n| n > 0).ok_or_else(|| format!("`{text}` is not a count of shards from 1"))
+}
+
+fn parse_hash_seed(text: &str) -> Result<u64, String> {
+    use std::hash::{BuildHasher, RandomState};
+    match text {
+        "random" => Ok(RandomState::new().hash_one(0)),
+        _ => text.parse().map_err(|_| format!("`{text}` is neither a number nor random")),
+    }
+}
+
+fn parse_line_limit(text: &str) -> Result<u64, String> {
+    let limit = parse_size(text)?;
+    let most = 1 << 30;
+    if (1..=most).contains(&limit) { Ok(limit) } else { Err(format!("`{text}` is not from 1 byte to {most}")) }
 }
 
 impl RunFlags {
@@ -179,6 +202,9 @@ impl RunFlags {
             latency_json: self.latency_json,
             progress: self.progress,
             quiet: self.quiet,
+            memory: self.memory,
+            line_limit: self.line_limit,
+            column_limit: self.column_limit,
             hash_seed: self.hash_seed,
             force_exchange: self.force_exchange,
             error_format: self.error_format,

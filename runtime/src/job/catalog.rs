@@ -10,7 +10,7 @@ use corelane_io::infer::infer;
 use corelane_io::options::ReadOptions;
 use corelane_io::source::Source;
 
-use crate::options::Input;
+use crate::options::Options;
 
 /// Options of a table that are not about reading its bytes.
 const OTHER_OPTIONS: &[&str] = &["connector", "path", "type"];
@@ -20,22 +20,25 @@ const CONNECTORS: &[&str] = &["filesystem", "single_file", "file_source", "file"
 /// The tables a script can read.
 pub struct Inputs<'d> {
     disk: &'d dyn Disk,
+    line_limit: Option<usize>,
+    column_limit: Option<usize>,
     /// Patterns by table name.
     given: BTreeMap<String, String>,
 }
 
 impl<'d> Inputs<'d> {
     /// The inputs given on the command line, found on `disk`.
-    pub fn new(disk: &'d dyn Disk, inputs: &[Input]) -> Self {
+    pub fn new(disk: &'d dyn Disk, options: &Options) -> Self {
         let mut given: BTreeMap<String, String> = BTreeMap::new();
-        for input in inputs {
+        for input in &options.inputs {
             let globs = given.entry(input.name.clone()).or_default();
             if !globs.is_empty() {
                 globs.push(',');
             }
             globs.push_str(&input.globs.join(","));
         }
-        Inputs { disk, given }
+        let limit = |limit: Option<u64>| limit.and_then(|limit| usize::try_from(limit).ok());
+        Inputs { disk, line_limit: limit(options.line_limit), column_limit: limit(options.column_limit), given }
     }
 
     fn globs(&self, name: &str) -> Option<&str> {
@@ -63,10 +66,20 @@ impl<'d> Inputs<'d> {
             .help(format!("give them with --input {}=FILES, or in the statement with 'path' = 'FILES'", table.name)))
     }
 
+    /// What a table says about reading it, within the limits that the command line says.
+    fn read_options(&self, options: &[TableOption]) -> Result<ReadOptions> {
+        let mut read = read_options(options)?;
+        if let (Some(limit), true) = (self.line_limit, options.iter().all(|option| option.key != "line.limit")) {
+            read.line_limit = limit;
+        }
+        read.column_limit = self.column_limit.unwrap_or(read.column_limit);
+        Ok(read)
+    }
+
     /// Opens the files of a table that a plan scans, cut into splits of `piece` bytes.
     pub fn open(&self, table: &Table, piece: u64) -> Result<Source> {
         let names = expand(self.disk, self.patterns(table)?).map_err(|error| error.at(table.span))?;
-        let options = read_options(&table.options)?;
+        let options = self.read_options(&table.options)?;
         let declared: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
         Source::open_with(self.disk, &names, &options, &declared, piece, Kernel::detect()?)
     }
@@ -89,7 +102,7 @@ impl<'d> Inputs<'d> {
 
     fn inferred(&self, name: &str, patterns: &str, options: &[TableOption]) -> Result<Table> {
         let names = expand(self.disk, patterns)?;
-        let inferred = infer(self.disk, &names, &read_options(options)?)?;
+        let inferred = infer(self.disk, &names, &self.read_options(options)?)?;
         let columns = inferred.schema.fields.into_iter().map(|field| (field.name, field.data_type));
         let mut table = Table::of(name, columns);
         table.options = options.to_vec();

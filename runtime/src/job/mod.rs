@@ -29,6 +29,7 @@ use corelane_io::fs::Disk;
 use corelane_io::options::OnError;
 use corelane_io::source::Source as Input;
 
+use crate::budget::{Account, Budget};
 use crate::checkpoint::job::{Asked, Job};
 use crate::checkpoint::recovery::Opened;
 use crate::checkpoint::{Keeper, Kept, Member, Recovery, Reporter, keeper};
@@ -71,7 +72,7 @@ pub fn compile(script: &str, disk: &dyn Disk, options: &Options) -> Result<Progr
 pub fn compile_at(script: &str, disk: &dyn Disk, options: &Options, now_us: i64) -> Result<Program> {
     let sql_options =
         sql::Options { ordinals: options.rate.is_some(), ordered: options.ordered, now_us, ..sql::Options::default() };
-    sql::compile(script, &mut Inputs::new(disk, &options.inputs), &sql_options)
+    sql::compile(script, &mut Inputs::new(disk, options), &sql_options)
 }
 
 /// Everything a run needs, opened and checked.
@@ -99,6 +100,7 @@ pub struct Prepared {
     max_errors: Option<MaxErrors>,
     rejects: Rejects,
     recovery: Option<Recovery>,
+    memory: u64,
 }
 
 /// Makes the parts of one shard, on the thread that will run it.
@@ -242,7 +244,7 @@ pub fn prepare_with(program: Program, disk: &dyn Disk, options: &Options, grain:
     let distribution =
         plan::distribute::Distribution { shards, force_exchange: options.force_exchange, ordered: options.ordered };
     let plan = plan::distribute::distribute(program.plan.clone(), &distribution)?;
-    let catalog = Inputs::new(disk, &options.inputs);
+    let catalog = Inputs::new(disk, options);
     let mut inputs = Vec::new();
     for (node, scan) in scans(&plan) {
         let table = program.table(&scan.table).ok_or_else(|| {
@@ -270,6 +272,7 @@ pub fn prepare_with(program: Program, disk: &dyn Disk, options: &Options, grain:
     let files = inputs.iter().flat_map(|(_, input)| &input.files).map(|file| Path::new(file.file.name()));
     let files: Vec<&Path> = files.collect();
     let rejects = Rejects::new(options, inputs.iter().map(of_table), &files, outputs.list())?;
+    let memory = options.memory.unwrap_or_else(|| preflight::memory_limit() / 4 * 3);
     let fast = if options.rate.is_some() { DELAY_PACED } else { DELAY_FAST };
     Ok(Prepared {
         plan: Arc::new(plan),
@@ -284,13 +287,15 @@ pub fn prepare_with(program: Program, disk: &dyn Disk, options: &Options, grain:
         hash_seed: options.hash_seed.unwrap_or(corelane_engine::hash::DEFAULT_SEED),
         rate: options.rate,
         delay: options.max_batch_delay.unwrap_or(fast),
-        merge_buffer: options.merge_buffer.map_or(MERGE_BUFFER_BYTES, |bytes| bytes as usize),
+        // What is held for the output's order is no shard's: it stays a small part of the budget.
+        merge_buffer: options.merge_buffer.map_or(MERGE_BUFFER_BYTES.min(memory as usize / 8), |bytes| bytes as usize),
         max_skew: options.max_skew.map(|skew| skew.as_micros().try_into().unwrap_or(Time::MAX)),
         on_error,
         bad_limit: limit,
         max_errors: options.max_errors,
         rejects,
         recovery: None,
+        memory,
     })
 }
 
@@ -545,12 +550,14 @@ impl Prepared {
                 }
             }
         }
+        let budget = Budget::new(self.memory, shards);
         let delay = (self.delay.as_nanos() as f64 / sys::ns_per_tick()) as u64;
         let mut all: Vec<MakeParts> = Vec::with_capacity(shards);
         let mut members = members.into_iter();
         for (shard, (lanes, sinks)) in lanes.into_iter().zip(sinks).enumerate() {
             let pipeline = Pipeline::new(&self.plan, shard, shards, self.hash_seed)?;
             let (plan, stop) = (Arc::clone(&self.plan), Arc::clone(stop));
+            let account = Account::new(Arc::clone(&budget), shard);
             let sources: Vec<(NodeId, Source)> = scans
                 .iter()
                 .enumerate()
@@ -575,8 +582,20 @@ impl Prepared {
             let (member, held) = members.next().unzip();
             let ledger = Ledger::idle();
             let before = Before::default();
-            let mut parts =
-                Parts { plan, pipeline, sources, outboxes, inboxes, sinks, ledger, delay, stop, member, before };
+            let mut parts = Parts {
+                plan,
+                pipeline,
+                sources,
+                outboxes,
+                inboxes,
+                sinks,
+                ledger,
+                delay,
+                stop,
+                account,
+                member,
+                before,
+            };
             if let Some(held) = held.flatten() {
                 parts.restore(held)?;
             }

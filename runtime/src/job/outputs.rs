@@ -16,8 +16,9 @@ use corelane_io::source::Source;
 use super::catalog::read_options;
 use crate::checkpoint::Recovery;
 use crate::doorbell::Doorbell;
-use crate::options::Options;
+use crate::options::{Options, parse_size};
 use crate::pace::Pace;
+use crate::partitions::{OPEN_MOST, Partitioning, Partitions};
 use crate::ring::ring;
 use crate::sink::{BLOCKS_OUT, Destination, ShardSink};
 use crate::writer::{Merged, Target, TextLane};
@@ -31,6 +32,8 @@ pub enum Output {
     File(PathBuf),
     /// A directory, one file per shard.
     Directory(PathBuf),
+    /// A directory, folders named by the rows' values.
+    Partitioned(Partitioning),
     /// Nowhere: formatted and counted only.
     Nowhere,
 }
@@ -46,7 +49,7 @@ pub fn default_format(output: &Output) -> Format {
         Output::Stdout if std::io::stdout().is_terminal() => Format::Table,
         Output::Stdout => Format::Ndjson,
         Output::File(path) => Format::of_path(&path.to_string_lossy()).unwrap_or(Format::Ndjson),
-        Output::Directory(_) | Output::Nowhere => Format::Csv,
+        Output::Directory(_) | Output::Partitioned(_) | Output::Nowhere => Format::Csv,
     }
 }
 
@@ -65,11 +68,20 @@ impl Output {
     /// The files that a run would replace, as far as they exist.
     fn files(&self, format: Format) -> Vec<PathBuf> {
         match self {
-            Output::Stdout | Output::Nowhere => Vec::new(),
+            Output::Stdout | Output::Partitioned(_) | Output::Nowhere => Vec::new(),
             Output::File(path) => vec![path.clone()],
             Output::Directory(path) => {
                 (0..).map(|shard| part(path, shard, format)).take_while(|part| part.exists()).collect()
             }
+        }
+    }
+
+    /// The file or directory it is.
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Output::File(path) | Output::Directory(path) => Some(path),
+            Output::Partitioned(how) => Some(&how.root),
+            Output::Stdout | Output::Nowhere => None,
         }
     }
 
@@ -82,6 +94,15 @@ impl Output {
             Output::Stdout | Output::Nowhere => Ok(()),
             Output::File(path) => check_file(path),
             Output::Directory(path) => std::fs::create_dir_all(path).map_err(|cause| failed(path, cause)),
+            Output::Partitioned(Partitioning { root, .. }) => {
+                std::fs::create_dir_all(root).map_err(|cause| failed(root, cause))?;
+                let mut inside = std::fs::read_dir(root).map_err(|cause| failed(root, cause))?;
+                if inside.next().is_some() {
+                    let error = Error::new(Code::BadOption, format!("`{}` is not empty", root.display()));
+                    return Err(error.help("write to an empty directory: a partitioned one is never written over"));
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -115,11 +136,14 @@ fn file_id(path: &Path) -> Option<FileId> {
 /// The options of a table that is written to; those that only reading knows are refused.
 fn check_sink_options(table: &Table) -> Result<()> {
     // Rows are written in more formats than they are read in.
-    let is_format = |option: &TableOption| option.key.eq_ignore_ascii_case("format");
-    read_options(&table.options.iter().filter(|option| !is_format(option)).cloned().collect::<Vec<_>>())?;
-    for option in &table.options {
+    let is_ours = |option: &&TableOption| {
+        let is_partition = PARTITION_OPTIONS.iter().any(|known| option.key.eq_ignore_ascii_case(known));
+        option.key.eq_ignore_ascii_case("format") || (is_partition && !table.partitioned_by.is_empty())
+    };
+    read_options(&table.options.iter().filter(|option| !is_ours(option)).cloned().collect::<Vec<_>>())?;
+    for option in table.options.iter().filter(|option| !is_ours(option)) {
         let is_default = match option.key.to_ascii_lowercase().as_str() {
-            "connector" | "path" | "type" | "format" => true,
+            "connector" | "path" | "type" => true,
             "delimiter" => option.value == ",",
             "header" => option.value.eq_ignore_ascii_case("true"),
             "quote" => option.value == "\"",
@@ -133,6 +157,33 @@ fn check_sink_options(table: &Table) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What a partitioned table may say about its files.
+const PARTITION_OPTIONS: [&str; 4] = ["roll.rows", "roll.bytes", "sink.rolling-policy.file-size", "open.files"];
+
+/// How a partitioned table is written.
+fn partitioning(table: &Table, root: PathBuf, columns: Vec<usize>) -> Result<Partitioning> {
+    let mut how = Partitioning { root, columns, roll_rows: u64::MAX, roll_bytes: u64::MAX, open_most: OPEN_MOST };
+    for option in &table.options {
+        let bad = |wanted: &str| {
+            let message = format!("'{}' cannot be '{}'", option.key, option.value);
+            Error::new(Code::BadOption, message).at(option.span).help(format!("it takes {wanted}"))
+        };
+        let size = || parse_size(&option.value).ok().filter(|&size| size > 0);
+        match option.key.to_ascii_lowercase().as_str() {
+            "roll.rows" => how.roll_rows = size().ok_or_else(|| bad("a number of rows from 1"))?,
+            "roll.bytes" | "sink.rolling-policy.file-size" => {
+                how.roll_bytes = size().ok_or_else(|| bad("a size, as 128MiB"))?;
+            }
+            "open.files" => {
+                let files = size().filter(|&files| files <= 4096);
+                how.open_most = files.ok_or_else(|| bad("a number of files from 1 to 4096"))? as usize;
+            }
+            _ => {}
+        }
+    }
+    Ok(how)
 }
 
 impl Outputs {
@@ -163,7 +214,14 @@ impl Outputs {
                     (Some(PathBuf::from(path)), option("format"))
                 }
             };
-            let output = Output::parse(path.as_deref());
+            let partitioned = sink.table.as_ref().and_then(|name| program.table(name));
+            let partitioned = partitioned.filter(|_| !sink.partitioned_by.is_empty());
+            let output = match (partitioned, &path) {
+                (Some(table), Some(root)) => {
+                    Output::Partitioned(partitioning(table, root.clone(), sink.partitioned_by.clone())?)
+                }
+                _ => Output::parse(path.as_deref()),
+            };
             let format = match format {
                 None => default_format(&output),
                 Some(name) => Format::parse(&name).ok_or_else(|| {
@@ -173,10 +231,8 @@ impl Outputs {
                 })?,
             };
             output.check()?;
-            if let Output::File(path) | Output::Directory(path) = &output
-                && list
-                    .iter()
-                    .any(|(other, _)| matches!(other, Output::File(other) | Output::Directory(other) if other == path))
+            if let Some(path) = output.path()
+                && list.iter().any(|(other, _)| other.path() == Some(path))
             {
                 let error = Error::new(Code::BadOption, format!("two queries write to `{}`", path.display()));
                 return Err(error.help("give each a path of its own; UNION ALL is not supported yet"));
@@ -203,6 +259,14 @@ impl Outputs {
         for (output, format) in &self.list {
             let of_output = match output {
                 Output::Stdout | Output::Nowhere => continue,
+                Output::Partitioned(how) => {
+                    let message = format!(
+                        "--checkpoint: `{}` is partitioned, and its files are not committed with checkpoints yet",
+                        how.root.display()
+                    );
+                    return Err(Error::new(Code::Unsupported, message)
+                        .help("leave PARTITIONED BY out, or run without --checkpoint"));
+                }
                 Output::File(path) => vec![path.clone()],
                 Output::Directory(path) => (0..shards).map(|shard| part(path, shard, *format)).collect(),
             };
@@ -251,8 +315,8 @@ impl Outputs {
         let name = |sink: &Sink| sink.table.clone().unwrap_or_else(|| "SELECT".to_owned());
         let place = |output: &Output| match output {
             Output::Stdout => "standard output".to_owned(),
-            Output::File(path) | Output::Directory(path) => path.display().to_string(),
             Output::Nowhere => "/dev/null".to_owned(),
+            _ => output.path().map_or_else(String::new, |path| path.display().to_string()),
         };
         sinks(plan).zip(&self.list).map(|((_, sink), (output, _))| (name(sink), place(output))).collect()
     }
@@ -299,6 +363,13 @@ impl Outputs {
                 };
                 let to = match output {
                     Output::Nowhere => Destination::Nowhere,
+                    Output::Partitioned(how) => Destination::Partitions(Box::new(Partitions::new(
+                        how.clone(),
+                        *format,
+                        schema,
+                        sink.visible,
+                        shard,
+                    ))),
                     Output::Directory(path) => {
                         let path = part(path, shard, *format);
                         match recovery {

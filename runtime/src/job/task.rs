@@ -77,6 +77,8 @@ pub struct SourceOutcome {
     pub first_late: Option<String>,
     /// Rows set aside: bad ones, late ones.
     pub aside: (u64, u64),
+    /// Rows too far ahead for time to follow them.
+    pub leaps: u64,
     /// The highest watermark reached.
     pub watermark: Option<i64>,
     /// What keeps windows open, if the input has not ended.
@@ -151,6 +153,7 @@ impl Task for ShardTask {
             first_bad: source.first_bad.clone(),
             first_late: source.first_late.clone(),
             aside: source.aside.rows(),
+            leaps: source.leaps(),
             watermark: source.highest_watermark(),
             holder: source.holder(),
         });

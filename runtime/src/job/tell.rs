@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use corelane_engine::plan::Operator;
-
 use super::task::ShardOutcome;
 use super::{Finished, Prepared};
 use crate::executor::Kind;
@@ -56,19 +54,7 @@ impl Described {
     /// What `prepared` is.
     pub fn new(prepared: &Prepared) -> Self {
         let operators = prepared.plan().nodes.iter().enumerate().map(|(number, node)| {
-            let name = match &node.operator {
-                Operator::Scan(_) => "scan",
-                Operator::Filter(_) => "filter",
-                Operator::Project(_) => "project",
-                Operator::Aggregate(_) => "aggregate",
-                Operator::Over(_) => "over",
-                Operator::Rank(_) => "rank",
-                Operator::Join(_) => "join",
-                Operator::Exchange(_) => "exchange",
-                Operator::Limit { .. } => "limit",
-                Operator::Sort { .. } => "sort",
-                Operator::Sink(_) => "sink",
-            };
+            let name = node.operator.name();
             format!("{name} {number}")
         });
         let sources = prepared
@@ -115,6 +101,7 @@ fn source((name, files, splits): &(String, u64, u64), described: &Described, fin
         filtered: sum(|part| part.counts.filtered),
         late: sum(|part| part.counts.late),
         delivered: sum(|part| part.counts.delivered),
+        leaps: sum(|part| part.leaps),
         rejected: sum(|part| part.aside.0),
         late_kept: sum(|part| part.aside.1),
         reject_file: described.rejects.0.clone(),

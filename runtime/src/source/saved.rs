@@ -33,6 +33,8 @@ impl Source {
         to.count(self.splits.len());
         for split in &self.splits {
             to.word(split.time.highest as u64);
+            to.word(split.time.ahead as u64);
+            to.word(split.time.leaps);
             to.flag(split.ended);
             let at = split.reader.as_ref().map(|reader| reader.position()).or(split.begin).filter(|_| !split.ended);
             to.flag(at.is_some());
@@ -58,11 +60,11 @@ impl Source {
         }
         let (has_turn, chosen, left) = (from.flag()?, from.word()? as usize, from.word()?);
         self.turn = has_turn.then_some((chosen, left));
-        if from.count(10)? != self.splits.len() || (has_turn && chosen >= self.splits.len()) {
+        if from.count(26)? != self.splits.len() || (has_turn && chosen >= self.splits.len()) {
             return Err(damaged("it has another number of splits"));
         }
         for number in 0..self.splits.len() {
-            let time = SplitTime { highest: from.word()? as i64 };
+            let time = SplitTime { highest: from.word()? as i64, ahead: from.word()? as i64, leaps: from.word()? };
             let (ended, has_begun) = (from.flag()?, from.flag()?);
             let mut begin = None;
             if has_begun {

@@ -202,6 +202,12 @@ impl Planner<'_> {
 
     /// The scan of a table: all columns for now, see [`optimize`].
     fn scan<'a>(&mut self, table: &Table, span: Span) -> Result<Relation<'a>> {
+        if let Some((_, span)) = table.partitioned_by.first() {
+            let what =
+                format!("`{}` is partitioned, and reading partitioned directories is not supported yet", table.name);
+            return Err(unsupported(what, *span)
+                .help("leave PARTITIONED BY out and read the files: 'path' = 'DIR/*/*.csv'; values of folder names are not read"));
+        }
         self.use_table(table);
         let mut fields: Vec<Field> = table
             .columns

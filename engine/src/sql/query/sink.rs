@@ -1,7 +1,7 @@
 //! The end of a query: the sink, the order of its rows, and when they leave.
 
 use super::{Natural, Planner, Relation};
-use crate::error::{Result, Span};
+use crate::error::{Code, Error, Result, Span};
 use crate::expr::{Expr, ExprKind};
 use crate::plan::{Emit, JoinKind, Operator, Sink, SinkOrder, SortKey};
 use crate::sql::{Dialect, unsupported};
@@ -47,10 +47,32 @@ impl Planner<'_> {
             }
         };
         let input = self.add(Operator::Project(columns), relation.node, fields.clone(), span);
-        let sink = Sink { number: self.emits.len(), table, visible, order };
+        let partitioned_by = self.partition_columns(table.as_deref(), &fields[..visible])?;
+        let sink = Sink { number: self.emits.len(), table, visible, order, partitioned_by };
         self.add(Operator::Sink(sink), input, fields, span);
         self.emits.push(chosen);
         Ok(())
+    }
+
+    /// Where the columns of PARTITIONED BY stand in the result.
+    fn partition_columns(&self, table: Option<&str>, fields: &[Field]) -> Result<Vec<usize>> {
+        let table = table.and_then(|name| self.used.iter().find(|table| table.name.eq_ignore_ascii_case(name)));
+        let by = table.map_or(&[][..], |table| &table.partitioned_by);
+        let position = |(name, span): &(String, Span)| {
+            fields.iter().position(|field| field.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
+                let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+                let error = Error::new(Code::UnknownColumn, format!("column `{name}` not found")).at(*span);
+                error.note(format!("columns: {}", names.join(", ")))
+            })
+        };
+        let columns: Vec<usize> = by.iter().map(position).collect::<Result<_>>()?;
+        match by.first() {
+            Some((_, span)) if columns.len() == fields.len() => {
+                let error = Error::new(Code::Misplaced, "PARTITIONED BY leaves no column to write").at(*span);
+                Err(error.help("its columns name folders and are not in the files; keep at least one out of it"))
+            }
+            _ => Ok(columns),
+        }
     }
 
     /// Sets the emit mode of the last aggregation; `None` where there is none.
