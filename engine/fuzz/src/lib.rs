@@ -344,7 +344,7 @@ fn run(pipeline: &mut Pipeline, plan: &Plan) -> Result<()> {
     let scan = (0..plan.nodes.len()).find(is_scan).expect("there is a scan");
     let value = |row: i64, name: &str| match name {
         "s" if row % 5 == 0 => Value::Null,
-        "s" => Value::Text(format!("text {}", "x".repeat(row as usize % 20)).into()),
+        "s" => Value::Text(format!("text {}", "x".repeat(row as usize % 20))),
         "f" => Value::F64(row as f64 / 3.0),
         "w" => Value::I128(i128::from(row)),
         _ => Value::I64(row * 1_000_000),
