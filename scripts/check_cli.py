@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -349,6 +350,8 @@ def signals():
     """A signal stops cleanly: 130 and 143, with the report."""
     global count
     for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        shutil.rmtree("k3", ignore_errors=True)
+        pathlib.Path("steps-out.csv").unlink(missing_ok=True)
         for executor in ("threads", "auto"):
             count += 1
             process = subprocess.Popen(
@@ -465,6 +468,8 @@ def checkpoints():
     run(["--format", "csv", "--resume", "k2", *output, "--shards", "5", query], status=2, err="then: shards")
     pathlib.Path("steps-out.csv").unlink()
     for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        shutil.rmtree("k3", ignore_errors=True)
+        pathlib.Path("steps-out.csv").unlink(missing_ok=True)
         paced = [corelane, *kept("k3", "--from-scratch", "--checkpoint-every", "1000rows", "--rate", "20k/s"), *output, query]
         process = subprocess.Popen(paced, stderr=subprocess.PIPE)
         while process.poll() is None and not pathlib.Path("k3/1/MANIFEST").exists():

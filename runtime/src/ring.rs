@@ -84,6 +84,14 @@ impl<T: Send> Sender<T> {
         self.capacity() - self.tail.wrapping_sub(self.head_seen)
     }
 
+    /// Whether there is room for `count` pushes, looked up unless it is known.
+    pub fn has_room(&mut self, count: usize) -> bool {
+        if self.room() < count {
+            self.head_seen = self.shared.head.0.load(Ordering::Acquire);
+        }
+        self.room() >= count
+    }
+
     /// Appends `value`, or gives it back when the ring is full.
     #[inline]
     pub fn push(&mut self, value: T) -> Result<(), T> {

@@ -63,7 +63,7 @@ impl Reporter {
 
     /// Tells what was read; returns whether there was room for it.
     fn read(&mut self, rows: u64, bytes: u64) -> bool {
-        if self.notes.room() <= ROOM_LEFT {
+        if !self.notes.has_room(ROOM_LEFT + 1) {
             return false;
         }
         let told = self.notes.push(Note::Read { rows, bytes }).is_ok();
@@ -138,5 +138,24 @@ impl Member {
     /// Tells of the end.
     pub fn ended(&mut self, state: State) {
         self.reporter.report(state, true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_is_told_again_once_the_keeper_has_heard() {
+        let bell: Arc<[Doorbell]> = std::iter::once(Doorbell::new().expect("an eventfd")).collect();
+        let (mut reporter, mut heard) = Reporter::new(&bell);
+        for round in 0..3 {
+            let told = (0..10 * RING_NOTES).take_while(|_| reporter.read(1, 1)).count();
+            assert_eq!(told, RING_NOTES - ROOM_LEFT, "round {round}");
+            assert_eq!(std::iter::from_fn(|| heard.pop()).count(), told);
+        }
+        reporter.report(State::default(), false);
+        reporter.report(State::default(), true);
+        assert!(reporter.has_ended() && heard.pop().is_some() && heard.pop().is_some());
     }
 }
