@@ -27,11 +27,12 @@ const ROWS: u64 = 200_000;
 
 /// A case over a file in memory.
 fn direct(case: &Case) -> Direct {
-    let share = Share { generator: case.generator, seed: 1, rows: ROWS, shard: 0, shards: 1 };
+    let share = Share { generator: case.generator, table: 0, seed: 1, rows: ROWS, shard: 0, shards: 1 };
     let mut text = Buffer::default();
     lines(&share, 0, ROWS, &mut text);
     let disk = MemoryDisk::new().with("rows.csv", text.bytes());
-    let options = coordinated::options(case, "rows.csv", &[0], "unused".as_ref(), false).unwrap();
+    let options =
+        coordinated::options(&[format!("{}=rows.csv", case.tables[0])], &[0], "unused".as_ref(), false).unwrap();
     // Without a first line, columns go by their place.
     let has_options = case.sql.contains("WITH (");
     let sql =
@@ -133,7 +134,7 @@ fn operators(direct: &Direct, rows: &[(Batch, Time)]) -> Result<u64> {
 /// The table of `case` with no column asked for: rows and fields are found, nothing is converted.
 fn without_columns(case: &Case) -> Direct {
     let table = case.sql.find(";\nSELECT").expect("a table, then a query") + 1;
-    let sql = format!("{} SELECT COUNT(*) AS trades FROM {};", &case.sql[..table], case.table);
+    let sql = format!("{} SELECT COUNT(*) AS trades FROM {};", &case.sql[..table], case.tables[0]);
     direct(&Case { sql: sql.leak(), ..*case })
 }
 

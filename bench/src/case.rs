@@ -23,11 +23,11 @@ pub struct Case {
     pub name: &'static str,
     /// Its script.
     pub sql: &'static str,
-    /// The table the script reads.
-    pub table: &'static str,
-    /// What is in that table.
+    /// The tables the script reads.
+    pub tables: &'static [&'static str],
+    /// What is in those tables, and in others that it makes with them.
     pub generator: Generator,
-    /// Thousands of rows in a quick run: enough for a tenth of a second and more, against which the
+    /// Thousands of rows in all tables of a quick run: enough for a tenth of a second and more, against which the
     /// millisecond or two that a job takes to start counts for little.
     pub quick_krows: u64,
     /// How its answers are compared between different numbers of shards.
@@ -43,18 +43,28 @@ const S3A: &str = include_str!("../cases/S3a.sql");
 const S3B: &str = include_str!("../cases/S3b.sql");
 const ONE_BILLION_ROWS: &str = include_str!("../cases/1BRC.sql");
 
+const Q0: &str = include_str!("../nexmark/q0.sql");
+const Q1: &str = include_str!("../nexmark/q1.sql");
+const Q2: &str = include_str!("../nexmark/q2.sql");
+const Q5: &str = include_str!("../nexmark/q5.sql");
+const Q7: &str = include_str!("../nexmark/q7.sql");
+
 const fn orders(name: &'static str, sql: &'static str) -> Case {
     let generator = Generator::Orders;
-    Case { name, sql, table: "orders", generator, quick_krows: 6000, answer: Answer::Rows }
+    Case { name, sql, tables: &["orders"], generator, quick_krows: 6000, answer: Answer::Rows }
 }
 
 const fn market(name: &'static str, sql: &'static str, flavour: Flavour, quick_krows: u64) -> Case {
     let generator = Generator::MarketData(flavour);
-    Case { name, sql, table: "market_data", generator, quick_krows, answer: Answer::Rows }
+    Case { name, sql, tables: &["market_data"], generator, quick_krows, answer: Answer::Rows }
+}
+
+const fn bids(name: &'static str, sql: &'static str, quick_krows: u64) -> Case {
+    Case { name, sql, tables: &["bid"], generator: Generator::Nexmark, quick_krows, answer: Answer::Rows }
 }
 
 /// Every case, those on the same data together.
-pub const ALL: [Case; 12] = [
+pub const ALL: [Case; 17] = [
     Case { quick_krows: 16_000, ..orders("S0n", S0N) },
     orders("S0w", S0W),
     orders("S0a", S0A),
@@ -69,11 +79,16 @@ pub const ALL: [Case; 12] = [
     Case {
         name: "1BRC",
         sql: ONE_BILLION_ROWS,
-        table: "measurements",
+        tables: &["measurements"],
         generator: Generator::Measurements,
         quick_krows: 8000,
         answer: Answer::Rows,
     },
+    bids("q0", Q0, 1500),
+    bids("q1", Q1, 1500),
+    bids("q2", Q2, 1500),
+    bids("q5", Q5, 1500),
+    bids("q7", Q7, 1500),
 ];
 
 /// Rows of a full run for each row of a quick one.

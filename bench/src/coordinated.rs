@@ -27,17 +27,19 @@ pub struct Outcome {
     pub descheduled: Duration,
     /// Times a shard's CPU was taken.
     pub involuntary_switches: u64,
+    /// Times a shard gave its CPU up.
+    pub voluntary_switches: u64,
     /// Share of the shards' wall time that no stage of the ledger accounts for.
     pub unexplained: f64,
 }
 
-/// The options of a job over the files of `pattern`: what `corelane` makes of the same words.
-pub fn options(case: &Case, pattern: &str, cpus: &[usize], output: &Path, force_exchange: bool) -> Result<Options> {
+/// The options of a job over `inputs`, each `NAME=PATTERN`: what `corelane` makes of the same words.
+pub fn options(inputs: &[String], cpus: &[usize], output: &Path, force_exchange: bool) -> Result<Options> {
     let cores = cpus.iter().copied().collect::<CpuSet>().to_string();
-    let input = format!("{}={pattern}", case.table);
     let output = format!("{}/", output.display());
-    let words = ["corelane", "--file", "-", "--cores", &cores, "--input", &input, "--format", "csv", "-o", &output];
-    let words = words.into_iter().chain(force_exchange.then_some("--force-exchange"));
+    let words = ["corelane", "--file", "-", "--cores", &cores, "--format", "csv", "-o", &output];
+    let inputs = inputs.iter().flat_map(|input| ["--input", input]);
+    let words = words.into_iter().chain(inputs).chain(force_exchange.then_some("--force-exchange"));
     cli::parse_run(words.map(str::to_owned)).map_err(|cause| Error::new(Code::BadOption, cause.to_string()))
 }
 
@@ -56,6 +58,7 @@ pub fn run(case: &Case, options: &Options) -> Result<Outcome> {
         outcome.cpu += Duration::from_nanos(shard.times.cpu_ns);
         outcome.descheduled += Duration::from_nanos(shard.books.descheduled as u64);
         outcome.involuntary_switches += shard.times.involuntary_switches;
+        outcome.voluntary_switches += shard.times.voluntary_switches;
         wall_ns += shard.books.wall;
         // Time booked twice is as unexplained as time not booked: the two may not cancel out.
         unexplained_ns += shard.books.unexplained.abs();

@@ -4,9 +4,11 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use corelane_io::generate::{Generator, Request, write_files};
 use serde_json::Value;
+
+use crate::case::Case;
 
 /// What all data is generated with.
 const SEED: u64 = 1;
@@ -17,36 +19,54 @@ const BLOCK_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Dataset {
     directory: PathBuf,
-    /// Rows in all files.
-    pub rows: u64,
+    /// Its files and their rows.
+    files: Vec<(String, u64)>,
 }
 
 impl Dataset {
-    /// `rows` rows of `generator` in `files` files somewhere under `root`: the files that are there,
-    /// if their manifest says that they are the ones, else new ones. All are read once.
+    /// `rows` rows of `generator` in `files` files a table somewhere under `root`: the files that are
+    /// there, if their manifest says that they are the ones, else new ones. All are read once.
     pub fn prepare(root: &Path, generator: Generator, rows: u64, files: usize) -> Result<Dataset> {
         let (name, flavour) = generator.name();
         let flavour = flavour.map_or_else(String::new, |flavour| format!("-{flavour}"));
         let directory = root.join(format!("{name}{flavour}-{rows}x{files}"));
         let request = Request { generator, rows, shards: files as u64, seed: SEED, directory: directory.clone() };
-        if !fits(&request) {
-            write_files(&request)?;
-            ensure!(fits(&request), "`{}` is not what its manifest says", directory.display());
-        }
-        Ok(Dataset { directory, rows })
+        let files = match fitting(&request) {
+            Some(files) => files,
+            None => {
+                write_files(&request)?;
+                fitting(&request).with_context(|| format!("`{}` is not what its manifest says", directory.display()))?
+            }
+        };
+        Ok(Dataset { directory, files })
     }
 
-    /// The pattern that names its files.
-    pub fn pattern(&self) -> String {
-        self.directory.join("shard*.csv").display().to_string()
+    /// Rows of the tables that `case` reads.
+    pub fn rows(&self, case: &Case) -> u64 {
+        let read = |name: &str| case.tables.iter().any(|table| name.starts_with(stem(case.generator, table)));
+        self.files.iter().filter(|(name, _)| read(name)).map(|(_, rows)| rows).sum()
+    }
+
+    /// The tables that `case` reads, as `NAME=PATTERN`.
+    pub fn inputs(&self, case: &Case) -> Vec<String> {
+        let pattern = |table: &&str| self.directory.join(format!("{}*.csv", stem(case.generator, table)));
+        case.tables.iter().map(|table| format!("{table}={}", pattern(table).display())).collect()
     }
 }
 
-/// Whether the files of `request` are all there, byte for byte. Reading them to find out is also
-/// what brings them into the page cache.
-fn fits(request: &Request) -> bool {
-    let Ok(text) = fs::read_to_string(request.directory.join("manifest.json")) else { return false };
-    let Ok(manifest) = serde_json::from_str::<Value>(&text) else { return false };
+/// What the files of `table` are called, before their number.
+fn stem(generator: Generator, table: &str) -> &str {
+    match generator.files() {
+        [only] => only,
+        _ => table,
+    }
+}
+
+/// The files of `request` and their rows, if they are all there, byte for byte. Reading them to find
+/// out is also what brings them into the page cache.
+fn fitting(request: &Request) -> Option<Vec<(String, u64)>> {
+    let text = fs::read_to_string(request.directory.join("manifest.json")).ok()?;
+    let manifest: Value = serde_json::from_str(&text).ok()?;
     let (name, flavour) = request.generator.name();
     let same = manifest["name"] == name
         && manifest["flavour"].as_str() == flavour
@@ -54,12 +74,14 @@ fn fits(request: &Request) -> bool {
         && manifest["shards"] == request.shards
         && manifest["seed"] == request.seed;
     let intact = |file: &Value| {
-        let path = request.directory.join(file["path"].as_str().unwrap_or_default());
-        read_once(&path)
-            .is_ok_and(|(bytes, checksum)| file["bytes"] == bytes && file["crc32c"] == format!("{checksum:08x}"))
+        let name = file["path"].as_str()?;
+        let (bytes, checksum) = read_once(&request.directory.join(name)).ok()?;
+        let good = file["bytes"] == bytes && file["crc32c"] == format!("{checksum:08x}");
+        good.then_some((name.to_owned(), file["rows"].as_u64()?))
     };
-    let files = manifest["files"].as_array();
-    same && files.is_some_and(|files| files.len() as u64 == request.shards && files.iter().all(intact))
+    let files = manifest["files"].as_array()?;
+    let expected = request.shards as usize * request.generator.files().len();
+    if same && files.len() == expected { files.iter().map(intact).collect() } else { None }
 }
 
 /// Length and CRC-32C of a file.

@@ -47,7 +47,7 @@ struct OverheadFlags {
     /// JSON on standard output even if that is a terminal.
     #[arg(long)]
     json: bool,
-    /// Numbers of cores; one, and all there are, unless said.
+    /// Numbers of cores; 1, 2, 4, .. and all there are, unless said.
     #[arg(long, num_args = 1.., value_name = "N", value_parser = parse_cores)]
     cores: Vec<usize>,
     /// Only this case; may be repeated.
@@ -83,8 +83,9 @@ fn main() -> ExitCode {
 fn overhead(flags: OverheadFlags) -> Result<()> {
     let OverheadFlags { quick, json, mut cores, cases, rows, data } = flags;
     if cores.is_empty() {
-        cores = vec![1, CpuSet::allowed().len()];
-        cores.dedup();
+        let all = CpuSet::allowed().len();
+        cores = std::iter::successors(Some(1), |cores| Some(cores * 2)).take_while(|&cores| cores < all).collect();
+        cores.push(all);
     }
     let cases = case::select(&cases).map_err(|unknown| anyhow!(unknown))?;
     let json = json || !std::io::stdout().is_terminal();

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use corelane::cores::CpuSet;
 use corelane::{job, sys};
+use corelane_engine::batch::BATCH_ROWS;
 use corelane_io::fs::RealDisk;
 use corelane_io::generate::Generator;
 use tempfile::TempDir;
@@ -103,7 +104,7 @@ struct Bout<'c> {
     case: &'c Case,
     cpus: &'c [usize],
     rows: u64,
-    pattern: String,
+    inputs: Vec<String>,
     direct: Direct,
     /// What rows are compared by.
     answer: Answer,
@@ -122,6 +123,7 @@ struct Run {
     /// Time that neighbours took.
     lost: Duration,
     involuntary_switches: u64,
+    voluntary_switches: u64,
     unexplained: f64,
 }
 
@@ -151,13 +153,21 @@ impl Pair {
 impl<'c> Bout<'c> {
     fn new(case: &'c Case, dataset: &Dataset, cpus: &'c [usize]) -> Result<Self> {
         let outputs = TempDir::new()?;
-        let pattern = dataset.pattern();
-        let options = coordinated::options(case, &pattern, cpus, outputs.path(), false)?;
+        let inputs = dataset.inputs(case);
+        let options = coordinated::options(&inputs, cpus, outputs.path(), false)?;
         let program = job::compile(case.sql, &RealDisk::default(), &options)?;
         let direct = Direct::new(&program, &RealDisk::default(), &options)?;
         let answer = if cpus.len() == 1 { Answer::Rows } else { case.answer };
-        let mut bout =
-            Bout { case, cpus, rows: dataset.rows, pattern, direct, answer, expected: Checksum::default(), outputs };
+        let mut bout = Bout {
+            case,
+            cpus,
+            rows: dataset.rows(case),
+            inputs,
+            direct,
+            answer,
+            expected: Checksum::default(),
+            outputs,
+        };
         bout.expected = bout.expect()?;
         Ok(bout)
     }
@@ -239,7 +249,7 @@ impl<'c> Bout<'c> {
             ("coordinated", "the coordinated run")
         };
         let directory = self.output(name)?;
-        let options = coordinated::options(self.case, &self.pattern, self.cpus, &directory, force_exchange)?;
+        let options = coordinated::options(&self.inputs, self.cpus, &directory, force_exchange)?;
         let stolen = sys::steal_ticks();
         let outcome = coordinated::run(self.case, &options)?;
         let lost = stolen_since(stolen) + outcome.descheduled;
@@ -250,6 +260,7 @@ impl<'c> Bout<'c> {
             wall: outcome.wall * self.cpus.len() as u32,
             lost,
             involuntary_switches: outcome.involuntary_switches,
+            voluntary_switches: outcome.voluntary_switches,
             unexplained: outcome.unexplained,
         })
     }
@@ -268,6 +279,8 @@ impl<'c> Bout<'c> {
         let ratios = || pairs.iter().map(Pair::ratio);
         let forced = pairs.iter().filter_map(|pair| Some(pair.forced?.rows_per_s / pair.direct.rows_per_s));
         let forced: Vec<f64> = forced.collect();
+        let batches = self.rows as f64 / BATCH_ROWS as f64;
+        let gave_up = |pair: &Pair| pair.coordinated.voluntary_switches as f64 / batches * 1e3;
         let switches = |pair: &Pair| pair.direct.involuntary_switches + pair.coordinated.involuntary_switches;
         Figures {
             case: self.case.name,
@@ -288,6 +301,7 @@ impl<'c> Bout<'c> {
             disturbed: pairs.iter().filter(|pair| pair.lost() > LOST_MOST).count(),
             lost: pairs.iter().map(Pair::lost).sum::<f64>() / pairs.len() as f64,
             involuntary_switches: pairs.iter().map(switches).sum(),
+            switches_per_1000_batches: middle(&gave_up),
         }
     }
 }

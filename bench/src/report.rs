@@ -48,6 +48,9 @@ pub struct Figures {
     /// Times a core was taken away in all pairs that count.
     #[serde(skip)]
     pub involuntary_switches: u64,
+    /// Times that the job's shards gave their cores up, for every 1,000 batches read.
+    #[serde(skip)]
+    pub switches_per_1000_batches: f64,
 }
 
 impl Figures {
@@ -61,7 +64,7 @@ impl Figures {
         let percent = |share: f64| format!("{:.1}%", 100.0 * share);
         let forced = self.force_exchange_ratio.map_or("-".to_owned(), percent);
         let mut line = format!(
-            "{:<11}{:>6}{:>9.1}{:>9.2}{:>9.2}{:>8}{:>16}{:>8}{:>9}{:>9}{:>10}  ",
+            "{:<11}{:>6}{:>9.1}{:>9.2}{:>9.2}{:>8}{:>16}{:>8}{:>9}{:>9}{:>9.2}{:>10}  ",
             self.case,
             self.cores,
             self.rows as f64 / 1e6,
@@ -72,6 +75,7 @@ impl Figures {
             percent(self.ratio_cpu),
             forced,
             percent(self.unexplained),
+            self.switches_per_1000_batches,
             self.rows_out,
         );
         line += &format!("{} pairs", self.pairs);
@@ -92,8 +96,19 @@ impl Figures {
 /// The table's first line.
 pub fn heading() -> String {
     format!(
-        "{:<11}{:>6}{:>9}{:>9}{:>9}{:>8}{:>16}{:>8}{:>9}{:>9}{:>10}  pairs",
-        "case", "cores", "M rows", "direct/s", "coord/s", "ratio", "min..max", "cpu", "forced", "unexpl", "rows out",
+        "{:<11}{:>6}{:>9}{:>9}{:>9}{:>8}{:>16}{:>8}{:>9}{:>9}{:>9}{:>10}  pairs",
+        "case",
+        "cores",
+        "M rows",
+        "direct/s",
+        "coord/s",
+        "ratio",
+        "min..max",
+        "cpu",
+        "forced",
+        "unexpl",
+        "switches",
+        "rows out",
     )
 }
 
@@ -122,6 +137,7 @@ mod tests {
             disturbed: 0,
             lost: 0.0,
             involuntary_switches: 0,
+            switches_per_1000_batches: 0.25,
         };
         let agreed = r#"{"case":"S2 seed","cores":2,"rows":10,"direct_rows_per_s":4.0,"rows_per_s":3.0,"ratio":0.75,"ratio_min":0.5,"ratio_max":1.0,"ratio_cpu":0.8,"unexplained":0.01,"rows_out":2,"checksum":"00ff"}"#;
         assert_eq!(figures.json(), agreed);

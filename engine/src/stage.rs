@@ -4,6 +4,9 @@
 //! constant in tests), and each operator says at batch boundaries which stage has begun; what has
 //! passed since then belongs to the stage before. So the books balance by construction, and what
 //! the runtime's own wall clock shows beyond them is "unexplained".
+//!
+//! Beside time, the ledger counts what was [`Copied`], once a batch, and its own marks, so that it can
+//! say what it costs itself.
 
 use std::cell::Cell;
 
@@ -31,7 +34,7 @@ pub enum Stage {
     Aggregate,
     /// Results of closed windows.
     WindowClose,
-    /// OVER.
+    /// OVER, ranks and ORDER BY.
     Over,
     /// Joins.
     Join,
@@ -114,6 +117,24 @@ impl Stage {
     }
 }
 
+/// Why bytes of rows are copied on their way through the engine. What is read, formatted, written or sent to
+/// other shards is counted where that is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Copied {
+    /// The last, unfinished row of a block, to the front of the next.
+    Carry,
+    /// The key of a new group, into its table.
+    Keys,
+    /// Rows that wait for others: OVER, ranks, sorting.
+    Held,
+}
+
+impl Copied {
+    /// Every cause, in the order shown.
+    pub const ALL: [Copied; 3] = [Copied::Carry, Copied::Keys, Copied::Held];
+}
+
 /// One shard's books: ticks spent in each [`Stage`].
 #[derive(Debug)]
 pub struct Ledger {
@@ -121,13 +142,23 @@ pub struct Ledger {
     current: Cell<Stage>,
     since: Cell<u64>,
     spent: [Cell<u64>; Stage::ALL.len()],
+    copied: [Cell<u64>; Copied::ALL.len()],
+    marks: Cell<u64>,
 }
 
 impl Ledger {
     /// Books that read the time through `tick`, opened in [`Stage::Control`].
     pub fn new(tick: fn() -> u64) -> Self {
         let spent = [const { Cell::new(0) }; Stage::ALL.len()];
-        Ledger { tick, current: Cell::new(Stage::Control), since: Cell::new(tick()), spent }
+        let copied = [const { Cell::new(0) }; Copied::ALL.len()];
+        Ledger {
+            tick,
+            current: Cell::new(Stage::Control),
+            since: Cell::new(tick()),
+            spent,
+            copied,
+            marks: Cell::new(0),
+        }
     }
 
     /// Books that measure nothing, for tests and simulations.
@@ -143,7 +174,25 @@ impl Ledger {
         let before = self.current.replace(stage);
         let spent = &self.spent[before as usize];
         spent.set(spent.get() + now.saturating_sub(self.since.replace(now)));
+        self.marks.set(self.marks.get() + 1);
         before
+    }
+
+    /// Counts `bytes` that were copied for a batch.
+    #[inline]
+    pub fn copied(&self, cause: Copied, bytes: usize) {
+        let sum = &self.copied[cause as usize];
+        sum.set(sum.get() + bytes as u64);
+    }
+
+    /// Bytes copied so far.
+    pub fn bytes_copied(&self, cause: Copied) -> u64 {
+        self.copied[cause as usize].get()
+    }
+
+    /// Times a stage was entered.
+    pub fn marks(&self) -> u64 {
+        self.marks.get()
     }
 
     /// The current time in ticks.
@@ -175,6 +224,16 @@ mod tests {
         assert_eq!(ledger.spent(Stage::Read), 5 + 11);
         assert_eq!(ledger.spent(Stage::Index), 7);
         assert_eq!(Stage::ALL.iter().map(|&stage| ledger.spent(stage)).sum::<u64>(), 26);
+        assert_eq!(ledger.marks(), 4);
+    }
+
+    #[test]
+    fn what_is_copied_is_counted_by_cause() {
+        let ledger = Ledger::idle();
+        for (bytes, cause) in [(3, Copied::Keys), (5, Copied::Carry), (7, Copied::Keys)] {
+            ledger.copied(cause, bytes);
+        }
+        assert_eq!(Copied::ALL.map(|cause| ledger.bytes_copied(cause)), [5, 10, 0]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use corelane_engine::batch::{BATCH_ROWS, Chunk};
 use corelane_engine::operator::{Context, Time};
 use corelane_engine::plan::{Scan, ScanColumn};
 use corelane_engine::scan::{Scanner, Selected, SplitTime};
-use corelane_engine::stage::Stage;
+use corelane_engine::stage::{Copied, Stage};
 use corelane_engine::{Code, Error, Result};
 
 use crate::bad::{BadRow, LateRow, Origin};
@@ -73,6 +73,8 @@ pub struct SplitReader {
     hungry: bool,
     lines: LineCount,
     stamp: u64,
+    /// Bytes moved to the front of a block since the last rows were given out.
+    carried: usize,
     batch_rows: usize,
     /// Rows of an irregular stretch, as entries of the index.
     rows: Vec<u32>,
@@ -185,6 +187,7 @@ impl SplitReader {
             hungry: !empty,
             lines,
             stamp: 0,
+            carried: 0,
             batch_rows: (ENTRIES_MOST / layout.fields.max(1)).clamp(1, BATCH_ROWS),
             rows: Vec::new(),
             faults: Vec::new(),
@@ -313,6 +316,7 @@ impl SplitReader {
             ));
         }
         self.buffer.copy_within(first..self.end, MARGIN);
+        self.carried += rest;
         self.end = MARGIN + rest;
         // Doubling keeps the copying of a long row linear in its length.
         let needed = self.end + self.layout.block.max(rest) + 1 + MARGIN;
@@ -347,6 +351,7 @@ impl SplitReader {
             return Ok(Step::NeedBytes);
         };
         context.ledger.enter(Stage::Convert);
+        context.ledger.copied(Copied::Carry, std::mem::take(&mut self.carried));
         let scanned = self.convert(found, scan, context, &mut decide)?;
         context.ledger.enter(before);
         Ok(Step::Rows(scanned))

@@ -68,6 +68,8 @@ pub struct Skew {
 pub struct Traffic {
     /// Messages pushed into rings.
     pub messages: u64,
+    /// Those that were batches, which come home through another ring.
+    pub batches: u64,
     /// Rows in them.
     pub rows: u64,
     /// Bytes of their columns.
@@ -317,6 +319,7 @@ impl Outbox {
     }
 
     fn send(&mut self, owner: usize, batch: Box<Batch>) {
+        self.traffic.batches += 1;
         self.traffic.rows += batch.rows() as u64;
         self.traffic.bytes += batch.column_bytes() as u64;
         self.post(owner, Message::Batch(batch));

@@ -2,18 +2,16 @@
 //! else.
 
 use crate::ledger;
-use crate::stats::{HeldBy, Source, Stats};
+use crate::stats::{Costs, HeldBy, Source, Stats};
 use jiff::Timestamp;
 use std::fmt::Write;
 
 /// Bad rows shown per source; the number of the others is said.
 const SHOWN: usize = 5;
 
-/// Cells of the longest bar.
-const BAR: usize = 40;
-
-/// The report. `full` adds nanoseconds per row and a bar per shard to the ledger.
-pub fn report(stats: &Stats, full: bool) -> String {
+/// The report, in lines of about `columns` characters. `full` adds nanoseconds per row and a bar per shard to
+/// the ledger, and what a row has cost beside time.
+pub fn report(stats: &Stats, full: bool, columns: usize) -> String {
     let mut out = String::new();
     let totals = &stats.totals;
     line(
@@ -37,7 +35,7 @@ pub fn report(stats: &Stats, full: bool) -> String {
         }
     }
     write_latency(&mut out, stats);
-    write_ledger(&mut out, stats, full);
+    write_ledger(&mut out, stats, full, columns);
     line(
         &mut out,
         format_args!(
@@ -139,27 +137,53 @@ fn write_latency(out: &mut String, stats: &Stats) {
     }
 }
 
-fn write_ledger(out: &mut String, stats: &Stats, full: bool) {
+fn write_ledger(out: &mut String, stats: &Stats, full: bool, columns: usize) {
     let books: Vec<_> = stats.shards.iter().map(|shard| shard.books.clone()).collect();
     if books.is_empty() {
         return;
     }
-    out.push_str(&ledger::table(&books));
-    if !full {
-        return;
+    out.push_str(&ledger::table(&books, full.then_some(stats.totals.rows_in), columns));
+    if full {
+        out.push_str(&ledger::bars(&books, columns));
+        write_costs(out, &stats.costs);
     }
-    for (number, shard) in stats.shards.iter().enumerate() {
-        line(out, format_args!("shard {number}: {} rows", grouped(shard.rows_in)));
-        let wall = shard.books.wall.max(1.0);
-        for (name, ns) in shard.books.entries().filter(|&(_, ns)| ns != 0.0) {
-            let bar = "#".repeat((ns.max(0.0) / wall * BAR as f64).round() as usize);
-            let each = match shard.rows_in {
-                0 => "-".to_owned(),
-                rows => format!("{:.2}", ns / rows as f64),
-            };
-            line(out, format_args!("  {}", format!("{name:<14}{each:>9} ns/row  {bar}").trim_end()));
-        }
-    }
+}
+
+fn write_costs(out: &mut String, costs: &Costs) {
+    let percent = |share: f64| format!("{:.1}%", 100.0 * share);
+    line(
+        out,
+        format_args!(
+            "costs    per 1,000 rows {:.3} switches, {:.2} messages between shards ({:.2} operations on rings)",
+            costs.switches_per_1000_rows, costs.ring_messages_per_1000_rows, costs.ring_operations_per_1000_rows,
+        ),
+    );
+    // In the order in which a row meets them.
+    let causes = ["read", "carry", "exchange", "keys", "held", "format", "merge", "write"];
+    let copied = causes.iter().filter_map(|cause| Some((cause, *costs.copied_bytes_per_row.get(cause)?)));
+    let copied: Vec<String> =
+        copied.filter(|(_, bytes)| *bytes >= 0.05).map(|(cause, bytes)| format!("{cause} {bytes:.1}")).collect();
+    line(out, format_args!("         bytes copied per row: {}", copied.join(", ")));
+    let (readers, writers) = (percent(costs.reader_share), percent(costs.writer_share));
+    let thread = match costs.writer_cpu_seconds {
+        0.0 => String::new(),
+        seconds => format!(", and {seconds:.3} s on the merging thread"),
+    };
+    line(
+        out,
+        format_args!("         readers (read, index, convert) {readers}; writers (format, write) {writers}{thread}"),
+    );
+    line(
+        out,
+        format_args!(
+            "         left: control {}, unexplained {}; the ledger itself {:.2}% ({} marks of {:.0} ns)",
+            percent(costs.control_share),
+            percent(costs.unexplained_share),
+            100.0 * costs.ledger_share,
+            grouped(costs.ledger_marks),
+            costs.ledger_mark_ns,
+        ),
+    );
 }
 
 /// `1234567` as `1,234,567`.
@@ -222,6 +246,10 @@ mod tests {
             involuntary_switches: 1234,
             steal_seconds: 0.5,
             max_rss_bytes: 5_000_000,
+            costs: Costs {
+                copied_bytes_per_row: [("write", 3.0), ("read", 12.0), ("keys", 0.01)].into(),
+                ..Costs::default()
+            },
             ..Stats::default()
         }
     }
@@ -245,7 +273,7 @@ read              75.0%
 unexplained       25.0%
 machine  1,234 involuntary switches, 0 voluntary, 0.50 s stolen, 5.0 MB at most
 ";
-        assert_eq!(report(&stats(), false), golden);
+        assert_eq!(report(&stats(), false, 80), golden);
     }
 
     #[test]
@@ -253,9 +281,15 @@ machine  1,234 involuntary switches, 0 voluntary, 0.50 s stolen, 5.0 MB at most
         let mut stats = stats();
         stats.rate = Some(1e3);
         stats.sources[0].delivered = 1399;
-        let text = report(&stats, true);
-        for part in ["corrected  p50 2.0", "uncorrected  p50 50 ns", "ROWS DO NOT ADD UP in `bid`", "0.50 ns/row  ####"]
-        {
+        let text = report(&stats, true, 80);
+        for part in [
+            "corrected  p50 2.0",
+            "uncorrected  p50 50 ns",
+            "ROWS DO NOT ADD UP in `bid`",
+            "read               0.50    75.0%",
+            "shard 0 |read===",
+            "bytes copied per row: read 12.0, write 3.0\n",
+        ] {
             assert!(text.contains(part), "{part} in\n{text}");
         }
         assert!(!text.contains("closed loop"));
@@ -278,11 +312,11 @@ machine  1,234 involuntary switches, 0 voluntary, 0.50 s stolen, 5.0 MB at most
             (Source { rows: 0, bad: 0, filtered: 0, late: 0, delivered: 0, ..whole.clone() }, "`bid` has no rows"),
         ] {
             stats.sources = vec![source];
-            let text = report(&stats, false);
+            let text = report(&stats, false, 80);
             assert!(text.contains("no output: ") && text.contains(why), "{why} in\n{text}");
         }
         stats.sources = vec![whole];
-        assert!(!report(&stats, false).contains("no output"), "HAVING may have taken all groups");
+        assert!(!report(&stats, false, 80).contains("no output"), "HAVING may have taken all groups");
     }
 
     #[test]

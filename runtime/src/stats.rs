@@ -27,6 +27,7 @@ pub struct Stats {
     pub jobs: Vec<Job>,
     pub shards: Vec<Shard>,
     pub totals: Totals,
+    pub costs: Costs,
     pub latency: Latency,
     pub voluntary_switches: u64,
     pub involuntary_switches: u64,
@@ -107,6 +108,31 @@ impl Totals {
             bytes_per_second: per_second(bytes_in - sum(|shard| shard.before.1)),
         }
     }
+}
+
+/// What a row cost beside its time. Shares are of the shards' wall time. Locks are missing: a data path without
+/// any is shown by a script that counts system calls.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "the field names are the format")]
+pub struct Costs {
+    pub switches_per_1000_rows: f64,
+    /// By cause: `read` (from the page cache), `carry` (an unfinished row to the next block), `exchange`,
+    /// `keys` (of new groups), `held` (rows that wait), `format` (values to text), `merge` (text of several
+    /// shards), `write`.
+    pub copied_bytes_per_row: BTreeMap<&'static str, f64>,
+    pub ring_messages_per_1000_rows: f64,
+    pub ring_operations_per_1000_rows: f64,
+    pub ring_bytes_per_row: f64,
+    pub reader_share: f64,
+    pub writer_share: f64,
+    /// Of the thread that merges, where there is one.
+    pub writer_cpu_seconds: f64,
+    pub control_share: f64,
+    pub unexplained_share: f64,
+    /// What the ledger itself takes: its marks, and what one costs on this machine.
+    pub ledger_marks: u64,
+    pub ledger_mark_ns: f64,
+    pub ledger_share: f64,
 }
 
 /// One source's rows.
@@ -245,7 +271,7 @@ mod tests {
         let json = serde_json::to_value(&stats).unwrap();
         assert_eq!(
             keys(&json).join(" "),
-            "cores executor format involuntary_switches jobs latency machine max_rss_bytes seconds shards sources sql steal_seconds totals version voluntary_switches"
+            "cores costs executor format involuntary_switches jobs latency machine max_rss_bytes seconds shards sources sql steal_seconds totals version voluntary_switches"
         );
         let shape = [
             ("/shards/0", "bad bytes_in cpu filtered late ledger memory ring rows_in rows_out"),
@@ -257,6 +283,12 @@ mod tests {
             ("/latency", "engine scheduled window_close"),
             ("/latency/engine", "count max mean min p50 p90 p99 p99_9 p99_99"),
             ("/machine", "cores cpu kernel"),
+            (
+                "/costs",
+                "control_share copied_bytes_per_row ledger_mark_ns ledger_marks ledger_share reader_share ring_bytes_per_row \
+                 ring_messages_per_1000_rows ring_operations_per_1000_rows switches_per_1000_rows unexplained_share \
+                 writer_cpu_seconds writer_share",
+            ),
         ];
         for (place, names) in shape {
             assert_eq!(keys(json.pointer(place).unwrap()).join(" "), names, "{place}");

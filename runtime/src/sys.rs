@@ -66,6 +66,14 @@ pub fn thread_switches() -> (u64, u64) {
     (field("voluntary_ctxt_switches:"), field("nonvoluntary_ctxt_switches:"))
 }
 
+/// How wide the terminal behind `stream` is, in characters, if it is one.
+pub fn terminal_columns(stream: BorrowedFd<'_>) -> Option<usize> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the pointer is to a winsize that lives over the call.
+    let done = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCGWINSZ, &mut size) };
+    (done == 0 && size.ws_col > 0).then_some(usize::from(size.ws_col))
+}
+
 /// Whether a read of `stream` would find something (or its end) at once.
 pub fn is_readable(stream: BorrowedFd<'_>) -> bool {
     let mut poll = libc::pollfd { fd: stream.as_raw_fd(), events: libc::POLLIN, revents: 0 };

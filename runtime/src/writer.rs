@@ -72,6 +72,8 @@ pub struct Written {
     pub clocks: Vec<Clocks>,
     /// Bytes written.
     pub bytes: u64,
+    /// Nanoseconds on a CPU.
+    pub cpu_ns: u64,
     /// The reader of standard output went away.
     pub reader_gone: bool,
 }
@@ -85,7 +87,10 @@ pub fn run(mut writers: Writers, bell: &[Doorbell], stop: &Stop, shards_done: &d
                 let _ = bell[0].signal().wait(Some(std::time::Duration::from_millis(100)));
                 bell[0].disarm();
             }
-            Turn::Done => return Ok(writers.written),
+            Turn::Done => {
+                writers.written.cpu_ns = crate::sys::thread_cpu_ns();
+                return Ok(writers.written);
+            }
         }
     }
 }

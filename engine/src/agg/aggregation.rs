@@ -20,7 +20,7 @@ use crate::operator::evaluate as expr;
 use crate::operator::{Column, Context, Next, Operator, TIME_MIN, Time};
 use crate::pipeline::Place;
 use crate::plan::{Aggregate, Emit, Phase, Window};
-use crate::stage::Stage;
+use crate::stage::{Copied, Stage};
 use crate::state::{Saved, State, damaged};
 use crate::types::Physical;
 
@@ -50,6 +50,8 @@ pub(crate) struct Aggregation {
     is_plain: bool,
     /// Some group may have seen a NULL.
     had_nulls: bool,
+    /// Bytes of keys copied into tables in this push.
+    copied: usize,
 }
 
 /// Groups on their way out.
@@ -107,6 +109,7 @@ impl Aggregation {
             stamp: 0,
             is_plain,
             had_nulls: false,
+            copied: 0,
         })
     }
 
@@ -149,6 +152,7 @@ impl Aggregation {
                 Some(share) => groups.update(&self.shape, &rows.gather(share, scratch), None, seed, scratch)?,
             }
             groups.texts.end_chunk();
+            self.copied += groups.table.take_copied();
         }
         if self.phase == Phase::Partial {
             let groups: usize = self.open.iter().map(|open| open.1.table.groups()).sum();
@@ -171,7 +175,9 @@ impl Aggregation {
         let scratch = context.scratch;
         if self.window.is_none() {
             let at = self.window_at(0);
-            return self.open[at].1.merge(&self.shape, chunk, 0, self.place.hash_seed, scratch);
+            self.open[at].1.merge(&self.shape, chunk, 0, self.place.hash_seed, scratch)?;
+            self.copied += self.open[at].1.table.take_copied();
+            return Ok(());
         }
         let chunk = windows::by_window(chunk, chunk.columns[0].i64s(), scratch);
         let mut from = 0;
@@ -179,6 +185,7 @@ impl Aggregation {
             let at = self.window_at(window[0]);
             let rows = chunk.slice(from..from + window.len(), scratch);
             self.open[at].1.merge(&self.shape, &rows, 1, self.place.hash_seed, scratch)?;
+            self.copied += self.open[at].1.table.take_copied();
             from += window.len();
         }
         Ok(())
@@ -323,6 +330,7 @@ impl Aggregation {
             page,
         )?;
         self.open[at].1.texts.end_chunk();
+        self.copied += self.open[at].1.table.take_copied();
         Ok(())
     }
 
@@ -506,6 +514,7 @@ impl Operator for Aggregation {
             (_, Emit::Final) => self.add(chunk, context),
             (_, Emit::Changes) => self.change(chunk, context, caller, next),
         };
+        context.ledger.copied(Copied::Keys, std::mem::take(&mut self.copied));
         context.ledger.enter(caller);
         done
     }

@@ -28,7 +28,7 @@ use crate::operator::{Column, Context, Next, Operator, Time};
 use crate::over::Reorder;
 use crate::pipeline::Place;
 use crate::plan::{Aggregate, Emit, Phase};
-use crate::stage::Stage;
+use crate::stage::{Copied, Stage};
 use crate::state::{Reader, Saved, State, damaged};
 use crate::types::{DataType, Physical};
 
@@ -346,7 +346,8 @@ impl Operator for Sessions {
     fn push(&mut self, _: usize, chunk: &Chunk<'_>, context: &Context<'_>, _: &mut Next<'_>) -> Result<()> {
         let caller = context.ledger.enter(Stage::Aggregate);
         self.stamp = self.stamp.max(chunk.stamp);
-        self.reorder.push(chunk, Some(chunk.columns[self.time].i64s()), None);
+        let held = self.reorder.push(chunk, Some(chunk.columns[self.time].i64s()), None);
+        context.ledger.copied(Copied::Held, held);
         context.ledger.enter(caller);
         Ok(())
     }

@@ -41,6 +41,8 @@ pub(crate) struct Table {
     groups: usize,
     /// The row of a new group.
     blank: Vec<u64>,
+    /// Bytes of keys written since this was last asked.
+    copied: usize,
 }
 
 impl Table {
@@ -63,6 +65,7 @@ impl Table {
             stride,
             groups: 0,
             blank: Vec::new(),
+            copied: 0,
         };
         table.nobody();
         table
@@ -144,10 +147,17 @@ impl Table {
             missed[count] = row as u16;
             count += usize::from(*differ != 0);
         }
+        let (groups, bytes) = (self.groups, self.bytes.len());
         for &row in &missed[..count] {
             bases[usize::from(row)] = self.find_or_add(layout, keys, usize::from(row), initial)?;
         }
+        self.copied += (self.groups - groups) * (self.words - initial.len()) * 8 + self.bytes.len() - bytes;
         Ok(())
+    }
+
+    /// Bytes of keys written since this was last asked.
+    pub(crate) fn take_copied(&mut self) -> usize {
+        std::mem::take(&mut self.copied)
     }
 
     /// The one group of a table without key columns.

@@ -22,21 +22,35 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// Copies `rows` of `chunk`, whose columns have the shapes `layout`.
-    pub(crate) fn push(&mut self, chunk: &Chunk<'_>, rows: &[u16], layout: &[Physical]) {
-        let mut rest = rows;
+    /// Copies `rows` of `chunk`, whose columns have the shapes `layout`; returns how many bytes that were.
+    pub(crate) fn push(&mut self, chunk: &Chunk<'_>, rows: &[u16], layout: &[Physical]) -> usize {
+        let (mut rest, mut bytes) = (rows, 0);
         while !rest.is_empty() {
             if self.batches.last().is_none_or(|batch| batch.rows() == BATCH_ROWS) {
                 self.batches.push(Batch::new(layout));
             }
             let batch = self.batches.last_mut().expect("pushed above");
+            let before = batch.column_bytes();
             rest = &rest[batch.append(chunk, rest)..];
+            bytes += batch.column_bytes() - before;
         }
+        bytes
     }
 
     /// Rows that the batches held have room for.
     pub(crate) fn room(&self) -> usize {
         self.batches.len() * BATCH_ROWS
+    }
+
+    /// Rows held.
+    pub(crate) fn rows(&self) -> usize {
+        self.batches.iter().map(Batch::rows).sum()
+    }
+
+    /// A row's value in a column of whole numbers; none where it is NULL.
+    pub(crate) fn i64(&self, at: At, column: usize) -> Option<i64> {
+        let (values, row) = (self.batches[at.0 as usize].vector(column), usize::from(at.1));
+        (!values.is_null(row)).then(|| values.i64s()[row])
     }
 
     /// Bytes held.

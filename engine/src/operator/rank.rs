@@ -5,6 +5,8 @@
 //! input where rows carry one, else by all their columns, so that equal rows alone are
 //! interchangeable. With a limit only rows that can still be among the first are kept: whenever a good
 //! deal more are held, the rest is dropped; a row's rank counts only rows before it, so nobody's changes.
+//! Where all rows that close together are one partition, a row that is behind the last one kept is not
+//! even held from then on.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
@@ -14,7 +16,7 @@ use super::{Column, Context, Next, Operator, Time};
 use crate::batch::{BATCH_ROWS, Chunk};
 use crate::error::Result;
 use crate::plan::{self, RankFunction, SortKey};
-use crate::stage::Stage;
+use crate::stage::{Copied, Stage};
 use crate::state::{Saved, State};
 use crate::types::Physical;
 
@@ -46,6 +48,8 @@ struct Set {
     held: Held,
     /// Rows that were left after some were dropped.
     kept: usize,
+    /// What the first key of the order was in the last of them; rows behind it are none of the first.
+    last: Option<i64>,
 }
 
 impl Rank {
@@ -111,14 +115,34 @@ impl Rank {
         (kept, values)
     }
 
-    fn hold(&mut self, chunk: &Chunk<'_>, rows: &[u16], closes: Time) {
+    /// The key that alone says of a row that it is behind others, if there is one.
+    fn leading(&self) -> Option<&SortKey> {
+        let one_partition = self.partition == usize::from(self.rank.time.is_some());
+        let key = self.rank.keys.first().filter(|_| one_partition && self.rank.limit.is_some())?;
+        (self.layout[key.column] == Physical::I64).then_some(key)
+    }
+
+    fn hold(&mut self, chunk: &Chunk<'_>, rows: &[u16], closes: Time, context: &Context<'_>) {
+        let leading = self.leading().cloned();
         let set = self.open.entry(closes).or_default();
-        set.held.push(chunk, rows, &self.layout);
+        let mut rows = rows;
+        if let (Some(key), Some(last)) = (&leading, set.last) {
+            rows = ahead(chunk, rows, key, last, context);
+            if rows.is_empty() {
+                return;
+            }
+        }
+        context.ledger.copied(Copied::Held, set.held.push(chunk, rows, &self.layout));
         if self.rank.limit.is_none() || set.held.room() <= (2 * set.kept).max(KEEP_MIN) {
             return;
         }
         let mut set = self.open.remove(&closes).expect("entered above");
         let (kept, _) = self.ranked(&set.held);
+        if let (Some(key), Some(&last)) = (&leading, kept.last())
+            && kept.len() < set.held.rows()
+        {
+            set.last = set.held.i64(last, key.column);
+        }
         set.kept = kept.len();
         set.held.retain(&kept, &self.layout);
         self.open.insert(closes, set);
@@ -138,13 +162,28 @@ impl Rank {
     }
 }
 
+/// Those of `rows` that are not behind a row whose `key` is `last`.
+fn ahead<'a>(chunk: &Chunk<'_>, rows: &[u16], key: &SortKey, last: i64, context: &Context<'a>) -> &'a [u16] {
+    let column = &chunk.columns[key.column];
+    let values = column.i64s();
+    let mut kept = bumpalo::collections::Vec::with_capacity_in(rows.len(), context.scratch);
+    for &row in rows {
+        let value = values[usize::from(row)];
+        let behind = if key.descending { value < last } else { value > last };
+        if !behind || column.is_null(usize::from(row)) {
+            kept.push(row);
+        }
+    }
+    kept.into_bump_slice()
+}
+
 impl Operator for Rank {
     fn push(&mut self, _: usize, chunk: &Chunk<'_>, context: &Context<'_>, _: &mut Next<'_>) -> Result<()> {
         let caller = context.ledger.enter(Stage::Over);
         match self.rank.time {
             None => {
                 let rows = context.scratch.alloc_slice_fill_iter(0..chunk.rows as u16);
-                self.hold(chunk, rows, Time::MAX);
+                self.hold(chunk, rows, Time::MAX, context);
             }
             Some(time) => {
                 // Rows of one window come together.
@@ -152,7 +191,7 @@ impl Operator for Rank {
                 let mut from = 0;
                 for run in times.chunk_by(|left, right| left == right) {
                     let rows = from as u16..(from + run.len()) as u16;
-                    self.hold(chunk, context.scratch.alloc_slice_fill_iter(rows), run[0]);
+                    self.hold(chunk, context.scratch.alloc_slice_fill_iter(rows), run[0], context);
                     from += run.len();
                 }
             }
@@ -233,7 +272,7 @@ impl Operator for Rank {
             let (time, kept) = (from.word()? as Time, from.word()?);
             // Held to what twice of it can be counted, also where it is damaged.
             let kept = usize::try_from(kept).unwrap_or(usize::MAX).min(usize::MAX / 2);
-            self.open.insert(time, Set { held: Held::load(&mut from, &self.layout)?, kept });
+            self.open.insert(time, Set { held: Held::load(&mut from, &self.layout)?, kept, last: None });
         }
         from.end()
     }

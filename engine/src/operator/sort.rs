@@ -10,6 +10,7 @@ use super::{Context, Next, Operator};
 use crate::batch::{BATCH_ROWS, Chunk, Data, Vector};
 use crate::error::Result;
 use crate::plan::SortKey;
+use crate::stage::{Copied, Stage};
 use crate::state::{Saved, State};
 use crate::types::Physical;
 
@@ -68,8 +69,9 @@ pub(crate) fn compare(key: &SortKey, left: (&Vector<'_>, usize), right: (&Vector
 
 impl Operator for Sort {
     fn push(&mut self, _: usize, chunk: &Chunk<'_>, context: &Context<'_>, _: &mut Next<'_>) -> Result<()> {
+        let caller = context.ledger.enter(Stage::Over);
         let rows = context.scratch.alloc_slice_fill_iter(0..chunk.rows as u16);
-        self.held.push(chunk, rows, &self.layout);
+        context.ledger.copied(Copied::Held, self.held.push(chunk, rows, &self.layout));
         if let Some(limit) = self.limit {
             let limit = usize::try_from(limit).unwrap_or(usize::MAX);
             if self.held.room() > limit.saturating_mul(2).max(KEEP_MIN) {
@@ -77,6 +79,7 @@ impl Operator for Sort {
                 self.held.retain(&kept, &self.layout);
             }
         }
+        context.ledger.enter(caller);
         Ok(())
     }
 
@@ -86,7 +89,9 @@ impl Operator for Sort {
     }
 
     fn finish(&mut self, _: usize, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
+        let caller = context.ledger.enter(Stage::Over);
         self.order = self.sorted();
+        context.ledger.enter(caller);
         self.finishing = true;
         if self.order.is_empty() {
             self.drain(context, next)?;
@@ -100,7 +105,10 @@ impl Operator for Sort {
         }
         let part = &self.order[self.given..(self.given + BATCH_ROWS).min(self.order.len())];
         if !part.is_empty() {
-            next.push(&self.held.chunk(part, &self.layout, &[], context.scratch), context)?;
+            let caller = context.ledger.enter(Stage::Over);
+            let chunk = self.held.chunk(part, &self.layout, &[], context.scratch);
+            context.ledger.enter(caller);
+            next.push(&chunk, context)?;
             self.given += part.len();
         }
         if self.given < self.order.len() {

@@ -31,7 +31,7 @@ use crate::operator::evaluate as expr;
 use crate::operator::{Column, Context, Next, Operator, Time};
 use crate::pipeline::Place;
 use crate::plan::{self, OverFunction};
-use crate::stage::Stage;
+use crate::stage::{Copied, Stage};
 use crate::state::{Saved, State};
 use crate::types::Physical;
 
@@ -129,6 +129,7 @@ impl Over {
         make_tags(keys, tags);
         let partitions = scratch.alloc_slice_fill_copy(chunk.rows, 0u32);
         self.partitions.locate(&self.layout, &Keys { columns: keys, tags }, &[], partitions, scratch)?;
+        context.ledger.copied(Copied::Keys, self.partitions.take_copied());
         self.partitions.number_all(partitions);
         let calls = self.over.calls.iter();
         let mut results =
@@ -183,7 +184,7 @@ impl Operator for Over {
         }
         let times = self.over.time.map(|time| chunk.columns[time].i64s());
         let ties = self.ties.then(|| contents(chunk.columns, chunk.rows, context.scratch));
-        self.reorder.push(chunk, times, ties);
+        context.ledger.copied(Copied::Held, self.reorder.push(chunk, times, ties));
         context.ledger.enter(caller);
         Ok(())
     }

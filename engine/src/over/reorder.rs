@@ -49,9 +49,10 @@ impl Reorder {
     }
 
     /// Takes rows; without `times` they are ordered by position alone, without positions by arrival.
-    /// Where several may have one position, `ties` orders those.
-    pub(crate) fn push(&mut self, chunk: &Chunk<'_>, times: Option<&[i64]>, ties: Option<&[u64]>) {
-        let mut first = 0;
+    /// Where several may have one position, `ties` orders those. Returns how
+    /// many bytes were copied.
+    pub(crate) fn push(&mut self, chunk: &Chunk<'_>, times: Option<&[i64]>, ties: Option<&[u64]>) -> usize {
+        let (mut first, mut bytes) = (0, 0);
         while first < chunk.rows {
             if self.batches.back().is_none_or(|(batch, _)| batch.rows() == BATCH_ROWS) {
                 let batch = self.spare.pop().unwrap_or_else(|| Batch::new(&self.layout));
@@ -59,8 +60,9 @@ impl Reorder {
             }
             let number = self.first + self.batches.len() as u64 - 1;
             let (batch, live) = self.batches.back_mut().expect("pushed above");
-            let start = batch.rows();
+            let (start, before) = (batch.rows(), batch.column_bytes());
             let count = batch.append_from(chunk, first);
+            bytes += batch.column_bytes() - before;
             *live += count;
             for (to, row) in (start..).zip(first..first + count) {
                 let time = times.map_or(0, |times| times[row]);
@@ -71,6 +73,7 @@ impl Reorder {
             }
             first += count;
         }
+        bytes
     }
 
     /// Lets rows at or before `watermark` leave.

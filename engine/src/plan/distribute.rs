@@ -8,7 +8,8 @@
 //! - GROUP BY with EMIT CHANGES (a row out per row in), with DISTINCT aggregates, over sessions, and OVER need the
 //!   rows themselves: [`ExchangeKind::Rows`] by the keys, in front of them.
 //! - Ranks (ROW_NUMBER, RANK, DENSE_RANK by any order) need all rows of a partition together:
-//!   [`ExchangeKind::Rows`] by the partition, to shard 0 without one.
+//!   [`ExchangeKind::Rows`] by the partition, to shard 0 without one. Where a partition is all rows, or all
+//!   of a window, and only its first are wanted, each shard finds its own first.
 //! - Joins need rows of both sides with equal keys together: [`ExchangeKind::Rows`] by the keys in front
 //!   of each input. Without keys, and where the query says that a side is small, that side goes to every
 //!   shard ([`ExchangeKind::Copies`]).
@@ -17,14 +18,15 @@
 //!
 //! Below an exchange nothing is repeated: what is grouped by the same keys again crosses again.
 
+use super::explain::rank_name;
 use super::{
-    Aggregate, Emit, Exchange, ExchangeKind, Join, NodeId, Operator, Phase, Plan, SinkOrder, Window, optimize,
+    Aggregate, Emit, Exchange, ExchangeKind, Join, NodeId, Operator, Phase, Plan, Rank, SinkOrder, Window, optimize,
 };
 use crate::agg;
 use crate::error::{Result, Span};
 use crate::expr::Expr;
 use crate::operator::Time;
-use crate::types::Schema;
+use crate::types::{DataType, Field, Schema};
 
 /// Over what a plan is spread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +97,7 @@ impl Spread<'_> {
                     let fields = &spread.plan.nodes[input].schema.fields;
                     let keys = rank.partition.iter().map(|&column| Expr::column(column, fields[column].data_type));
                     let keys = keys.collect();
+                    let input = spread.first_ranks(input, rank, node.span);
                     let input = spread.exchange(input, keys, ExchangeKind::Rows, node.span);
                     spread.plan.add(node.operator.clone(), vec![input], node.schema.clone(), node.span)
                 }
@@ -178,6 +181,26 @@ impl Spread<'_> {
             None => input,
         };
         self.exchange(input, Vec::new(), ExchangeKind::Rows, span)
+    }
+
+    /// The rows of `input` that may be among the first of all shards, for they are among its own. A rank
+    /// counts the rows before one, so those of fewer rows are no higher.
+    fn first_ranks(&mut self, input: NodeId, rank: &Rank, span: Span) -> NodeId {
+        let few = rank.partition.len() == usize::from(rank.time.is_some());
+        if rank.limit.is_none() || !few {
+            return input;
+        }
+        let schema = self.plan.nodes[input].schema.clone();
+        let columns = schema.fields.iter().enumerate().map(|(n, field)| Expr::column(n, field.data_type));
+        let columns: Vec<Expr> = columns.collect();
+        let mut ranked = schema.clone();
+        ranked.fields.extend(
+            rank.functions
+                .iter()
+                .map(|&function| Field { name: rank_name(function).to_owned(), data_type: DataType::BigInt }),
+        );
+        let ranked = self.plan.add(Operator::Rank(rank.clone()), vec![input], ranked, span);
+        self.plan.add(Operator::Project(columns), vec![ranked], schema, span)
     }
 
     fn is_gathered(&self, mut node: NodeId) -> bool {

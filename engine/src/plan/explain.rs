@@ -366,7 +366,8 @@ fn call_sql(call: &AggregateCall, schema: &Schema) -> String {
     format!("{}({distinct}{argument}){filter}", function_name(call.function))
 }
 
-fn rank_name(function: RankFunction) -> &'static str {
+/// A rank as it is written.
+pub(super) fn rank_name(function: RankFunction) -> &'static str {
     match function {
         RankFunction::RowNumber => "ROW_NUMBER()",
         RankFunction::Rank => "RANK()",

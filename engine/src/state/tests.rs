@@ -28,7 +28,7 @@ const CASES: [&str; 8] = [
 ];
 
 /// Queries whose operators hold every kind of state.
-const HOLDING: [&str; 8] = [
+const HOLDING: [&str; 9] = [
     "SELECT k, COUNT(*) AS n, COUNT(DISTINCT t) AS d, SUM(x) AS s, AVG(x) AS a, MIN(t) AS mn, MAX(t) AS mx, \
      FIRST_VALUE(t) AS f, LAST_VALUE(t) AS l, MEDIAN(x) AS md, STRING_AGG(t, ',') AS j, ARG_MAX(t, x) AS am, \
      STDDEV(x) AS dev FROM r GROUP BY k",
@@ -49,6 +49,8 @@ const HOLDING: [&str; 8] = [
     "SELECT k, t, x FROM (SELECT k, t, x, ROW_NUMBER() OVER (PARTITION BY k ORDER BY x DESC) AS n FROM r) WHERE n <= 3",
     "SELECT k, window_start, RANK() OVER (PARTITION BY window_start ORDER BY n DESC) AS p FROM (SELECT k, window_start, \
      COUNT(*) AS n FROM TUMBLE(r, ts, INTERVAL '1' MINUTE) GROUP BY k, window_start, window_end)",
+    "SELECT k, t, x, window_end FROM TUMBLE(r, ts, INTERVAL '1' MINUTE) \
+     QUALIFY ROW_NUMBER() OVER (PARTITION BY window_start, window_end ORDER BY x DESC, t) <= 5",
     "SELECT t, x FROM r ORDER BY x DESC, t LIMIT 50 OFFSET 3",
 ];
 

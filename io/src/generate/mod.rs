@@ -5,12 +5,15 @@
 //! | `orders` | order_id, customer_id, order_date, total_amount |
 //! | `market_data` | trade_time (epoch ms), trader_id, symbol, price, quantity |
 //! | `measurements` | `station;temp`, without a header |
+//! | `nexmark` | people, auctions and bids, a file each (with the feature `nexmark`) |
 //!
 //! Any row of any shard can be made without those before it (but for the order within a block of
 //! `market_data`), so files of any size can be made in parts.
 
 mod market;
 mod measurements;
+#[cfg(feature = "nexmark")]
+mod nexmark;
 mod orders;
 mod random;
 
@@ -34,6 +37,9 @@ pub enum Generator {
     MarketData(Flavour),
     /// Temperatures at stations.
     Measurements,
+    /// Three tables of an auction house.
+    #[cfg(feature = "nexmark")]
+    Nexmark,
 }
 
 /// How many groups `market_data` has, and how dense its rows are.
@@ -61,13 +67,24 @@ impl Flavour {
 
 impl Generator {
     /// Names of the generators.
-    pub const NAMES: [&'static str; 3] = ["orders", "market_data", "measurements"];
+    pub const NAMES: &'static [&'static str] = if cfg!(feature = "nexmark") {
+        &["orders", "market_data", "measurements", "nexmark"]
+    } else {
+        &["orders", "market_data", "measurements"]
+    };
 
     /// The generator called `name`, with a flavour (`market_data` only; `seed` unless said).
     pub fn parse(name: &str, flavour: Option<&str>) -> Result<Self> {
         let generator = match name {
             "orders" => Generator::Orders,
             "measurements" => Generator::Measurements,
+            #[cfg(feature = "nexmark")]
+            "nexmark" => Generator::Nexmark,
+            #[cfg(not(feature = "nexmark"))]
+            "nexmark" => {
+                let error = Error::new(Code::BadOption, "this binary was built without the generator `nexmark`");
+                return Err(error.help("build it with `--features nexmark`"));
+            }
             "market_data" => {
                 let flavour = flavour.unwrap_or("seed");
                 let Some((_, flavour)) = Flavour::ALL.into_iter().find(|(known, _)| *known == flavour) else {
@@ -93,6 +110,17 @@ impl Generator {
             Generator::Orders => ("orders", None),
             Generator::Measurements => ("measurements", None),
             Generator::MarketData(flavour) => ("market_data", Some(flavour.name())),
+            #[cfg(feature = "nexmark")]
+            Generator::Nexmark => ("nexmark", None),
+        }
+    }
+
+    /// What the files of each of its tables are called, before their number.
+    pub fn files(self) -> &'static [&'static str] {
+        match self {
+            #[cfg(feature = "nexmark")]
+            Generator::Nexmark => &nexmark::TABLES,
+            _ => &["shard"],
         }
     }
 }
@@ -105,7 +133,7 @@ trait Rows {
     fn row(&mut self, row: u64, out: &mut Buffer);
 }
 
-/// Appends rows `from..to` of shard `shard` of `shards`, which has `rows` rows, to `out`.
+/// Appends rows `from..to` of a share to `out`.
 pub fn lines(of: &Share, from: u64, to: u64, out: &mut Buffer) {
     let mut rows = of.rows();
     for row in from..to {
@@ -118,9 +146,11 @@ pub fn lines(of: &Share, from: u64, to: u64, out: &mut Buffer) {
 pub struct Share {
     /// What is generated.
     pub generator: Generator,
+    /// Which of its tables, by their place in [`Generator::files`].
+    pub table: usize,
     /// The seed.
     pub seed: u64,
-    /// Rows of this shard.
+    /// Rows of this shard's file.
     pub rows: u64,
     /// Which shard.
     pub shard: u64,
@@ -129,6 +159,17 @@ pub struct Share {
 }
 
 impl Share {
+    /// What `shard` has of table `table` of the data set that `request` asks for.
+    fn of(request: &Request, table: usize, shard: u64) -> Share {
+        let &Request { generator, rows, shards, seed, .. } = request;
+        let rows = match generator {
+            #[cfg(feature = "nexmark")]
+            Generator::Nexmark => nexmark::rows(table, rows, shard, shards),
+            _ => rows / shards + u64::from(shard < rows % shards),
+        };
+        Share { generator, table, seed, rows, shard, shards }
+    }
+
     fn rows(&self) -> Box<dyn Rows> {
         match self.generator {
             Generator::Orders => Box::new(orders::Orders::new(self.seed, self.shard, self.shards)),
@@ -136,6 +177,8 @@ impl Share {
             Generator::MarketData(flavour) => {
                 Box::new(market::Market::new(flavour, self.seed, self.rows, self.shard, self.shards))
             }
+            #[cfg(feature = "nexmark")]
+            Generator::Nexmark => Box::new(nexmark::Nexmark::new(self.table, self.seed, self.shard, self.shards)),
         }
     }
 }
@@ -145,9 +188,9 @@ impl Share {
 pub struct Request {
     /// What is generated.
     pub generator: Generator,
-    /// Rows in all; the first shards get one more where they do not divide.
+    /// Rows in all tables together; the first shards get one more where they do not divide.
     pub rows: u64,
-    /// Files.
+    /// Files of each table.
     pub shards: u64,
     /// The seed.
     pub seed: u64,
@@ -168,7 +211,7 @@ pub struct Written {
     pub crc32c: u32,
 }
 
-/// Writes `shard0.csv`, ... and `manifest.json` with rows, bytes and checksums. Files that an earlier
+/// Writes `shard0.csv`, ... (or a table's name and the number) and `manifest.json` with rows, bytes and checksums. Files that an earlier
 /// manifest in the directory names are removed first; others are left alone.
 pub fn write_files(request: &Request) -> Result<Vec<Written>> {
     let directory = &request.directory;
@@ -180,12 +223,13 @@ pub fn write_files(request: &Request) -> Result<Vec<Written>> {
     remove_earlier(directory, &manifest);
     let mut files = Vec::new();
     for shard in 0..request.shards {
-        let rows = request.rows / request.shards + u64::from(shard < request.rows % request.shards);
-        let share = Share { generator: request.generator, seed: request.seed, rows, shard, shards: request.shards };
-        let name = format!("shard{shard}.csv");
-        let path = directory.join(&name);
-        let (bytes, crc32c) = write_share(&share, &path).map_err(|cause| failed(&path, cause))?;
-        files.push(Written { name, rows, bytes, crc32c });
+        for (table, stem) in request.generator.files().iter().enumerate() {
+            let share = Share::of(request, table, shard);
+            let name = format!("{stem}{shard}.csv");
+            let path = directory.join(&name);
+            let (bytes, crc32c) = write_share(&share, &path).map_err(|cause| failed(&path, cause))?;
+            files.push(Written { name, rows: share.rows, bytes, crc32c });
+        }
     }
     fs::write(&manifest, describe(request, &files)).map_err(|cause| failed(&manifest, cause))?;
     Ok(files)
@@ -213,9 +257,10 @@ fn write_share(share: &Share, path: &Path) -> std::io::Result<(u64, u32)> {
 }
 
 /// Removes the files that the manifest of an earlier run names, so that `shard*.csv` is one data set.
+/// A manifest names files beside itself only, whatever it says.
 fn remove_earlier(directory: &Path, manifest: &Path) {
     let Ok(text) = fs::read_to_string(manifest) else { return };
-    for name in text.split('"').filter(|name| name.starts_with("shard") && name.ends_with(".csv")) {
+    for name in text.split('"').filter(|name| name.ends_with(".csv") && !name.contains('/')) {
         let _ = fs::remove_file(directory.join(name));
     }
 }
@@ -246,7 +291,7 @@ mod tests {
     use std::collections::HashSet;
 
     fn text(generator: Generator, rows: u64, shard: u64, shards: u64) -> String {
-        let share = Share { generator, seed: 1, rows, shard, shards };
+        let share = Share { generator, table: 0, seed: 1, rows, shard, shards };
         let mut out = Buffer::default();
         lines(&share, 0, rows, &mut out);
         String::from_utf8(out.bytes().to_vec()).unwrap()

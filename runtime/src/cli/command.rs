@@ -39,10 +39,10 @@ pub enum Command {
 pub struct GenFlags {
     /// The data set, NAME or NAME:FLAVOUR
     pub name: String,
-    /// Rows in all
+    /// Rows in all, or events
     #[arg(long, default_value_t = 1_000_000)]
     pub rows: u64,
-    /// Files
+    /// Files, of each table where there are several
     #[arg(long, default_value = "1", value_parser = super::parse_shards)]
     pub shards: usize,
     /// Seed; the same seed writes the same bytes

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -23,6 +24,9 @@ use crate::progress::Progress;
 use crate::report::report;
 use crate::stats::Stats;
 use crate::{cores, sys};
+
+/// How wide the report is where it goes to no terminal.
+const COLUMNS: usize = 120;
 
 /// Writes to standard error, which may be gone or full: talk is never worth a failure.
 pub fn talk(text: &str) {
@@ -177,7 +181,8 @@ fn run(options: &Options) -> u8 {
         let finished = finished?;
         let stats = tell::stats(&described, &finished, &text.sql);
         if !options.quiet {
-            talk(&report(&stats, options.ledger));
+            let columns = sys::terminal_columns(io::stderr().as_fd()).unwrap_or(COLUMNS);
+            talk(&report(&stats, options.ledger, columns));
             finished.kept.iter().for_each(|kept| talk(&format!("{}\n", recovery::kept(kept))));
         }
         let written = write_files_asked(options, &stats, &finished, began);

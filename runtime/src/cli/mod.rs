@@ -29,7 +29,7 @@ Other commands, each with --help:
   explain      the plan of a script, with its exchanges, state and emit mode
   check        whether a script is right; reads no rows
   schema       the CREATE TABLE of files, to copy
-  gen          files of orders, market_data or measurements
+  gen          files of orders, market_data, measurements or nexmark
   functions    what can be called in a script, or all about one NAME
   cores        the CPUs, which are allowed, siblings and NUMA nodes
   latency      the percentiles in an .hlog

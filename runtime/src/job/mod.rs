@@ -5,6 +5,7 @@
 //! known at the end.
 
 pub mod catalog;
+mod cost;
 pub mod outputs;
 pub mod rejects;
 pub mod task;
@@ -160,6 +161,8 @@ pub struct Finished {
     pub clocks: Clocks,
     /// Bytes the writer wrote.
     pub written: u64,
+    /// Nanoseconds that the writer was on a CPU.
+    pub writer_cpu_ns: u64,
     /// From start to end.
     pub elapsed: Duration,
     /// Time stolen by the hypervisor meanwhile, in seconds.
@@ -647,6 +650,7 @@ impl Prepared {
             shards,
             clocks,
             written: written.bytes,
+            writer_cpu_ns: written.cpu_ns,
             elapsed,
             steal_seconds: steal as f64 / 100.0,
             reader_gone: written.reader_gone,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use corelane_engine::Error;
 use corelane_engine::plan::NodeId;
-use corelane_engine::stage::Stage;
+use corelane_engine::stage::{Copied, Stage};
 use corelane_io::reader::Counts;
 
 use crate::doorbell::Doorbell;
@@ -53,6 +53,10 @@ pub struct ShardOutcome {
     pub clocks: Clocks,
     /// What it sent to other shards (and itself).
     pub traffic: Traffic,
+    /// Bytes copied within it, by cause.
+    pub copied: [u64; Copied::ALL.len()],
+    /// Times its ledger was marked.
+    pub marks: u64,
     /// Bytes of state by node.
     pub state: Vec<(NodeId, usize)>,
     /// Bytes of batches lent to others.
@@ -165,12 +169,15 @@ impl Task for ShardTask {
             sinks: Vec::new(),
             clocks: Clocks::default(),
             traffic: Traffic::default(),
+            copied: Copied::ALL.map(|cause| self.shard.ledger.bytes_copied(cause)),
+            marks: self.shard.ledger.marks(),
             state: self.shard.state_bytes().collect(),
             batches: self.shard.outboxes().iter().map(|outbox| outbox.bytes()).sum(),
             blocks: self.shard.sources().map(|source| source.memory()).sum(),
         };
         for outbox in self.shard.outboxes() {
             outcome.traffic.messages += outbox.traffic.messages;
+            outcome.traffic.batches += outbox.traffic.batches;
             outcome.traffic.rows += outbox.traffic.rows;
             outcome.traffic.bytes += outbox.traffic.bytes;
         }

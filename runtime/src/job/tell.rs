@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::cost::costs;
 use super::task::ShardOutcome;
 use super::{Finished, Prepared};
 use crate::executor::Kind;
@@ -14,6 +15,7 @@ pub fn stats(prepared: &Described, finished: &Finished, sql: &str) -> Stats {
     let seconds = finished.elapsed.as_secs_f64();
     let shards: Vec<Shard> =
         finished.shards.iter().zip(&prepared.cpus).map(|(outcome, cpu)| shard(prepared, outcome, *cpu)).collect();
+    let jobs = prepared.jobs(finished);
     Stats {
         format: stats::FORMAT,
         version: env!("CARGO_PKG_VERSION"),
@@ -23,7 +25,8 @@ pub fn stats(prepared: &Described, finished: &Finished, sql: &str) -> Stats {
         machine: Machine::this(),
         seconds,
         sources: prepared.sources.iter().map(|source| self::source(source, prepared, finished)).collect(),
-        jobs: prepared.jobs(finished),
+        costs: costs(finished, &jobs),
+        jobs,
         totals: Totals::of(&shards, seconds),
         voluntary_switches: finished.shards.iter().map(|shard| shard.times.voluntary_switches).sum(),
         involuntary_switches: finished.shards.iter().map(|shard| shard.times.involuntary_switches).sum(),

@@ -144,6 +144,18 @@ pub const QUERIES: &[(&str, &str, &[&str])] = &[
         &[],
     ),
     (
+        "best of windows",
+        "SELECT window_end, ts, symbol, price FROM TUMBLE(trades, ts, INTERVAL '10' SECOND) \
+         QUALIFY RANK() OVER (PARTITION BY window_start, window_end ORDER BY price DESC) <= 3",
+        &[],
+    ),
+    (
+        "windows of rows",
+        "SELECT window_end, MAX(price), COUNT(*) FROM (SELECT * FROM TUMBLE(trades, ts, INTERVAL '10' SECOND) \
+         WHERE quantity > 10) GROUP BY window_start, window_end",
+        &[],
+    ),
+    (
         "windows again",
         "SELECT window_start, window_end, COUNT(*), MAX(n) FROM (SELECT symbol, window_start, window_end, COUNT(*) AS n \
          FROM HOP(trades, ts, INTERVAL '2' SECOND, INTERVAL '10' SECOND) GROUP BY symbol, window_start, window_end) \

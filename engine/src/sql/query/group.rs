@@ -62,6 +62,7 @@ impl Planner<'_> {
         // Results of windows grouped by their bounds again: these follow from the window's columns.
         let again = if window.is_none() { regrouped(relation, &mut keys)? } else { None };
         if let Some((closed, window, time)) = &again {
+            self.judge(relation.node, Late::Window(closed.window));
             let column = self.column_of(relation, time, "time");
             aggregate_window = Some((*window, column));
             let field = |name: &str| Field { name: name.to_owned(), data_type: closed.end.data_type };

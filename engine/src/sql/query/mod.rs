@@ -10,11 +10,13 @@
 //! | `join`, `within` | FROM with several tables; how far apart in time their rows may be |
 //! | `semi`, `scalar` | IN and EXISTS with a subquery; subqueries that give one value |
 //! | `select` | one SELECT, clause by clause |
+//! | `bounds` | windows in FROM without GROUP BY |
 //! | `group`, `order` | the nodes of GROUP BY and DISTINCT, of ORDER BY and LIMIT |
 //! | `over`, `rank` | the nodes of OVER: over frames, and ranks by any order |
 //! | `time` | which columns follow the watermark |
 //! | `sink` | where a query ends |
 
+mod bounds;
 mod from;
 mod group;
 mod join;
@@ -56,7 +58,7 @@ pub(super) struct Relation<'a> {
     /// Expressions over the node that follow the watermark.
     times: Vec<Expr>,
     natural: Natural,
-    /// The windows that the rows are results of.
+    /// The windows that the rows are results of, or lie in.
     closed: Option<Closed>,
     window: Option<WindowSpec<'a>>,
     bounded: bool,
@@ -64,7 +66,7 @@ pub(super) struct Relation<'a> {
     emit: Said,
 }
 
-/// Windows behind a windowed GROUP BY: what they are, and their bounds over the node.
+/// Windows that the rows are results of, or lie in: what they are, and their bounds over the node.
 #[derive(Clone, Debug)]
 struct Closed {
     window: Window,

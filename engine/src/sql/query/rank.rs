@@ -3,10 +3,10 @@
 use super::{Natural, Planner, Relation};
 use crate::error::{Result, Span};
 use crate::expr::{Comparison, Expr, ExprKind};
-use crate::plan::{Operator, Rank, SortKey};
+use crate::plan::{Late, Operator, Rank, SortKey};
 use crate::sql::over::OverItem;
 use crate::sql::scope::same;
-use crate::sql::unsupported;
+use crate::sql::{unsupported, window};
 use crate::types::{Field, Value};
 
 impl Planner<'_> {
@@ -50,9 +50,14 @@ impl Planner<'_> {
             return Err(unsupported("ranks over endless input need a window", call)
                 .help("PARTITION BY window_start, window_end, over the result of a windowed GROUP BY"));
         }
-        let time = end.map(|end| self.column_of(relation, &end, "window_end"));
+        let time = end.as_ref().map(|end| self.column_of(relation, end, "window_end"));
         let mut partition = Vec::from_iter(time);
         for key in &lead.partition {
+            // One bound of a window follows from the other.
+            let closed = relation.closed.as_ref().filter(|_| time.is_some());
+            if closed.is_some_and(|closed| same(&closed.start, key) || same(&closed.end, key)) {
+                continue;
+            }
             let column = self.column_of(relation, key, "partition");
             if !partition.contains(&column) {
                 partition.push(column);
@@ -73,9 +78,17 @@ impl Planner<'_> {
         let ascending = |&column: &usize| SortKey { column, descending: false, nulls_first: false };
         let order = partition.iter().map(ascending).chain(keys.iter().cloned()).collect();
         relation.natural = Natural::Keys { keys: order, time_first: time.is_some() };
-        if time.is_none() {
-            relation.times.clear();
-            relation.closed = None;
+        match end {
+            Some(end) => {
+                if let Some(closed) = &relation.closed {
+                    self.judge(relation.node, Late::Window(closed.window));
+                }
+                relation.times = vec![end.clone(), window::time_of(end)?];
+            }
+            None => {
+                relation.times.clear();
+                relation.closed = None;
+            }
         }
         let rank = Rank { partition, keys, functions, time, limit: None };
         relation.node = self.add(Operator::Rank(rank), relation.node, fields, span);

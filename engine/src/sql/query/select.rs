@@ -16,6 +16,7 @@ use crate::plan::Operator;
 use crate::sql::expression::{Binder, at};
 use crate::sql::scope::{OVER_MARK, Scope, ScopeColumn, WINDOW_MARK, same, substitute};
 use crate::sql::token::place;
+use crate::sql::window::WindowSpec;
 use crate::sql::{MAX_COLUMNS, unsupported, window};
 use crate::types::DataType;
 
@@ -47,6 +48,14 @@ impl Planner<'_> {
             && spec.grace > 0
         {
             self.add_grace(relation.node, spec.grace);
+        }
+        // Rows of a window, each by itself.
+        let alone = |spec: &mut WindowSpec<'_>| {
+            group_trees.is_empty() && spec.window.is_tumbling() && from_has_window(select, spec)
+        };
+        let of_rows = window.take_if(alone);
+        if let Some(spec) = &of_rows {
+            self.add_bounds(&mut relation, spec)?;
         }
         let mut scalars = Vec::new();
         if window.is_none() {
@@ -132,7 +141,7 @@ impl Planner<'_> {
         relation.scope = scope;
         if aggregated {
             let implied = window.as_ref().is_some_and(|spec| names_window || !from_has_window(select, spec));
-            if let Some(spec) = window.as_ref().filter(|_| !implied) {
+            if let Some(spec) = window.as_ref().or(of_rows.as_ref()).filter(|_| !implied) {
                 return Err(unsupported("a window in FROM without its bounds in GROUP BY is not supported", spec.span)
                     .help("add GROUP BY window_start, window_end"));
             }
@@ -269,7 +278,7 @@ impl Planner<'_> {
 }
 
 /// What a session is said to be of must be what the rows are grouped by.
-fn check_partition<'a>(spec: &window::WindowSpec<'a>, keys: &[Expr], binder: &mut Binder<'a>) -> Result<()> {
+fn check_partition<'a>(spec: &WindowSpec<'a>, keys: &[Expr], binder: &mut Binder<'a>) -> Result<()> {
     if spec.partition.is_empty() {
         return Ok(());
     }
