@@ -16,8 +16,10 @@ import time
 import duckdb
 
 QUERIES = pathlib.Path(__file__).resolve().parent.parent / "bench" / "nexmark"
+# Which of two rows of one time comes first is not settled there: only keys (the first column) without such are compared.
+TIED = {"q6"}
 # Queries that ask for what is not there yet.
-REFUSED = {"q3", "q4", "q6", "q8", "q9", "q11", "q12", "q13", "q20"}
+REFUSED = {"q12"}
 
 COLUMNS = {
     "person": "{'id':'BIGINT','name':'VARCHAR','emailAddress':'VARCHAR','creditCard':'VARCHAR','city':'VARCHAR','state':'VARCHAR','dateTime':'TIMESTAMP','extra':'VARCHAR'}",
@@ -63,7 +65,8 @@ EXPECTED = {
     "q3": ("SELECT p.name, p.city, p.state, a.id FROM auction a JOIN person p ON a.seller = p.id WHERE a.category = 10 AND p.state IN ('OR', 'ID', 'CA')", []),
     "q4": ("SELECT category, avg(final) FROM (SELECT a.id, a.category, max(b.price) AS final FROM auction a JOIN bid b ON a.id = b.auction AND b.dateTime BETWEEN a.dateTime AND a.expires GROUP BY ALL) GROUP BY category", [1]),
     "q5": (f"SELECT auction, num, {ms('s')}, {ms('s + INTERVAL 10 SECOND')} FROM (SELECT *, max(num) OVER (PARTITION BY s) AS most FROM (SELECT auction, s, count(*) AS num FROM ({HOPS}) GROUP BY auction, s)) WHERE num >= most", []),
-    "q6": (f"SELECT seller, avg(price) OVER (PARTITION BY seller ORDER BY bid_dateTime, id ROWS BETWEEN 9 PRECEDING AND CURRENT ROW) FROM ({WINNING}) WHERE n = 1", [1]),
+    "q6": (f"SELECT seller, avg(price) OVER (PARTITION BY seller ORDER BY bid_dateTime, id ROWS BETWEEN 9 PRECEDING AND CURRENT ROW) FROM ({WINNING}) WHERE n = 1 AND seller NOT IN "
+           f"(SELECT seller FROM ({WINNING}) WHERE n = 1 GROUP BY seller, bid_dateTime HAVING count(*) > 1)", [1]),
     "q7": (f"SELECT auction, price, bidder, {ms('dateTime')}, extra FROM (SELECT *, max(price) OVER (PARTITION BY {bucket('dateTime', 10)}) AS most FROM bid) WHERE price = most", []),
     "q8": (f"SELECT DISTINCT p.id, p.name, {ms(bucket('p.dateTime', 10))} FROM person p JOIN auction a ON p.id = a.seller AND {bucket('p.dateTime', 10)} = {bucket('a.dateTime', 10)}", []),
     "q9": (f"SELECT id, itemName, description, initialBid, reserve, {ms('dateTime')}, {ms('expires')}, seller, category, extra, auction, bidder, price, {ms('bid_dateTime')}, bid_extra FROM ({WINNING}) WHERE n = 1", []),
@@ -122,7 +125,7 @@ class Checker:
         done = subprocess.run(command, capture_output=True, text=True)
         return done, time.monotonic() - began
 
-    def difference(self, doubles, out):
+    def difference(self, query, doubles, out):
         """How the rows of `out` differ from those of the table `expected`; None if they do not."""
         shown = self.base.execute("SELECT * FROM expected LIMIT 0").description
         names = [f"c{place}" for place in range(len(shown))]
@@ -133,6 +136,9 @@ class Checker:
         read = f"read_csv('{out}', header=true, columns={declared}, quote='\"', allow_quoted_nulls=false)"
         self.base.execute(f"CREATE OR REPLACE TEMP TABLE one AS SELECT {pick} FROM expected e({', '.join(names)})")
         self.base.execute(f"CREATE OR REPLACE TEMP TABLE other AS SELECT {pick} FROM {read}")
+        if query in TIED:
+            key = lambda table: self.base.execute(f"SELECT * FROM {table} LIMIT 0").description[0][0]
+            self.base.execute(f'DELETE FROM other WHERE "{key("other")}" NOT IN (SELECT "{key("one")}" FROM one)')
         count = lambda one, other: self.base.execute(f"SELECT count(*) FROM (FROM {one} EXCEPT ALL FROM {other})").fetchone()[0]
         missing, extra = count("one", "other"), count("other", "one")
         if missing or extra:
@@ -156,7 +162,7 @@ class Checker:
                 if answer is None:
                     return "WRONG", "there is nothing to hold it against"
                 self.base.execute(f"CREATE OR REPLACE TEMP TABLE expected AS {answer[0]}")
-            problem = self.difference(answer[1], out)
+            problem = self.difference(query, answer[1], out)
             if problem:
                 return "WRONG", f"{shards} shards: {problem}"
             spent.append(f"{seconds:.2f}")
