@@ -1,8 +1,9 @@
 //! Joins of rows that are already in memory, in one thread: rows of both sides a second.
 
 use bumpalo::Bump;
-use corelane_engine::batch::{BATCH_ROWS, Batch, Chunk};
-use corelane_engine::operator::{Context, Outlets, Time};
+use corelane_bench::count::Count;
+use corelane_engine::batch::{BATCH_ROWS, Batch};
+use corelane_engine::operator::{Context, Time};
 use corelane_engine::pipeline::Pipeline;
 use corelane_engine::plan::{NodeId, Operator};
 use corelane_engine::sql::{self, Catalog, Table, TableReference, Watermark};
@@ -23,39 +24,6 @@ impl Catalog for Tables {
         table.watermark = Some(Watermark { column: "ts".to_owned(), delay_us: 0, span });
         Ok(table)
     }
-}
-
-/// Counts what comes out.
-#[derive(Default)]
-struct Count(u64);
-
-impl Outlets for Count {
-    fn sink(&mut self, _: usize, chunk: &Chunk<'_>, _: &Context<'_>) -> Result<()> {
-        self.0 += chunk.rows as u64;
-        Ok(())
-    }
-
-    fn exchange(&mut self, _: usize, _: &Chunk<'_>, _: &[u64], _: &Context<'_>) -> Result<()> {
-        unreachable!("a plan for one shard has no exchange")
-    }
-
-    fn exchange_watermark(&mut self, _: usize, _: Time, _: &Context<'_>) -> Result<()> {
-        unreachable!("a plan for one shard has no exchange")
-    }
-
-    fn exchange_finish(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
-        unreachable!("a plan for one shard has no exchange")
-    }
-
-    fn sink_watermark(&mut self, _: usize, _: Time, _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
-
-    fn sink_finish(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
-
-    fn satisfied(&mut self, _: usize) {}
 }
 
 /// A side of a join: how many rows, and of how many keys.

@@ -9,9 +9,9 @@ use bumpalo::Bump;
 use corelane::ring::{Receiver, Sender, ring};
 use corelane::{cli, job};
 use corelane_bench::case::{self, Case};
-use corelane_bench::{coordinated, direct::Direct};
+use corelane_bench::{coordinated, count::Count, direct::Direct};
 use corelane_engine::batch::{BATCH_ROWS, Batch, Chunk, Data, Text, Vector};
-use corelane_engine::operator::{Context, Outlets, Time};
+use corelane_engine::operator::{Context, Time};
 use corelane_engine::pipeline::Pipeline;
 use corelane_engine::plan::Operator;
 use corelane_engine::scan::SplitTime;
@@ -67,39 +67,6 @@ fn rows(direct: &Direct) -> Vec<(Batch, Time)> {
             corelane_io::reader::Step::End => return rows,
         }
     }
-}
-
-/// Counts what comes out.
-#[derive(Default)]
-struct Count(u64);
-
-impl Outlets for Count {
-    fn sink(&mut self, _: usize, chunk: &Chunk<'_>, _: &Context<'_>) -> Result<()> {
-        self.0 += chunk.rows as u64;
-        Ok(())
-    }
-
-    fn exchange(&mut self, _: usize, _: &Chunk<'_>, _: &[u64], _: &Context<'_>) -> Result<()> {
-        unreachable!("a plan for one shard has no exchange")
-    }
-
-    fn exchange_watermark(&mut self, _: usize, _: Time, _: &Context<'_>) -> Result<()> {
-        unreachable!("a plan for one shard has no exchange")
-    }
-
-    fn exchange_finish(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
-        unreachable!("a plan for one shard has no exchange")
-    }
-
-    fn sink_watermark(&mut self, _: usize, _: Time, _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
-
-    fn sink_finish(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
-
-    fn satisfied(&mut self, _: usize) {}
 }
 
 /// Everything behind the scan, over rows that were read before. Returns the rows out.

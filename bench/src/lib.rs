@@ -7,6 +7,7 @@
 //! | [`dataset`] | that data on disk and in the page cache |
 //! | [`direct`] | the reference: reader, operators and format in one plain thread |
 //! | [`coordinated`] | the same query as a job |
+//! | [`count`] | rows that leave operators without a job |
 //! | [`checksum`] | whether two runs have given the same rows |
 //! | [`overhead`] | pairs of both, alternating, and what they say |
 //! | [`report`] | the figures of a case: a JSON object, and a line of a table |
@@ -19,6 +20,7 @@
 pub mod case;
 pub mod checksum;
 pub mod coordinated;
+pub mod count;
 pub mod dataset;
 pub mod direct;
 pub mod overhead;

@@ -28,13 +28,7 @@ pub(crate) struct SavedKeys<'a> {
 impl<'a> SavedKeys<'a> {
     /// The keys of the groups of `table` at `bases`, a chunk of them at most.
     fn of(layout: &KeyLayout, table: &Table, bases: &[u32], seed: u64, scratch: &'a Bump) -> Self {
-        let mut all = bumpalo::collections::Vec::with_capacity_in(layout.width(), scratch);
-        for (number, &(physical, _)) in layout.columns().iter().enumerate() {
-            let mut column = Column::new(physical, scratch);
-            layout.read(number, &table.state, bases, &table.bytes, &mut column, 0);
-            all.push(column.finish(bases.len()));
-        }
-        let columns = all.into_bump_slice();
+        let columns = table.keys(layout, bases, scratch);
         let hashes = scratch.alloc_slice_fill_copy(bases.len(), 0);
         hash::hash_rows(columns, seed, hashes);
         SavedKeys { columns, hashes }

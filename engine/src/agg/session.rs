@@ -164,13 +164,7 @@ impl Sessions {
 
     /// Groups of the sessions that began at `starts`, of the keys at `keys`; up to a chunk of them.
     fn groups_of<'a>(&self, keys: &[u32], starts: &'a [i64], scratch: &'a Bump) -> Result<Vec<u32>> {
-        let mut columns = bumpalo::collections::Vec::with_capacity_in(self.layout.width(), scratch);
-        for (number, &(physical, _)) in self.layout.columns().iter().enumerate() {
-            let mut column = Column::new(physical, scratch);
-            self.layout.read(number, &self.open.state, keys, &self.open.bytes, &mut column, 0);
-            columns.push(column.finish(keys.len()));
-        }
-        let columns = with_start(columns.into_bump_slice(), starts, scratch);
+        let columns = with_start(self.open.keys(&self.layout, keys, scratch), starts, scratch);
         let tagged = self.tagged(columns, keys.len(), scratch);
         let find = |row| self.groups.table.find(&self.shape.key, &tagged, row);
         (0..keys.len())
@@ -319,13 +313,7 @@ impl Sessions {
                 *to = start;
             }
             self.open_count += keys.len();
-            let mut columns = bumpalo::collections::Vec::with_capacity_in(self.layout.width(), &scratch);
-            for (number, &(physical, _)) in self.layout.columns().iter().enumerate() {
-                let mut column = Column::new(physical, &scratch);
-                self.layout.read(number, &self.open.state, &keys, &self.open.bytes, &mut column, 0);
-                columns.push(column.finish(keys.len()));
-            }
-            let columns = with_start(columns.into_bump_slice(), starts, &scratch);
+            let columns = with_start(self.open.keys(&self.layout, &keys, &scratch), starts, &scratch);
             let tagged = self.tagged(columns, keys.len(), &scratch);
             let bases = scratch.alloc_slice_fill_copy(keys.len(), 0);
             self.groups.table.locate(&self.shape.key, &tagged, &self.shape.initial, bases, &scratch)?;

@@ -11,8 +11,10 @@
 
 use super::index::Index;
 use super::key::{KeyLayout, Keys};
+use crate::batch::Vector;
 use crate::error::{Code, Error, Result};
 use crate::memory::{LINE_WORDS, Lines, prefetch};
+use crate::operator::Column;
 use bumpalo::Bump;
 
 /// 32 bits that all bits of a tag have a part in.
@@ -163,6 +165,17 @@ impl Table {
     /// The one group of a table without key columns.
     pub(crate) fn only_group(&mut self, tag: u64, initial: &[u64]) -> Result<u32> {
         if self.groups == 0 { self.add_row(tag, initial) } else { Ok(self.stride as u32) }
+    }
+
+    /// The key columns of the groups at `bases`, a chunk of them at most.
+    pub(crate) fn keys<'a>(&self, layout: &KeyLayout, bases: &[u32], scratch: &'a Bump) -> &'a [Vector<'a>] {
+        let mut columns = bumpalo::collections::Vec::with_capacity_in(layout.width(), scratch);
+        for (number, &(physical, _)) in layout.columns().iter().enumerate() {
+            let mut column = Column::new(physical, scratch);
+            layout.read(number, &self.state, bases, &self.bytes, &mut column, 0);
+            columns.push(column.finish(bases.len()));
+        }
+        columns.into_bump_slice()
     }
 
     /// The group that has the key of `row`, if there is one.
