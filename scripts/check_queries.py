@@ -1045,6 +1045,10 @@ class Generator(check_joins.Joins):
                 start = r.choice(["UNBOUNDED", "INTERVAL '1' SECOND", "INTERVAL '10' MINUTE", "INTERVAL '2' HOUR", "INTERVAL '0' SECOND"])
                 frame = f"RANGE BETWEEN {start} PRECEDING AND CURRENT ROW" if r.random() < 0.9 else "RANGE BETWEEN CURRENT ROW AND CURRENT ROW"
                 c_over = d_over = f" OVER ({partition}ORDER BY ts {frame})"
+            elif which in ("COUNT", "SUM", "AVG", "MIN", "MAX", "COUNT(*)", "BOOL_OR") and r.random() < 0.3:
+                self.mark("OVER without a frame")
+                whole = "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING"
+                c_over = d_over = r.choice([f" OVER ({partition}ORDER BY ts)", f" OVER ({partition})", f" OVER ({partition}ORDER BY ts {whole})"])
             if which in ("RANK", "DENSE_RANK"):
                 c_over, d_over = f" OVER ({order_c})", f" OVER ({partition}ORDER BY ts)"
             condition = self.a_bool(1) if which in ("COUNT", "SUM", "MIN", "MAX", "COUNT(*)", "BOOL_OR", "STDDEV") and r.random() < 0.15 else None

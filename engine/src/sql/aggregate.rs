@@ -79,9 +79,6 @@ pub(super) fn arguments(function: &ast::Function, kind: AggregateFunction, span:
     if let Some(clause) = list.clauses.first() {
         return Err(unsupported(format!("`{clause}` inside an aggregate is not supported yet"), span));
     }
-    if function.null_treatment.is_some() {
-        return Err(unsupported("IGNORE NULLS and RESPECT NULLS are not supported yet", span));
-    }
     let name = function.name.to_string().to_ascii_lowercase();
     let is_approximate = crate::agg::functions::is_of_different_values(&name);
     let distinct = matches!(list.duplicate_treatment, Some(ast::DuplicateTreatment::Distinct)) || is_approximate;

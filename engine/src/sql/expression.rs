@@ -13,6 +13,7 @@ use typed::{binary, boolean, cast, constant, data_type, in_list, literal_as, neg
 
 use super::aggregate;
 use super::over::OverItem;
+use super::query::of_call;
 use super::scope::Scope;
 use super::token::{MAX_NESTING, place};
 use super::{literal, unsupported};
@@ -434,6 +435,7 @@ impl<'a> Binder<'a> {
         let name = function.name.to_string();
         let lower = name.to_ascii_lowercase();
         let name_span = place(function.name.span());
+        of_call(function)?;
         if function.over.is_some() {
             return super::over::call(self, function, &lower, span);
         }

@@ -31,6 +31,8 @@ pub use render::{render, render_json};
 pub use token::{MAX_NESTING, MAX_SCRIPT_BYTES};
 pub use types::parse_type;
 
+use std::sync::Arc;
+
 use crate::error::{Code, Error, Result, Span};
 use crate::plan::{Emit, Plan};
 use crate::types::DataType;
@@ -110,6 +112,9 @@ pub trait Catalog {
     }
 }
 
+/// What stands for NULL in a table's rows that the script itself holds.
+pub const NULL_FIELD: &str = "\\N";
+
 /// A table that a script reads.
 #[derive(Clone, Copy, Debug)]
 pub enum TableReference<'a> {
@@ -152,6 +157,8 @@ pub struct Table {
     pub partitioned_by: Vec<(String, Span)>,
     /// Whether its input ends.
     pub bounded: bool,
+    /// Rows that stand in the script: CSV without a header, with [`NULL_FIELD`] for NULL.
+    pub text: Option<Arc<str>>,
     /// Where it is declared.
     pub span: Span,
 }
@@ -217,6 +224,7 @@ impl Table {
             options: Vec::new(),
             partitioned_by: Vec::new(),
             bounded: true,
+            text: None,
             span: Span::NONE,
         }
     }

@@ -42,6 +42,11 @@ pub(super) struct OverItem {
 }
 
 impl OverItem {
+    /// Whether its frame is the whole partition.
+    pub fn is_whole(&self) -> bool {
+        self.order.is_empty() && self.call.range.is_some()
+    }
+
     /// Whether both can be computed by one node.
     pub fn shares_node(&self, other: &OverItem) -> bool {
         let equal = |((left, down), (right, other)): (&(Expr, SortKey), &(Expr, SortKey))| {
@@ -50,6 +55,7 @@ impl OverItem {
         self.order.len() == other.order.len()
             && self.order.iter().zip(&other.order).all(equal)
             && self.buffer == other.buffer
+            && self.is_whole() == other.is_whole()
             && self.partition.len() == other.partition.len()
             && self.partition.iter().zip(&other.partition).all(|(left, right)| same(left, right))
     }
@@ -176,8 +182,14 @@ fn item<'a>(
         let error = Error::new(Code::Misplaced, format!("`{name}` needs ORDER BY in its OVER")).at(span);
         return Err(error.help("write OVER (PARTITION BY k ORDER BY x DESC)"));
     }
-    let frame = frame(binder, spec, span)?;
-    let call = over_call(binder, function, name, frame, (spec.window_frame.is_some(), !order.is_empty()), span)?;
+    let frame = if spec.window_frame.as_ref().is_some_and(is_whole) && ranks.is_none() {
+        // What is before and behind a row is the same for all rows, whatever their order.
+        order.clear();
+        Frame::WHOLE
+    } else {
+        frame(binder, spec, !order.is_empty(), span)?
+    };
+    let call = over_call(binder, function, name, frame, span)?;
     Ok(OverItem { call, name: function.to_string(), partition, order, ranks, buffer })
 }
 
@@ -192,9 +204,41 @@ fn part(binder: &mut Binder<'_>, tree: &ast::Expr) -> Result<Expr> {
     bound
 }
 
-/// How many rows before the current one, `None` for all; of a RANGE frame how much time.
-fn frame(binder: &mut Binder<'_>, spec: &ast::WindowSpec, span: Span) -> Result<(Option<u64>, Option<i64>)> {
-    let Some(frame) = &spec.window_frame else { return Ok((None, None)) };
+/// The rows that a call sees, up to the current one.
+#[derive(Clone, Copy)]
+struct Frame {
+    /// How many rows before the current one; `None` for all.
+    preceding: Option<u64>,
+    /// Of a RANGE frame, how much time before.
+    range: Option<i64>,
+    /// Whether the query says it.
+    said: bool,
+}
+
+impl Frame {
+    /// All rows of the partition: without an order all of them are peers.
+    const WHOLE: Frame = Frame { preceding: None, range: Some(i64::MAX), said: false };
+
+    fn rows(preceding: Option<u64>) -> Self {
+        Frame { preceding, range: None, said: true }
+    }
+
+    fn range(time: i64) -> Self {
+        Frame { preceding: None, range: Some(time), said: true }
+    }
+}
+
+/// BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING.
+fn is_whole(frame: &ast::WindowFrame) -> bool {
+    matches!(frame.start_bound, WindowFrameBound::Preceding(None))
+        && matches!(frame.end_bound, Some(WindowFrameBound::Following(None)))
+}
+
+/// The frame said, or the one that the standard gives: up to the current row and its peers.
+fn frame(binder: &mut Binder<'_>, spec: &ast::WindowSpec, is_ordered: bool, span: Span) -> Result<Frame> {
+    let Some(frame) = &spec.window_frame else {
+        return Ok(Frame::WHOLE);
+    };
     let help = "write ROWS BETWEEN 99 PRECEDING AND CURRENT ROW";
     if frame.units == WindowFrameUnits::Groups {
         return Err(unsupported(format!("{} frames are not supported yet", frame.units), span).help(help));
@@ -203,19 +247,23 @@ fn frame(binder: &mut Binder<'_>, spec: &ast::WindowSpec, span: Span) -> Result<
         return Err(unsupported("frames that end elsewhere than at CURRENT ROW are not supported yet", span).help(help));
     }
     let is_range = frame.units == WindowFrameUnits::Range;
+    if is_range && !is_ordered {
+        let error = Error::new(Code::Misplaced, "a RANGE frame needs an order").at(span);
+        return Err(error.help("write OVER (PARTITION BY k ORDER BY ts RANGE ..)"));
+    }
     match &frame.start_bound {
-        WindowFrameBound::CurrentRow => Ok(if is_range { (None, Some(0)) } else { (Some(0), None) }),
-        WindowFrameBound::Preceding(None) => Ok((None, is_range.then_some(i64::MAX))),
+        WindowFrameBound::CurrentRow => Ok(if is_range { Frame::range(0) } else { Frame::rows(Some(0)) }),
+        WindowFrameBound::Preceding(None) => Ok(if is_range { Frame::range(i64::MAX) } else { Frame::rows(None) }),
         WindowFrameBound::Preceding(Some(before)) if is_range => match part(binder, before)? {
             Expr { kind: ExprKind::Literal(Value::I64(micros)), data_type: DataType::Interval, .. } if micros >= 0 => {
-                Ok((None, Some(micros)))
+                Ok(Frame::range(micros))
             }
             other => Err(Error::new(Code::Type, "a RANGE frame takes a constant interval")
                 .at(other.span)
                 .help("write RANGE BETWEEN INTERVAL '10' SECOND PRECEDING AND CURRENT ROW")),
         },
         WindowFrameBound::Preceding(Some(rows)) => match rows.to_string().parse() {
-            Ok(rows) => Ok((Some(rows), None)),
+            Ok(rows) => Ok(Frame::rows(Some(rows))),
             Err(_) => Err(Error::new(Code::Type, "a frame takes a number of rows").at(place(rows.span())).help(help)),
         },
         WindowFrameBound::Following(_) => {
@@ -228,14 +276,9 @@ fn over_call<'a>(
     binder: &mut Binder<'a>,
     function: &'a ast::Function,
     name: &str,
-    (preceding, range): (Option<u64>, Option<i64>),
-    (has_frame, is_ordered): (bool, bool),
+    frame: Frame,
     span: Span,
 ) -> Result<OverCall> {
-    let say_frame = || {
-        let error = unsupported("without a frame, rows of one time would count together: say which is meant", span);
-        error.help("add ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW")
-    };
     let ranks = match name {
         "row_number" => Some(OverFunction::RowNumber),
         "rank" => Some(OverFunction::Rank),
@@ -252,24 +295,20 @@ fn over_call<'a>(
     if name == "lag" || name == "lead" {
         return shifted(binder, function, name, span);
     }
-    if range.is_some() {
-        let takes = crate::agg::functions::find(name).is_some_and(range::takes_range);
-        if !takes {
-            let error = unsupported(format!("`{name}` over a RANGE frame is not supported yet"), span);
-            return Err(error.help("count, sum, avg, min, max, bool_and and bool_or are; or write ROWS"));
-        }
-        if !is_ordered {
-            let error = Error::new(Code::Misplaced, "a RANGE frame needs an order").at(span);
-            return Err(error.help("write OVER (PARTITION BY k ORDER BY ts RANGE ..)"));
-        }
+    let known = crate::agg::functions::find(name);
+    // The first row of a partition is the first of the rows up to any row and its peers, too.
+    let is_first = known == Some(AggregateFunction::First) && frame.range == Some(i64::MAX);
+    let Frame { preceding, range, .. } = if is_first { Frame::rows(None) } else { frame };
+    if range.is_some() && (known.is_some() || name == "nth_value") && !known.is_some_and(range::takes_range) {
+        let what = if frame.said { "over a RANGE frame" } else { "without a ROWS frame" };
+        let error = unsupported(format!("`{name}` {what} is not supported yet"), span);
+        let help = "add ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW";
+        return Err(error.help(help).note("count, sum, avg, min, max, bool_and and bool_or take other frames"));
     }
     if name == "nth_value" {
-        if !has_frame {
-            return Err(say_frame());
-        }
         return nth_value(binder, function, preceding, span);
     }
-    let Some(kind) = crate::agg::functions::find(name) else {
+    let Some(kind) = known else {
         refuse(name, span)?;
         aggregate::refuse(name, span)?;
         let error = Error::new(Code::UnknownFunction, format!("`{name}` may not stand before OVER")).at(span);
@@ -304,9 +343,6 @@ fn over_call<'a>(
             (vec![bound], data_type)
         }
     };
-    if !has_frame && kind != AggregateFunction::First {
-        return Err(say_frame());
-    }
     let function = match kind {
         AggregateFunction::First => OverFunction::FirstValue,
         AggregateFunction::Last => OverFunction::LastValue,

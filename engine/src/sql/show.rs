@@ -38,7 +38,9 @@ pub(super) fn describe(planner: &mut Planner<'_>, tokens: &[TokenWithSpan]) -> R
         return Err(Error::new(Code::Syntax, "expected the end of the statement").at(place(more.span)));
     }
     let (tables, views) = planner.names();
-    if !tables.iter().chain(&views).any(|known| known.eq_ignore_ascii_case(&name)) {
+    // A file needs no declaration; the query below looks for it.
+    let is_file = name.contains(['/', '.', '*']);
+    if !is_file && !tables.iter().chain(&views).any(|known| known.eq_ignore_ascii_case(&name)) {
         let error = Error::new(Code::UnknownTable, format!("table `{name}` not found")).at(span);
         return Err(match did_you_mean(&name, tables.iter().chain(&views).map(String::as_str)) {
             Some(help) => error.help(help),

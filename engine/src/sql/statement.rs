@@ -29,6 +29,7 @@ pub(super) fn run(planner: &mut Planner<'_>, tokens: &[TokenWithSpan], last: boo
     if is(0, "SELECT")
         || is(0, "WITH")
         || is(0, "FROM")
+        || is(0, "VALUES")
         || matches!(tokens.first().map(|t| &t.token), Some(Token::LParen))
     {
         if !last {
@@ -77,7 +78,7 @@ pub(super) fn run(planner: &mut Planner<'_>, tokens: &[TokenWithSpan], last: boo
         let why = "Corelane reads files and writes new ones; it keeps no tables to change";
         return Err(unsupported(format!("{word} is not supported"), place(first.span)).note(why).note(statements));
     }
-    let later = ["RESET", "ASSERT", "EXECUTE", "STATEMENT", "BEGIN", "VALUES", "TABLE", "UNSET", "TERMINATE", "ADD"];
+    let later = ["RESET", "ASSERT", "EXECUTE", "STATEMENT", "BEGIN", "TABLE", "UNSET", "TERMINATE", "ADD"];
     if later.contains(&word.as_str()) {
         return Err(unsupported(format!("{word} is not supported"), place(first.span)).note(statements));
     }
@@ -181,11 +182,6 @@ fn insert(planner: &mut Planner<'_>, tokens: &[TokenWithSpan]) -> Result<()> {
         }
     }
     let rest = &tokens[at.min(tokens.len())..];
-    if is_word(rest.first(), "VALUES") {
-        return Err(
-            unsupported("INSERT .. VALUES is not supported", place(rest[0].span)).help("write INSERT INTO t SELECT ..")
-        );
-    }
     let (query, emit) = query(rest)?;
     planner.insert(&name, name_span, &columns, query, emit, whole(tokens))
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use corelane_engine::sql::{Catalog, Program, Table, TableOption, TableReference};
+use corelane_engine::sql::{Catalog, NULL_FIELD, Program, Table, TableOption, TableReference};
 use corelane_engine::{Code, Error, Result, Span};
 use corelane_io::csv::Kernel;
-use corelane_io::fs::{Disk, expand};
+use corelane_io::fs::{Disk, MemoryDisk, expand};
 use corelane_io::infer::infer;
 use corelane_io::options::ReadOptions;
 use corelane_io::source::Source;
@@ -78,6 +78,13 @@ impl<'d> Inputs<'d> {
 
     /// Opens the files of a table that a plan scans, cut into splits of `piece` bytes.
     pub fn open(&self, table: &Table, piece: u64) -> Result<Source> {
+        if let Some(text) = &table.text {
+            let disk = MemoryDisk::new().with(&table.name, text.as_bytes());
+            let null = NULL_FIELD.to_owned();
+            let options = ReadOptions { header: Some(false), delimiter: Some(b','), null, ..ReadOptions::default() };
+            let names = [table.name.clone()];
+            return Source::open_with(&disk, &names, &options, &[], piece, Kernel::detect()?);
+        }
         let names = expand(self.disk, self.patterns(table)?).map_err(|error| error.at(table.span))?;
         let options = self.read_options(&table.options)?;
         let declared: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();

@@ -123,6 +123,10 @@ pub(in crate::sql) fn binary(op: &BinaryOperator, left: Expr, right: Expr) -> Re
         BinaryOperator::Gt => Comparison::Greater,
         BinaryOperator::GtEq => Comparison::GreaterOrEqual,
         BinaryOperator::Spaceship => Comparison::NotDistinct,
+        BinaryOperator::PGRegexMatch => return matched(left, right, false, false, span),
+        BinaryOperator::PGRegexIMatch => return matched(left, right, true, false, span),
+        BinaryOperator::PGRegexNotMatch => return matched(left, right, false, true, span),
+        BinaryOperator::PGRegexNotIMatch => return matched(left, right, true, true, span),
         BinaryOperator::Plus => return call("+", vec![left, right], span),
         BinaryOperator::Minus => return call("-", vec![left, right], span),
         BinaryOperator::Multiply => return call("*", vec![left, right], span),
@@ -134,6 +138,19 @@ pub(in crate::sql) fn binary(op: &BinaryOperator, left: Expr, right: Expr) -> Re
         other => return Err(unsupported(format!("the operator `{other}` is not supported yet"), span)),
     };
     compare(comparison, left, right, span)
+}
+
+/// `text ~ pattern` and its kin.
+fn matched(subject: Expr, pattern: Expr, ignore_case: bool, negated: bool, span: Span) -> Result<Expr> {
+    let pattern = match pattern.kind {
+        ExprKind::Literal(Value::Text(pattern)) if ignore_case => text(format!("(?i){pattern}"), span),
+        _ if ignore_case => {
+            return Err(unsupported("`~*` with a pattern that is not a constant is not supported", pattern.span)
+                .help("write REGEXP_LIKE(LOWER(x), pattern)"));
+        }
+        _ => pattern,
+    };
+    Ok(negate_if(negated, call("regexp_like", vec![subject, pattern], span)?))
 }
 
 /// A literal as another type, or an error at it.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sqlparser::ast::{self, Spanned};
 
-use super::{Natural, Planner, Relation};
+use super::{Natural, Planner, Relation, clauses};
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::Expr;
 use crate::plan::{EventTime, Operator, ReadOrder, Scan, ScanColumn};
@@ -22,12 +22,10 @@ impl Planner<'_> {
         ctes: &HashMap<String, &'a ast::Cte>,
         span: Span,
     ) -> Result<Relation<'a>> {
-        let [from] = list else {
-            return Err(
-                unsupported("a SELECT without FROM is not supported yet", span).help("read a table: FROM 'file.csv'")
-            );
-        };
-        self.factor(&from.relation, ctes)
+        match list {
+            [] => self.nothing(span),
+            [from, ..] => self.factor(&from.relation, ctes),
+        }
     }
 
     pub(super) fn factor<'a>(
@@ -36,6 +34,7 @@ impl Planner<'_> {
         ctes: &HashMap<String, &'a ast::Cte>,
     ) -> Result<Relation<'a>> {
         let span = place(factor.span());
+        clauses::of_table(factor)?;
         let (mut relation, alias) = match factor {
             ast::TableFactor::Table { name, alias, args: None, .. } => (self.named(name, ctes, span)?, alias),
             ast::TableFactor::Table { name, alias, args: Some(arguments), .. } => {
@@ -201,7 +200,7 @@ impl Planner<'_> {
     }
 
     /// The scan of a table: all columns for now, see [`optimize`].
-    fn scan<'a>(&mut self, table: &Table, span: Span) -> Result<Relation<'a>> {
+    pub(super) fn scan<'a>(&mut self, table: &Table, span: Span) -> Result<Relation<'a>> {
         if let Some((_, span)) = table.partitioned_by.first() {
             let what =
                 format!("`{}` is partitioned, and reading partitioned directories is not supported yet", table.name);

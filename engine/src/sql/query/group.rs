@@ -7,21 +7,24 @@ use super::{Closed, Natural, Planner, Relation};
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::{Expr, ExprKind};
 use crate::plan::{Aggregate, Emit, Late, Operator, Phase, SortKey, Window, WindowKind};
-use crate::sql::scope::{AGGREGATE_MARK, OVER_MARK, WINDOW_MARK, same};
+use crate::sql::expression::Binder;
+use crate::sql::scope::{AGGREGATE_MARK, OVER_MARK, Scope, WINDOW_MARK, same};
 use crate::sql::token::place;
 use crate::sql::unsupported;
 use crate::sql::window::{self, WindowSpec};
-use crate::types::Field;
+use crate::types::{DataType, Field};
 
 impl Planner<'_> {
     /// GROUP BY's trees, and the window: FROM's or the one among them.
     pub(super) fn group_by<'a>(
         &self,
         select: &'a ast::Select,
+        scope: &Scope,
         window: Option<WindowSpec<'a>>,
     ) -> Result<(Vec<&'a ast::Expr>, Option<WindowSpec<'a>>)> {
-        let ast::GroupByExpr::Expressions(trees, modifiers) = &select.group_by else {
-            return Err(unsupported("GROUP BY ALL is not supported yet", place(select.span())).help("name the columns"));
+        let (trees, modifiers) = match &select.group_by {
+            ast::GroupByExpr::Expressions(trees, modifiers) => (trees.iter().collect(), modifiers),
+            ast::GroupByExpr::All(modifiers) => (self.plain_items(select, scope)?, modifiers),
         };
         if !modifiers.is_empty() {
             return Err(unsupported("ROLLUP, CUBE and TOTALS are not supported yet", place(select.span())));
@@ -44,6 +47,27 @@ impl Planner<'_> {
             }
         }
         Ok((keys, window))
+    }
+
+    /// GROUP BY ALL: the items of SELECT that hold no aggregate.
+    fn plain_items<'a>(&self, select: &'a ast::Select, scope: &Scope) -> Result<Vec<&'a ast::Expr>> {
+        let mut trees = Vec::new();
+        for item in &select.projection {
+            let (ast::SelectItem::UnnamedExpr(tree) | ast::SelectItem::ExprWithAlias { expr: tree, .. }) = item else {
+                return Err(
+                    unsupported("GROUP BY ALL with `*` is not supported", place(item.span())).help("name the columns")
+                );
+            };
+            let mut binder = Binder::new(scope, self.options.now_us, "SELECT");
+            (binder.aggregates, binder.overs, binder.windows) = (true, true, &select.named_window);
+            binder.window = Some(DataType::Timestamp { precision: 3, zoned: false });
+            // What can't be bound is told of where SELECT is.
+            let bound = binder.bind(tree);
+            if bound.is_err() || binder.calls.is_empty() && binder.over_items.is_empty() {
+                trees.push(tree);
+            }
+        }
+        Ok(trees)
     }
 
     pub(super) fn aggregate(&mut self, relation: &mut Relation<'_>, grouping: Grouping, span: Span) -> Result<Columns> {

@@ -11,7 +11,7 @@ use std::collections::{HashMap, VecDeque};
 use sqlparser::ast::{self, Spanned};
 
 use super::within::within;
-use super::{Closed, Natural, Planner, Relation};
+use super::{Closed, Natural, Planner, Relation, clauses};
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::{Comparison, Expr, ExprKind};
 use crate::plan::{Join, JoinKind, Late, NodeId, Operator, Pick};
@@ -145,6 +145,7 @@ impl Planner<'_> {
             self.add_table(&mut tables, &mut scope, relation, JoinKind::Inner, outer, span)?;
             for join in &from.joins {
                 let span = place(join.relation.span());
+                clauses::of_join(join)?;
                 let (kind, constraint) = kind_of(&join.join_operator, span)?;
                 if item > 0 && kind.keeps_right() {
                     let error = unsupported("RIGHT and FULL JOIN behind a comma are not supported", span);

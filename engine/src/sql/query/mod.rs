@@ -7,16 +7,19 @@
 //! | module | what it plans |
 //! |---|---|
 //! | `from` | FROM: tables, files, views, subqueries, windows over them |
+//! | `values` | VALUES, and SELECT without FROM |
 //! | `join`, `within` | FROM with several tables; how far apart in time their rows may be |
 //! | `semi`, `scalar` | IN and EXISTS with a subquery; subqueries that give one value |
 //! | `select` | one SELECT, clause by clause |
 //! | `bounds` | windows in FROM without GROUP BY |
+//! | `clauses`, `star` | what parses and is refused; `*` and what is said behind it |
 //! | `group`, `order` | the nodes of GROUP BY and DISTINCT, of ORDER BY and LIMIT |
 //! | `over`, `rank` | the nodes of OVER: over frames, and ranks by any order |
 //! | `time` | which columns follow the watermark |
 //! | `sink` | where a query ends |
 
 mod bounds;
+mod clauses;
 mod from;
 mod group;
 mod join;
@@ -27,17 +30,20 @@ mod scalar;
 mod select;
 mod semi;
 mod sink;
+mod star;
 mod time;
+mod values;
 mod within;
 
 use std::collections::HashMap;
 
+pub(super) use clauses::of_call;
 pub(super) use order::sort_key;
 
 use sqlparser::ast::{self, Spanned};
 
 use super::expression::coerce;
-use super::scope::Scope;
+use super::scope::{Scope, ScopeColumn};
 use super::statement::Said;
 use super::suggest::did_you_mean;
 use super::token::place;
@@ -46,7 +52,7 @@ use super::{Catalog, Dialect, Options, Program, Table, unsupported};
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::Expr;
 use crate::plan::{Emit, NodeId, Operator, Plan, SortKey, Window, optimize};
-use crate::types::{DataType, Field, Schema};
+use crate::types::{DataType, Field, Schema, Value};
 
 /// Most views and subqueries in each other.
 const MAX_VIEWS: usize = 32;
@@ -224,11 +230,10 @@ impl<'c> Planner<'c> {
                 None => error.help("declare it: CREATE TABLE .. WITH ('path' = 'out.csv')"),
             });
         };
-        if !columns.is_empty() {
-            return Err(unsupported("a list of columns in INSERT is not supported yet", columns[0].1)
-                .help("select the columns in the table's order"));
-        }
         let mut relation = self.query(&query, &HashMap::new())?;
+        if !columns.is_empty() {
+            spread(&mut relation.scope, &table, columns, name_span)?;
+        }
         if !table.columns.is_empty() {
             let (wants, has) = (table.columns.len(), relation.scope.columns.len());
             if wants != has {
@@ -272,22 +277,18 @@ impl<'c> Planner<'c> {
                 return Err(unsupported("WITH RECURSIVE is not supported", place(with.with_token.0.span)));
             }
             for cte in &with.cte_tables {
+                clauses::of_cte(cte)?;
                 ctes.insert(cte.alias.name.value.to_lowercase(), cte);
             }
         }
         let span = place(query.span());
-        if query.fetch.is_some() || !query.locks.is_empty() || query.for_clause.is_some() {
-            return Err(unsupported("FETCH and FOR are not supported yet", span).help("use LIMIT"));
-        }
-        if query.settings.is_some() || query.format_clause.is_some() || !query.pipe_operators.is_empty() {
-            return Err(unsupported("SETTINGS, FORMAT and pipes are not supported", span));
-        }
+        clauses::of_query(query)?;
         let order: &[ast::OrderByExpr] = match query.order_by.as_ref().map(|order| &order.kind) {
             None => &[],
             Some(ast::OrderByKind::Expressions(items)) => items,
             Some(ast::OrderByKind::All(_)) => return Err(unsupported("ORDER BY ALL is not supported yet", span)),
         };
-        let (limit, offset) = order::limits(query.limit_clause.as_ref(), span)?;
+        let (limit, offset) = order::limits(query, span)?;
         let mut relation = match &*query.body {
             ast::SetExpr::Select(select) => {
                 self.body(select, order, limit.map(|limit| limit.saturating_add(offset)), &ctes)?
@@ -298,7 +299,7 @@ impl<'c> Planner<'c> {
                     unsupported(format!("{op} is not supported yet"), span).help("write one INSERT INTO per SELECT")
                 );
             }
-            ast::SetExpr::Values(_) => return Err(unsupported("VALUES is not supported yet", span)),
+            ast::SetExpr::Values(values) if order.is_empty() => self.values(values, span)?,
             _ => return Err(unsupported("this query is not supported yet", span)),
         };
         if limit.is_some() || offset > 0 {
@@ -308,4 +309,43 @@ impl<'c> Planner<'c> {
         self.depth -= 1;
         Ok(relation)
     }
+}
+
+/// The columns of an INSERT that lists `columns`, in the order of `table`'s: NULL where none is listed.
+fn spread(scope: &mut Scope, table: &Table, columns: &[(String, Span)], span: Span) -> Result<()> {
+    let (wants, has) = (columns.len(), scope.columns.len());
+    if wants != has {
+        return Err(Error::new(Code::Type, format!("{wants} columns are listed, the SELECT gives {has}")).at(span));
+    }
+    for (number, (name, place)) in columns.iter().enumerate() {
+        let is_known = table.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+        if !is_known && !table.columns.is_empty() {
+            let error = Error::new(Code::UnknownColumn, format!("table `{}` has no column `{name}`", table.name));
+            let names = table.columns.iter().map(|column| column.name.as_str());
+            return Err(match did_you_mean(name, names) {
+                Some(help) => error.at(*place).help(help),
+                None => error.at(*place),
+            });
+        }
+        if columns[..number].iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
+            return Err(Error::new(Code::AmbiguousColumn, format!("`{name}` is listed twice")).at(*place));
+        }
+    }
+    let given = columns.iter().zip(std::mem::take(&mut scope.columns));
+    let mut given: Vec<ScopeColumn> =
+        given.map(|((name, _), column)| ScopeColumn { name: name.clone(), ..column }).collect();
+    if !table.columns.is_empty() {
+        let ordered = table.columns.iter().map(|target| {
+            let at = given.iter().position(|column| column.name.eq_ignore_ascii_case(&target.name));
+            at.map(|at| given[at].clone()).unwrap_or_else(|| ScopeColumn {
+                relation: String::new(),
+                name: target.name.clone(),
+                expression: Expr::literal(Value::Null, target.data_type),
+                merged: false,
+            })
+        });
+        given = ordered.collect();
+    }
+    scope.columns = given;
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use sqlparser::ast::{self, Spanned};
 
 use super::select::position;
-use super::{Natural, Planner, Relation};
+use super::{Natural, Planner, Relation, clauses};
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::{Expr, ExprKind};
 use crate::plan::{Operator, SortKey};
@@ -82,6 +82,7 @@ pub(super) fn order_item<'a>(
 }
 
 pub(in crate::sql) fn sort_key(item: &ast::OrderByExpr) -> Result<SortKey> {
+    clauses::of_order(item)?;
     let descending = match &item.options.sort {
         None | Some(ast::OrderBySort::Asc) => false,
         Some(ast::OrderBySort::Desc) => true,
@@ -102,7 +103,22 @@ fn row_count(tree: &ast::Expr) -> Result<Option<u64>> {
     number.map(Some).ok_or_else(wrong)
 }
 
-pub(super) fn limits(clause: Option<&ast::LimitClause>, span: Span) -> Result<(Option<u64>, u64)> {
+/// How many rows at most, and how many to leave out before them: LIMIT, OFFSET and FETCH.
+pub(super) fn limits(query: &ast::Query, span: Span) -> Result<(Option<u64>, u64)> {
+    let (limit, offset) = limit_clause(query.limit_clause.as_ref(), span)?;
+    let Some(ast::Fetch { with_ties, percent, quantity }) = &query.fetch else { return Ok((limit, offset)) };
+    if *with_ties || *percent {
+        return Err(unsupported("FETCH .. PERCENT and WITH TIES are not supported", span)
+            .help("write FETCH FIRST 10 ROWS ONLY, or RANK() OVER (..) <= 10 in QUALIFY"));
+    }
+    if limit.is_some() {
+        return Err(Error::new(Code::Syntax, "LIMIT and FETCH say the same").at(span).help("leave one of them out"));
+    }
+    let rows = quantity.as_ref().map_or(Ok(Some(1)), row_count)?;
+    Ok((rows, offset))
+}
+
+fn limit_clause(clause: Option<&ast::LimitClause>, span: Span) -> Result<(Option<u64>, u64)> {
     match clause {
         None => Ok((None, 0)),
         Some(ast::LimitClause::LimitOffset { limit, offset, limit_by }) => {

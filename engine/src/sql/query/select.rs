@@ -9,7 +9,7 @@ use super::group::{Grouping, from_has_window, mentions_column, mentions_window};
 use super::order::{order_item, sort_key};
 use super::rank::narrow;
 use super::semi::terms;
-use super::{Planner, Relation};
+use super::{Planner, Relation, clauses, star};
 use crate::error::{Code, Error, Result};
 use crate::expr::{Expr, ExprKind};
 use crate::plan::Operator;
@@ -29,7 +29,7 @@ impl Planner<'_> {
         wanted: Option<u64>,
         ctes: &HashMap<String, &'a ast::Cte>,
     ) -> Result<Relation<'a>> {
-        refuse_clauses(select)?;
+        clauses::of_select(select)?;
         let span = place(select.span());
         let (mut conditions, mut subqueries) = (Vec::new(), Vec::new());
         if let Some(tree) = &select.selection {
@@ -43,7 +43,8 @@ impl Planner<'_> {
                 "filter first: FROM SESSION((SELECT * FROM t WHERE ..), ts, gap), or GROUP BY SESSION(ts, gap)",
             ));
         }
-        let (group_trees, mut window) = self.group_by(select, relation.window.take())?;
+        let window = relation.window.take();
+        let (group_trees, mut window) = self.group_by(select, &relation.scope, window)?;
         if let Some(spec) = &mut window
             && spec.grace > 0
         {
@@ -224,22 +225,22 @@ impl Planner<'_> {
                     lint_alias(alias)?;
                     items.push((alias.value.clone(), binder.bind(expr)?));
                 }
-                ast::SelectItem::Wildcard(_) => {
+                ast::SelectItem::Wildcard(options) => {
                     let columns = binder.scope.columns.iter().filter(|column| !column.merged);
-                    items.extend(columns.map(|column| (column.name.clone(), column.expression.clone())));
+                    items.extend(star::columns(columns, options, binder)?);
                 }
-                ast::SelectItem::QualifiedWildcard(kind, _) => {
+                ast::SelectItem::QualifiedWildcard(kind, options) => {
                     let relation = match kind {
                         ast::SelectItemQualifiedWildcardKind::ObjectName(name) => name.to_string(),
                         ast::SelectItemQualifiedWildcardKind::Expr(tree) => tree.to_string(),
                     };
-                    let before = items.len();
-                    let columns = binder.scope.columns.iter().filter(|c| c.relation.eq_ignore_ascii_case(&relation));
-                    items.extend(columns.map(|column| (column.name.clone(), column.expression.clone())));
-                    if items.len() == before {
+                    let columns = &binder.scope.columns;
+                    let mut columns = columns.iter().filter(|c| c.relation.eq_ignore_ascii_case(&relation)).peekable();
+                    if columns.peek().is_none() {
                         let error = Error::new(Code::UnknownTable, format!("table `{relation}` is not in FROM"));
                         return Err(error.at(place(item.span())));
                     }
+                    items.extend(star::columns(columns, options, binder)?);
                 }
                 other => return Err(unsupported(format!("`{other}` is not supported yet"), place(other.span()))),
             }
@@ -339,24 +340,5 @@ pub(super) fn position<'a>(tree: &ast::Expr, select: &'a ast::Select) -> Result<
     match index.checked_sub(1).and_then(|index| select.projection.get(index)) {
         Some(ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. }) => Ok(Some(expr)),
         _ => Err(wrong()),
-    }
-}
-
-fn refuse_clauses(select: &ast::Select) -> Result<()> {
-    let span = place(select.span());
-    let refused = [
-        (select.top.is_some(), "TOP", "use LIMIT"),
-        (select.into.is_some(), "SELECT .. INTO", "use INSERT INTO"),
-        (!select.lateral_views.is_empty(), "LATERAL VIEW", "read a plain table"),
-        (select.prewhere.is_some(), "PREWHERE", "use WHERE"),
-        (!select.connect_by.is_empty(), "CONNECT BY", "leave it out"),
-        (!select.cluster_by.is_empty() || !select.distribute_by.is_empty(), "CLUSTER BY", "leave it out"),
-        (!select.sort_by.is_empty(), "SORT BY", "use ORDER BY"),
-        (select.exclude.is_some(), "EXCLUDE", "name the columns"),
-        (select.value_table_mode.is_some(), "SELECT AS", "name the columns"),
-    ];
-    match refused.into_iter().find(|(present, ..)| *present) {
-        Some((_, what, help)) => Err(unsupported(format!("{what} is not supported yet"), span).help(help)),
-        None => Ok(()),
     }
 }

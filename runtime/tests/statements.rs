@@ -1,0 +1,109 @@
+//! Whole statements: what they mean, on one shard and on several.
+
+mod common;
+
+use common::options;
+use corelane::job::Grain;
+use corelane::simulate;
+
+const ORDERS: &str = "id,who,at,amount,note\n\
+    1,ann,2026-01-01 10:00:00,10.50,first\n\
+    2,bob,2026-01-01 10:00:30,20.00,\n\
+    3,ann,2026-01-01 10:01:10,5.25,\"a, b\"\n\
+    4,cid,2026-01-01 10:01:10,7.00,\"\"\n\
+    5,ann,2026-01-01 10:01:10,1.00,last\n";
+
+/// The lines of the result, in order of their bytes; the same on any number of shards.
+fn rows(script: &str) -> Vec<String> {
+    let run = |shards, seed| {
+        let grain = Grain { piece: 64, block: 100, turn_rows: 2 };
+        let files = [("orders.csv", ORDERS.as_bytes())];
+        let outcome = simulate::run(script, &files, &options(&[]), grain, shards, seed).unwrap();
+        assert!(outcome.error.is_none(), "{:?}", outcome.error);
+        let text = String::from_utf8(outcome.outputs[0].1.clone()).unwrap();
+        let mut rows: Vec<String> = text.lines().skip(1).map(str::to_owned).collect();
+        rows.sort();
+        rows
+    };
+    let expected = run(1, 0);
+    for (shards, seed) in [(1, 1), (2, 2), (3, 3), (7, 4)] {
+        assert_eq!(run(shards, seed), expected, "{shards} shards, seed {seed}");
+    }
+    expected
+}
+
+#[test]
+fn a_star_leaves_out_replaces_and_renames() {
+    assert_eq!(rows("SELECT * EXCLUDE (at, note) FROM 'orders.csv' WHERE id < 3"), ["1,ann,10.50", "2,bob,20.00"]);
+    assert_eq!(
+        rows(
+            "SELECT * EXCEPT (at, note) REPLACE (amount * 2 AS amount) RENAME (who AS name) FROM 'orders.csv' WHERE id = 3"
+        ),
+        ["3,ann,10.50"]
+    );
+    assert_eq!(
+        rows("SELECT o.* EXCLUDE at, p.id FROM 'orders.csv' o JOIN 'orders.csv' p ON o.id = p.id WHERE o.id = 1"),
+        ["1,ann,10.50,first,1"]
+    );
+}
+
+#[test]
+fn rows_may_stand_in_the_script() {
+    assert_eq!(rows("SELECT 1 + 1, 'x' || 'y', CAST(NULL AS INT), ''"), ["2,xy,,\"\""]);
+    assert_eq!(rows("VALUES (1), (NULL), (3)"), ["", "1", "3"]);
+    let mixed = "SELECT n, word, part FROM (VALUES (1, 'a, \"b\"', 0.5), (2, NULL, 12), (NULL, '', -3.25)) AS t (n, word, part)";
+    assert_eq!(rows(mixed), [",\"\",-3.25", "1,\"a, \"\"b\"\"\",0.50", "2,,12.00"]);
+    let joined = "WITH rate(who, times) AS (VALUES ('ann', 2), ('bob', 3)) \
+        SELECT o.id, o.amount * r.times FROM 'orders.csv' o JOIN rate r ON o.who = r.who WHERE o.id < 4";
+    assert_eq!(rows(joined), ["1,21.00", "2,60.00", "3,10.50"]);
+    assert_eq!(
+        rows("SELECT k, SUM(v) FROM (VALUES ('a', 1), ('b', 2), ('a', 3)) t(k, v) GROUP BY ALL"),
+        ["a,4", "b,2"]
+    );
+}
+
+#[test]
+fn without_a_frame_rows_of_one_time_count_together() {
+    assert_eq!(
+        rows("SELECT id, SUM(amount) OVER (PARTITION BY who ORDER BY at) FROM 'orders.csv'"),
+        ["1,10.50", "2,20.00", "3,16.75", "4,7.00", "5,16.75"]
+    );
+    assert_eq!(
+        rows("SELECT id, COUNT(*) OVER (ORDER BY at), FIRST_VALUE(id) OVER (ORDER BY at) FROM 'orders.csv'"),
+        ["1,1,1", "2,2,1", "3,5,1", "4,5,1", "5,5,1"]
+    );
+}
+
+#[test]
+fn without_an_order_a_frame_is_the_whole_partition() {
+    let whole = ["1,16.75,5,20.00", "2,20.00,5,20.00", "3,16.75,5,20.00", "4,7.00,5,20.00", "5,16.75,5,20.00"];
+    assert_eq!(
+        rows(
+            "SELECT id, SUM(amount) OVER (PARTITION BY who), COUNT(*) OVER (), \
+            MAX(amount) OVER (ORDER BY at ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) FROM 'orders.csv'"
+        ),
+        whole
+    );
+    // Beside running ones.
+    assert_eq!(
+        rows(
+            "SELECT id, SUM(amount) OVER (PARTITION BY who) - SUM(amount) OVER (PARTITION BY who ORDER BY at) FROM 'orders.csv'"
+        ),
+        ["1,6.25", "2,0.00", "3,0.00", "4,0.00", "5,0.00"]
+    );
+}
+
+#[test]
+fn an_insert_fills_the_columns_it_lists() {
+    let table = "CREATE TABLE t (a BIGINT, b STRING, c DOUBLE) WITH ('path' = 't.csv'); ";
+    assert_eq!(
+        rows(&format!("{table}INSERT INTO t (b, a) SELECT who, id FROM 'orders.csv' WHERE id < 3")),
+        ["1,ann,", "2,bob,"]
+    );
+    assert_eq!(rows(&format!("{table}INSERT INTO t (c, b) VALUES (1.5, 'x'), (NULL, 'y')")), [",x,1.5", ",y,"]);
+}
+
+#[test]
+fn fetch_is_limit() {
+    assert_eq!(rows("SELECT id FROM 'orders.csv' ORDER BY id DESC OFFSET 1 ROWS FETCH FIRST 2 ROWS ONLY"), ["3", "4"]);
+}
