@@ -281,6 +281,9 @@ impl Head {
                 }
             }
             refuse_other_formats(file.name(), &bytes[MARGIN..MARGIN + count])?;
+            if options.delimiter.is_none() {
+                refuse_json(file.name(), &bytes[MARGIN..MARGIN + count])?;
+            }
             let text = &bytes[MARGIN..MARGIN + count];
             if memchr::memchr(b'\n', text).is_none() && memchr::memchr_iter(b'\r', text).nth(1).is_some() {
                 let error = Error::new(Code::Input, format!("{}: its lines end with CR alone", file.name()));
@@ -348,6 +351,20 @@ impl Head {
         let rows = fields.rows.into_iter().map(|row| row.into_iter().map(field).collect()).collect();
         Head { dialect, begin: first as u64, rows, ends, quoted }
     }
+}
+
+/// JSON, which would pass for CSV with odd names, unless a delimiter says that it is meant as text.
+fn refuse_json(name: &str, head: &[u8]) -> Result<()> {
+    let text = head.trim_ascii_start();
+    let text = text.strip_prefix(b"[").unwrap_or(text).trim_ascii_start();
+    let is_object = text.strip_prefix(b"{").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\""));
+    if !is_object {
+        return Ok(());
+    }
+    let error = Error::new(Code::Unsupported, format!("`{name}` is JSON, which is not supported as input yet"));
+    Err(error
+        .help("read each line as one column: CREATE TABLE t (doc STRING) WITH ('path' = '..', 'delimiter' = '\\t', 'quote' = 'none', 'header' = 'false')")
+        .note("then take it apart: SELECT JSON_VALUE(doc, '$.price') FROM t"))
 }
 
 /// Files that are no text at all, told by how they begin.

@@ -10,6 +10,7 @@
 //! Any row of any shard can be made without those before it (but for the order within a block of
 //! `market_data`), so files of any size can be made in parts.
 
+mod made;
 mod market;
 mod measurements;
 #[cfg(feature = "nexmark")]
@@ -24,6 +25,8 @@ use std::path::{Path, PathBuf};
 use corelane_engine::{Code, Error, Result};
 
 use crate::format::Buffer;
+
+pub use made::{CONNECTORS, Made, OPTIONS};
 
 /// Text is written in pieces of about this many bytes.
 const WRITE_BYTES: usize = 1 << 20;
@@ -170,7 +173,7 @@ impl Share {
         Share { generator, table, seed, rows, shard, shards }
     }
 
-    fn rows(&self) -> Box<dyn Rows> {
+    fn rows(&self) -> Box<dyn Rows + Send> {
         match self.generator {
             Generator::Orders => Box::new(orders::Orders::new(self.seed, self.shard, self.shards)),
             Generator::Measurements => Box::new(measurements::Measurements::new(self.seed, self.shard)),

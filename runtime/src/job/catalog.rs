@@ -6,6 +6,7 @@ use corelane_engine::sql::{Catalog, NULL_FIELD, Program, Table, TableOption, Tab
 use corelane_engine::{Code, Error, Result, Span};
 use corelane_io::csv::Kernel;
 use corelane_io::fs::{Disk, MemoryDisk, expand};
+use corelane_io::generate::{self, Made};
 use corelane_io::infer::infer;
 use corelane_io::options::ReadOptions;
 use corelane_io::source::Source;
@@ -14,7 +15,7 @@ use crate::options::Options;
 
 /// Options of a table that are not about reading its bytes.
 const OTHER_OPTIONS: &[&str] = &["connector", "path", "type"];
-/// What `'connector'` may say: all of them mean files.
+/// What `'connector'` says of files.
 const CONNECTORS: &[&str] = &["filesystem", "single_file", "file_source", "file", "file://"];
 
 /// The tables a script can read.
@@ -78,6 +79,11 @@ impl<'d> Inputs<'d> {
 
     /// Opens the files of a table that a plan scans, cut into splits of `piece` bytes.
     pub fn open(&self, table: &Table, piece: u64) -> Result<Source> {
+        let declared: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
+        if let Some(made) = made(&table.options)? {
+            let options = self.read_options(&table.options)?;
+            return Source::open_with(&made, &made.names(), &options, &declared, piece, Kernel::detect()?);
+        }
         if let Some(text) = &table.text {
             let disk = MemoryDisk::new().with(&table.name, text.as_bytes());
             let null = NULL_FIELD.to_owned();
@@ -87,7 +93,6 @@ impl<'d> Inputs<'d> {
         }
         let names = expand(self.disk, self.patterns(table)?).map_err(|error| error.at(table.span))?;
         let options = self.read_options(&table.options)?;
-        let declared: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
         Source::open_with(self.disk, &names, &options, &declared, piece, Kernel::detect()?)
     }
 
@@ -108,8 +113,11 @@ impl<'d> Inputs<'d> {
     }
 
     fn inferred(&self, name: &str, patterns: &str, options: &[TableOption]) -> Result<Table> {
-        let names = expand(self.disk, patterns)?;
-        let inferred = infer(self.disk, &names, &self.read_options(options)?)?;
+        self.inferred_on(self.disk, &expand(self.disk, patterns)?, name, options)
+    }
+
+    fn inferred_on(&self, disk: &dyn Disk, names: &[String], name: &str, options: &[TableOption]) -> Result<Table> {
+        let inferred = infer(disk, names, &self.read_options(options)?)?;
         let columns = inferred.schema.fields.into_iter().map(|field| (field.name, field.data_type));
         let mut table = Table::of(name, columns);
         table.options = options.to_vec();
@@ -131,6 +139,9 @@ impl Catalog for Inputs<'_> {
             },
             TableReference::Path(path) => self.inferred(path, path, &[]),
             TableReference::Declared { name, options } => {
+                if let Some(made) = made(options)? {
+                    return self.inferred_on(&made, &made.names(), name, options);
+                }
                 let path = options.iter().rev().find(|option| option.key.eq_ignore_ascii_case("path"));
                 let patterns = self.globs(name).or(path.map(|path| path.value.as_str()));
                 let Some(patterns) = patterns else {
@@ -145,6 +156,13 @@ impl Catalog for Inputs<'_> {
     fn names(&self) -> Vec<String> {
         self.given.keys().cloned().collect()
     }
+}
+
+/// The data set that a table is, if its options say that it is made.
+fn made(options: &[TableOption]) -> Result<Option<Made>> {
+    let connector = options.iter().rev().find(|option| option.key.eq_ignore_ascii_case("connector"));
+    let span = connector.map_or(Span::NONE, |option| option.span);
+    Made::parse(options.iter().map(|option| (&option.key[..], &option.value[..]))).map_err(|error| error.at(span))
 }
 
 /// Options of a broker mean a table that is not made of files.
@@ -164,11 +182,14 @@ fn refuse_kafka(options: &[TableOption]) -> Result<()> {
 pub fn read_options(options: &[TableOption]) -> Result<ReadOptions> {
     refuse_kafka(options)?;
     if let Some(connector) = options.iter().rev().find(|option| option.key.eq_ignore_ascii_case("connector"))
-        && !CONNECTORS.contains(&connector.value.to_ascii_lowercase().as_str())
+        && !CONNECTORS.iter().chain(&generate::CONNECTORS).any(|known| known.eq_ignore_ascii_case(&connector.value))
     {
         let message = format!("connector `{}` is not built in", connector.value);
         let error = Error::new(Code::BadOption, message).at(connector.span);
-        return Err(error.help("'filesystem' reads and writes files"));
+        return Err(error.help("'filesystem' reads and writes files; 'datagen' and 'nexmark' make rows"));
     }
-    ReadOptions::parse(options.iter().map(|option| (option.key.as_str(), option.value.as_str())), OTHER_OPTIONS)
+    let is_made = made(options)?.is_some();
+    let other: Vec<&str> =
+        OTHER_OPTIONS.iter().chain(is_made.then_some(&generate::OPTIONS).into_iter().flatten()).copied().collect();
+    ReadOptions::parse(options.iter().map(|option| (option.key.as_str(), option.value.as_str())), &other)
 }
