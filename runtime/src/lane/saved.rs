@@ -5,7 +5,8 @@ use corelane_engine::Result;
 use corelane_engine::batch::Batch;
 use corelane_engine::state::{Reader, Writer, read_batch, write_chunk};
 
-use super::{Arrival, Head, Inbox, Message, Outbox};
+use super::inbox::Head;
+use super::{Arrival, Inbox, Message, Outbox};
 use crate::checkpoint::Call;
 
 impl Outbox {
