@@ -107,3 +107,23 @@ fn an_insert_fills_the_columns_it_lists() {
 fn fetch_is_limit() {
     assert_eq!(rows("SELECT id FROM 'orders.csv' ORDER BY id DESC OFFSET 1 ROWS FETCH FIRST 2 ROWS ONLY"), ["3", "4"]);
 }
+
+#[test]
+fn functions_of_the_script_are_written_out() {
+    let functions = "CREATE FUNCTION tax(amount DECIMAL(18, 2), rate DECIMAL(4, 2)) RETURNS DECIMAL(18, 2) RETURN amount * rate; \
+        CREATE FUNCTION shout(text STRING) RETURNS STRING LANGUAGE SQL AS $$ SELECT UPPER(text) || '!' $$; \
+        CREATE OR REPLACE MACRO between_(x, a, b) AS x >= a AND x <= b; \
+        CREATE FUNCTION twice_taxed(n DECIMAL(18, 2)) RETURNS DECIMAL(18, 2) AS 'tax(tax(n, 0.5), 0.5)'; ";
+    assert_eq!(
+        rows(&format!(
+            "{functions} SELECT shout(who), tax(amount, 0.1), twice_taxed(amount) FROM 'orders.csv' WHERE between_(id, 1, 2) AND NOT between_(id, 2, 3)"
+        )),
+        ["ANN!,1.05,2.63"]
+    );
+    assert_eq!(
+        rows(&format!(
+            "{functions} SELECT shout(who) AS s, COUNT(*) FROM 'orders.csv' GROUP BY shout(who) HAVING COUNT(*) > 2"
+        )),
+        ["ANN!,3"]
+    );
+}

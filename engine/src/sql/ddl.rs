@@ -90,8 +90,9 @@ fn parts(tokens: &[TokenWithSpan]) -> Parts {
         }
     }
     let is_paren = |at: usize| matches!(tokens.get(at).map(|token| &token.token), Some(Token::LParen));
-    let begins =
-        |at: usize| is_paren(at) || ["SELECT", "WITH", "FROM"].iter().any(|word| is_word(tokens.get(at), word));
+    let begins = |at: usize| {
+        is_paren(at) || ["SELECT", "WITH", "FROM", "VALUES"].iter().any(|word| is_word(tokens.get(at), word))
+    };
     let start = top
         .iter()
         .copied()

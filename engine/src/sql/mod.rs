@@ -2,7 +2,7 @@
 //!
 //! Four steps, one file or two each: [`token`] cuts the script into tokens whose places are bytes;
 //! [`prepass`] takes out what no SQL parser reads (EMIT, WINDOW TUMBLING, `10s`); the parser or
-//! [`ddl`] makes a tree; [`query`] and [`expression`] bind names and types and build the plan, which
+//! [`ddl`] makes a tree ([`function`] has written out the calls of the script's own functions); [`query`] and [`expression`] bind names and types and build the plan, which
 //! [`crate::plan::optimize`] then tidies.
 //!
 //! Invariants: nothing is guessed. What is valid SQL but cannot be done is an error with its place
@@ -12,6 +12,7 @@
 mod aggregate;
 mod ddl;
 mod expression;
+mod function;
 mod functions;
 mod literal;
 mod over;

@@ -7,8 +7,8 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::query::Planner;
 use super::suggest::{did_you_mean, nearest};
-use super::token::{is_word, place, tidy, word_of};
-use super::{Dialect, ddl, prepass, show, unsupported};
+use super::token::{check_limits, is_word, place, tidy, word_of};
+use super::{Dialect, ddl, function, prepass, show, unsupported};
 use crate::error::{Code, Error, Result, Span};
 
 /// The parser's own count of levels; a level of ours takes at most two of its.
@@ -16,6 +16,14 @@ const PARSER_RECURSION: usize = 2 * super::MAX_NESTING;
 
 /// Runs one statement: declares what it declares, plans what it asks for.
 pub(super) fn run(planner: &mut Planner<'_>, tokens: &[TokenWithSpan], last: bool) -> Result<()> {
+    let expanded;
+    let tokens = if planner.functions.is_empty() {
+        tokens
+    } else {
+        expanded = function::expand(&planner.functions, tokens)?;
+        check_limits(&expanded)?;
+        &expanded[..]
+    };
     let span = whole(tokens);
     let is = |at: usize, text: &str| is_word(tokens.get(at), text);
     if is(0, "EXPLAIN") {
@@ -41,6 +49,9 @@ pub(super) fn run(planner: &mut Planner<'_>, tokens: &[TokenWithSpan], last: boo
     }
     if is(0, "INSERT") && is(1, "INTO") {
         return insert(planner, tokens);
+    }
+    if is(0, "CREATE") && function::is_function(tokens) {
+        return function::create(planner, tokens);
     }
     if is(0, "CREATE") {
         return ddl::create(planner, tokens);
@@ -212,7 +223,7 @@ fn drop(planner: &mut Planner<'_>, tokens: &[TokenWithSpan]) -> Result<()> {
     while ["TEMPORARY", "TEMP", "MATERIALIZED"].iter().any(|word| is_word(tokens.get(at), word)) {
         at += 1;
     }
-    let kinds = ["TABLE", "VIEW", "STREAM", "SOURCE", "SINK"];
+    let kinds = ["TABLE", "VIEW", "STREAM", "SOURCE", "SINK", "FUNCTION", "MACRO"];
     if !kinds.iter().any(|kind| is_word(tokens.get(at), kind)) {
         return Err(unsupported("this DROP is not supported", whole(tokens)).help("write DROP TABLE IF EXISTS name"));
     }
@@ -223,7 +234,8 @@ fn drop(planner: &mut Planner<'_>, tokens: &[TokenWithSpan]) -> Result<()> {
         return Err(Error::new(Code::Syntax, "expected a name behind DROP").at(whole(tokens)));
     };
     let span = place(tokens[at].span);
-    if !planner.forget(&name, span)? && !if_exists {
+    let is_function = planner.functions.remove(&name.to_lowercase()).is_some();
+    if !is_function && !planner.forget(&name, span)? && !if_exists {
         let error = Error::new(Code::UnknownTable, format!("`{name}` is not declared in this script")).at(span);
         return Err(error.help("leave it out, or write IF EXISTS: nothing outlives a script"));
     }

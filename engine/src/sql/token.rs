@@ -89,6 +89,16 @@ pub(super) fn statements(script: &str) -> Result<Vec<Vec<TokenWithSpan>>> {
     Ok(all)
 }
 
+/// The tokens of a text inside a token, all at its place.
+pub(super) fn tokens_of(text: &str, span: Span) -> Result<Vec<TokenWithSpan>> {
+    let tokens = Tokenizer::new(&GenericDialect, text).tokenize();
+    let tokens = tokens.map_err(|error| Error::new(Code::Syntax, tidy(&error.message)).at(span))?;
+    let tokens = tokens.into_iter().filter(|token| !matches!(token, Token::Whitespace(_) | Token::EOF));
+    let tokens: Vec<TokenWithSpan> = tokens.map(|found| token(found, span)).collect();
+    check_limits(&tokens)?;
+    Ok(tokens)
+}
+
 /// A message of the parser in our own words: one line, names in backticks.
 pub(super) fn tidy(message: &str) -> String {
     let message = message.split(" at Line: ").next().unwrap_or(message).trim();
@@ -102,7 +112,7 @@ pub(super) fn tidy(message: &str) -> String {
 }
 
 /// Keeps the recursive parser, and whatever walks its tree, from running out of stack.
-fn check_limits(tokens: &[TokenWithSpan]) -> Result<()> {
+pub(super) fn check_limits(tokens: &[TokenWithSpan]) -> Result<()> {
     let mut chains = vec![0usize];
     let mut cases = 0usize;
     for token in tokens {

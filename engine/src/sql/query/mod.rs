@@ -43,6 +43,7 @@ pub(super) use order::sort_key;
 use sqlparser::ast::{self, Spanned};
 
 use super::expression::coerce;
+use super::function::Functions;
 use super::scope::{Scope, ScopeColumn};
 use super::statement::Said;
 use super::suggest::did_you_mean;
@@ -101,6 +102,8 @@ pub(super) struct Planner<'c> {
     plan: Plan,
     declared: HashMap<String, Table>,
     views: HashMap<String, View>,
+    /// Functions that the script has declared.
+    pub functions: Functions,
     used: Vec<Table>,
     emits: Vec<Option<Emit>>,
     depth: usize,
@@ -116,6 +119,7 @@ impl<'c> Planner<'c> {
             plan: Plan::default(),
             declared: HashMap::new(),
             views: HashMap::new(),
+            functions: Functions::new(),
             used: Vec::new(),
             emits: Vec::new(),
             depth: 0,
