@@ -26,6 +26,7 @@
 //! | [`job`], [`simulate`] | a whole run: on this machine, or on one thread under a seed |
 //! | [`checkpoint`] | what a run knows at one point, on the disk, and runs that go on |
 //! | [`ledger`], [`latency`], [`stats`], [`report`], [`progress`] | what a run tells |
+//! | [`testing`] | tests of queries: rows in, rows asserted |
 //! | [`options`], [`cli`] | what a run is asked |
 //!
 //! Invariants: nothing blocks in a shard's step. No lock, shared map or shared counter is on the way
@@ -76,5 +77,6 @@ pub mod source;
 pub mod stats;
 pub mod sync;
 pub mod sys;
+pub mod testing;
 #[cfg(not(loom))]
 pub mod writer;

@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use corelane_engine::sql::Program;
 use corelane_engine::{Error, Result};
 use corelane_io::durable::{Durable, SimulatedDisk};
 use corelane_io::fs::{self, MemoryDisk};
@@ -71,9 +72,24 @@ pub fn run(
     seed: u64,
 ) -> Result<Outcome> {
     let disk = files.iter().fold(MemoryDisk::new(), |disk, (name, bytes)| disk.with(*name, *bytes));
+    let program = job::compile(script, &disk, options)?;
+    run_program(program, &disk, options, grain, shards, seed)
+}
+
+/// The same for a program that is compiled already, over the files on `disk`.
+///
+/// # Panics
+/// When nobody can go on, naming the seed.
+pub fn run_program(
+    program: Program,
+    disk: &dyn fs::Disk,
+    options: &Options,
+    grain: Grain,
+    shards: usize,
+    seed: u64,
+) -> Result<Outcome> {
     let options = Options { shards: Some(shards), executor: crate::options::Executor::Threads, ..options.clone() };
-    let program = job::compile(script, &disk, &options)?;
-    let prepared = job::prepare_with(program, &disk, &options, grain)?;
+    let prepared = job::prepare_with(program, disk, &options, grain)?;
     simulate(prepared, shards, seed, None)
 }
 

@@ -21,6 +21,7 @@ mod query;
 mod render;
 mod scope;
 mod show;
+mod split;
 mod statement;
 mod suggest;
 mod token;
@@ -29,6 +30,7 @@ mod window;
 
 pub use functions::{Family, families, nearest_function};
 pub use render::{render, render_json};
+pub use split::{Rows, Statement, StatementKind, split};
 pub use token::{MAX_NESTING, MAX_SCRIPT_BYTES};
 pub use types::parse_type;
 

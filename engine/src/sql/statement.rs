@@ -89,7 +89,10 @@ pub(super) fn run(planner: &mut Planner<'_>, tokens: &[TokenWithSpan], last: boo
         let why = "Corelane reads files and writes new ones; it keeps no tables to change";
         return Err(unsupported(format!("{word} is not supported"), place(first.span)).note(why).note(statements));
     }
-    let later = ["RESET", "ASSERT", "EXECUTE", "STATEMENT", "BEGIN", "TABLE", "UNSET", "TERMINATE", "ADD"];
+    if word == "ASSERT" {
+        return Err(unsupported("ASSERT belongs to tests", place(first.span)).help("run the file with `corelane test`"));
+    }
+    let later = ["RESET", "EXECUTE", "STATEMENT", "BEGIN", "TABLE", "UNSET", "TERMINATE", "ADD"];
     if later.contains(&word.as_str()) {
         return Err(unsupported(format!("{word} is not supported"), place(first.span)).note(statements));
     }

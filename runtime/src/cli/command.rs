@@ -3,6 +3,7 @@
 use super::RunFlags;
 use super::functions::FunctionFlags;
 use super::schema::SchemaFlags;
+use super::test::TestFlags;
 use crate::options::{ErrorFormat, Options};
 use clap::{CommandFactory, Parser};
 use corelane_engine::{Code, Error};
@@ -24,6 +25,8 @@ pub enum Command {
     Schema(SchemaFlags),
     /// Print the functions, or all about one.
     Functions(FunctionFlags),
+    /// Run tests of queries.
+    Test(TestFlags),
     /// Show the cores and their allotment.
     Cores,
     /// Print the percentiles of a file.
@@ -34,7 +37,7 @@ pub enum Command {
 
 /// The arguments of `gen`.
 #[derive(Debug, Parser)]
-#[command(name = "corelane gen", about = "Write a data set")]
+#[command(name = "corelane gen", bin_name = "corelane gen", about = "Write a data set")]
 #[allow(missing_docs, reason = "a doc comment becomes the help text; the names say the rest")]
 pub struct GenFlags {
     /// The data set, NAME or NAME:FLAVOUR
@@ -58,7 +61,7 @@ pub struct GenFlags {
 
 /// The arguments of `latency`.
 #[derive(Debug, Parser)]
-#[command(name = "corelane latency", about = "Print the percentiles of an .hlog file")]
+#[command(name = "corelane latency", bin_name = "corelane latency", about = "Print the percentiles of an .hlog file")]
 pub struct LatencyFlags {
     /// The file
     pub file: PathBuf,
@@ -66,7 +69,7 @@ pub struct LatencyFlags {
 
 /// The arguments of `completions`.
 #[derive(Debug, Parser)]
-#[command(name = "corelane completions", about = "Print a completion script")]
+#[command(name = "corelane completions", bin_name = "corelane completions", about = "Print a completion script")]
 pub struct CompletionFlags {
     /// The shell
     pub shell: clap_complete::Shell,
@@ -116,7 +119,7 @@ fn parse_with(
         })?);
     }
     let name = words.get(1).cloned().unwrap_or_default();
-    let reads_config = !["gen", "schema", "latency", "completions", "cores", "functions"].contains(&&*name);
+    let reads_config = !["gen", "test", "schema", "latency", "completions", "cores", "functions"].contains(&&*name);
     if reads_config {
         words = extend(words).map_err(|what| (format!("error: {what}\n"), 2))?;
     }
@@ -128,6 +131,7 @@ fn parse_with(
         "gen" => GenFlags::try_parse_from(rest()).map(Command::Gen),
         "schema" => SchemaFlags::try_parse_from(rest()).map(Command::Schema),
         "functions" => FunctionFlags::try_parse_from(rest()).map(Command::Functions),
+        "test" => TestFlags::try_parse_from(rest()).map(Command::Test),
         "latency" => LatencyFlags::try_parse_from(rest()).map(Command::Latency),
         "completions" => CompletionFlags::try_parse_from(rest()).map(Command::Completions),
         "cores" if words.len() == 2 => Ok(Command::Cores),

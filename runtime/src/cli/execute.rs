@@ -17,6 +17,7 @@ use super::exit::Exit;
 use super::functions::functions;
 use super::recovery::{self, Resumed};
 use super::schema::schema;
+use super::test::test;
 use crate::job::{self, Finished, tell};
 use crate::latency::{Interval, write_hgrm, write_hlog, write_json};
 use crate::options::{Options, Script};
@@ -42,6 +43,11 @@ pub fn execute(command: Command) -> u8 {
         Command::Gen(flags) => plain(generate(&flags)),
         Command::Schema(flags) => plain(schema(&flags.files, &RealDisk::default())),
         Command::Functions(flags) => plain(functions(flags.name.as_deref())),
+        Command::Test(flags) => match test(&flags) {
+            Ok((told, true)) => plain(Ok(told)),
+            Ok((told, false)) => plain(Ok(told)).max(Exit::TestFailed.status()),
+            Err(error) => plain(Err(error)),
+        },
         Command::Cores => plain(Ok(cores::cores_report())),
         Command::Latency(flags) => plain(latency(&flags.file)),
         Command::Completions(flags) => plain(Ok(String::from_utf8_lossy(&command::completions(&flags)).into_owned())),

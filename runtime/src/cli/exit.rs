@@ -11,6 +11,8 @@ pub enum Exit {
     Refused,
     /// More bad rows than `--max-errors`.
     TooManyErrors,
+    /// A test did not pass.
+    TestFailed,
     /// Stopped cleanly by this signal.
     Signal(u8),
 }
@@ -23,6 +25,7 @@ impl Exit {
             Exit::Failed => 1,
             Exit::Refused => 2,
             Exit::TooManyErrors => 3,
+            Exit::TestFailed => 4,
             Exit::Signal(number) => number.wrapping_add(128),
         }
     }
@@ -34,7 +37,15 @@ mod tests {
 
     #[test]
     fn statuses_are_the_documented_ones() {
-        let ends = [Exit::Done, Exit::Failed, Exit::Refused, Exit::TooManyErrors, Exit::Signal(2), Exit::Signal(15)];
-        assert_eq!(ends.map(Exit::status), [0, 1, 2, 3, 130, 143]);
+        let ends = [
+            Exit::Done,
+            Exit::Failed,
+            Exit::Refused,
+            Exit::TooManyErrors,
+            Exit::TestFailed,
+            Exit::Signal(2),
+            Exit::Signal(15),
+        ];
+        assert_eq!(ends.map(Exit::status), [0, 1, 2, 3, 4, 130, 143]);
     }
 }

@@ -8,7 +8,11 @@ use std::fmt::Write;
 
 /// The arguments of `functions`.
 #[derive(Debug, Parser)]
-#[command(name = "corelane functions", about = "Print the functions, or all about one")]
+#[command(
+    name = "corelane functions",
+    bin_name = "corelane functions",
+    about = "Print the functions, or all about one"
+)]
 pub struct FunctionFlags {
     /// One of them, or a symbol like ||
     #[arg(allow_hyphen_values = true)]

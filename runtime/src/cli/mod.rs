@@ -10,6 +10,7 @@ pub mod exit;
 pub mod functions;
 pub mod recovery;
 pub mod schema;
+pub mod test;
 
 use crate::checkpoint::Every;
 use crate::checkpoint::every::parse_every;
@@ -28,6 +29,7 @@ use std::time::Duration;
 Other commands, each with --help:
   explain      the plan of a script, with its exchanges, state and emit mode
   check        whether a script is right; reads no rows
+  test         the tests of queries in files: rows in, rows asserted
   schema       the CREATE TABLE of files, to copy
   gen          files of orders, market_data, measurements or nexmark
   functions    what can be called in a script, or all about one NAME

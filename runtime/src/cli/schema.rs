@@ -8,7 +8,7 @@ use corelane_io::options::ReadOptions;
 
 /// The arguments of `schema`.
 #[derive(Debug, Parser)]
-#[command(name = "corelane schema", about = "Print a CREATE TABLE for files")]
+#[command(name = "corelane schema", bin_name = "corelane schema", about = "Print a CREATE TABLE for files")]
 pub struct SchemaFlags {
     /// Files of one table
     #[arg(required = true)]
