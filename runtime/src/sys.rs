@@ -201,13 +201,15 @@ extern "C" fn on_signal(signal: libc::c_int) {
 }
 
 /// Catches SIGINT and SIGTERM ([`stop_asked`]; the second one exits at once) and SIGUSR1
-/// ([`report_asked`]), and ignores SIGPIPE, so that a closed pipe is an error of the write.
+/// ([`report_asked`]), and ignores SIGPIPE and SIGXFSZ, so that a closed pipe and a limit on the length
+/// of files are errors of the write.
 pub fn watch_signals() -> io::Result<()> {
     for (signal, action) in [
         (libc::SIGINT, on_signal as *const () as libc::sighandler_t),
         (libc::SIGTERM, on_signal as *const () as libc::sighandler_t),
         (libc::SIGUSR1, on_signal as *const () as libc::sighandler_t),
         (libc::SIGPIPE, libc::SIG_IGN),
+        (libc::SIGXFSZ, libc::SIG_IGN),
     ] {
         // SAFETY: the all-zero sigaction is valid (no flags, empty mask), the action is SIG_IGN or
         // a function of the right signature that only touches atomics, and the pointer lives.
