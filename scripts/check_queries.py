@@ -1049,6 +1049,12 @@ class Generator(check_joins.Joins):
                 self.mark("OVER without a frame")
                 whole = "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING"
                 c_over = d_over = r.choice([f" OVER ({partition}ORDER BY ts)", f" OVER ({partition})", f" OVER ({partition}ORDER BY ts {whole})"])
+            elif which in ("COUNT", "SUM", "AVG", "MIN", "MAX", "COUNT(*)", "BOOL_OR", "FIRST_VALUE", "NTH_VALUE", "STDDEV") and r.random() < 0.2:
+                self.mark("OVER FOLLOWING")
+                last = r.choice([1, 2, 7, 300])
+                first = r.choice(["UNBOUNDED PRECEDING", "3 PRECEDING", "CURRENT ROW", "1 FOLLOWING", f"{last} FOLLOWING"])
+                frame = f"ROWS BETWEEN {first} AND {last} FOLLOWING"
+                c_over, d_over = f" OVER ({order_c} {frame})", f" OVER ({order_d} {frame})"
             if which in ("RANK", "DENSE_RANK"):
                 c_over, d_over = f" OVER ({order_c})", f" OVER ({partition}ORDER BY ts)"
             condition = self.a_bool(1) if which in ("COUNT", "SUM", "MIN", "MAX", "COUNT(*)", "BOOL_OR", "STDDEV") and r.random() < 0.15 else None

@@ -331,11 +331,15 @@ pub struct OverCall {
     pub function: OverFunction,
     /// Its arguments, over the input's columns.
     pub arguments: Vec<Expr>,
-    /// The frame: this many rows before the current one, up to the current one; `None` is
-    /// UNBOUNDED PRECEDING. Not used by LAG, LEAD and ROW_NUMBER.
+    /// The frame: this many rows before its last one; `None` is UNBOUNDED PRECEDING. Not used by LAG,
+    /// LEAD and ROW_NUMBER.
     pub preceding: Option<u64>,
+    /// Where the frame's last row is: this many rows behind the current one. Then `preceding` counts from
+    /// there, so `BETWEEN 1 PRECEDING AND 2 FOLLOWING` is 3 before the second row behind.
+    pub following: u64,
     /// RANGE instead of ROWS: the rows of the partition from so many microseconds before the row's
-    /// time up to the last of that time; `i64::MAX` is UNBOUNDED PRECEDING.
+    /// time up to the last of that time; `i64::MAX` is UNBOUNDED PRECEDING. Where OVER has no time, all
+    /// rows are of one, and the frame is the whole partition.
     pub range: Option<i64>,
     /// Type of the result.
     pub data_type: DataType,

@@ -1,4 +1,4 @@
-//! LEAD and RANGE: finished rows wait for a value that comes later.
+//! LEAD, RANGE and frames that end behind the row: finished rows wait for a value that comes later.
 //!
 //! Rows wait in batches, in order. Each LEAD keeps, per partition, the rows that still lack their
 //! value; the row `offset` later gives it. A batch leaves when all of its cells are filled, so rows
@@ -10,7 +10,7 @@ use bumpalo::Bump;
 
 use super::range::Range;
 use crate::batch::{Batch, Chunk, Data, Vector};
-use crate::error::{Code, Error, Result};
+use crate::error::Result;
 use crate::operator::Time;
 use crate::state::{Reader, Writer, columns, damaged};
 use crate::types::{Physical, Value};
@@ -35,11 +35,20 @@ pub(crate) struct Leads {
 struct Lead {
     /// Column of the result in the output.
     column: usize,
-    argument: usize,
+    from: From,
     offset: usize,
     default: Option<Value>,
     /// Per partition: (batch, row) of the rows that lack their value.
     open: Vec<VecDeque<(u64, u16)>>,
+}
+
+/// Where the value comes from that a row waits for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum From {
+    /// The argument of this number.
+    Argument(usize),
+    /// The answer to the call of this number.
+    Answer(usize),
 }
 
 struct Waiting {
@@ -65,9 +74,34 @@ impl Leads {
         }
     }
 
-    pub(crate) fn add(&mut self, column: usize, argument: usize, offset: u64, default: Option<Value>) {
+    pub(crate) fn add(&mut self, column: usize, from: From, offset: u64, default: Option<Value>) {
         let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-        self.calls.push(Lead { column, argument, offset, default, open: Vec::new() });
+        self.calls.push(Lead { column, from, offset, default, open: Vec::new() });
+    }
+
+    /// Columns of the output.
+    pub(crate) fn columns(&self) -> usize {
+        self.layout.len()
+    }
+
+    /// The call whose results are in `column`.
+    fn call(&mut self, column: usize) -> &mut Lead {
+        self.calls.iter_mut().find(|call| call.column == column).expect("it was added")
+    }
+
+    /// How many rows of `partition` lack their value in `column`.
+    pub(crate) fn lacking(&mut self, column: usize, partition: usize) -> usize {
+        self.call(column).open.get(partition).map_or(0, VecDeque::len)
+    }
+
+    /// Fills `column` of the first rows of `partition` that lack it with the rows `from` on of `values`.
+    pub(crate) fn fill(&mut self, column: usize, partition: usize, values: &Vector<'_>, from: usize) {
+        for row in from..values.len() {
+            let Some((number, to)) = self.call(column).open[partition].pop_front() else { return };
+            let waiting = &mut self.waiting[(number - self.first) as usize];
+            waiting.open -= 1;
+            set(&mut waiting.batch, column, usize::from(to), values, row);
+        }
     }
 
     pub(crate) fn add_range(&mut self, column: usize, range: Range) {
@@ -83,21 +117,24 @@ impl Leads {
     pub(crate) fn push(
         &mut self,
         chunk: &Chunk<'_>,
-        times: Option<&[i64]>,
+        times: &[i64],
         partitions: usize,
         partition: &[u32],
-        arguments: &[Vector<'_>],
+        (arguments, answers): (&[Vector<'_>], &[Vector<'_>]),
         scratch: &Bump,
     ) -> Result<()> {
         let mut batch = self.spare.pop().unwrap_or_else(|| Batch::new(&self.layout));
         let all: &[u16] = scratch.alloc_slice_fill_iter(0..chunk.rows as u16);
         batch.append(chunk, all);
         let number = self.first + self.waiting.len() as u64;
-        let time = times.and_then(|times| times.first().copied());
+        let time = times.first().copied();
         self.waiting.push_back(Waiting { batch, open: (self.calls.len() + self.ranges.len()) * chunk.rows, time });
         for call in &mut self.calls {
             call.open.resize_with(partitions, VecDeque::new);
-            let argument = &arguments[call.argument];
+            let values = match call.from {
+                From::Argument(number) => &arguments[number],
+                From::Answer(number) => &answers[number],
+            };
             for (row, &partition) in (0u16..).zip(partition) {
                 let open = &mut call.open[partition as usize];
                 open.push_back((number, row));
@@ -105,14 +142,13 @@ impl Leads {
                     let (number, to) = open.pop_front().expect("just pushed");
                     let waiting = &mut self.waiting[(number - self.first) as usize];
                     waiting.open -= 1;
-                    set(&mut waiting.batch, call.column, usize::from(to), argument, usize::from(row));
+                    set(&mut waiting.batch, call.column, usize::from(to), values, usize::from(row));
                 }
             }
         }
         if self.ranges.is_empty() {
             return Ok(());
         }
-        let times = times.ok_or_else(|| Error::new(Code::Internal, "a RANGE frame was planned without a time"))?;
         for (row, (&partition, &time)) in partition.iter().zip(times).enumerate() {
             if time != self.time {
                 self.end_time()?;

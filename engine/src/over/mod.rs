@@ -19,10 +19,11 @@ mod tests;
 mod track;
 mod whole;
 
+use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
 use crate::agg::{KEY_COLUMNS_MAX, KeyLayout, Keys, SavedKeys, Table, by_key_group, make_tags, without_spans};
-use crate::batch::Chunk;
+use crate::batch::{BATCH_ROWS, Chunk};
 use crate::error::{Code, Error, Result};
 use crate::expr::Expr;
 use crate::hash;
@@ -35,7 +36,7 @@ use crate::stage::{Copied, Stage};
 use crate::state::{Saved, State};
 use crate::types::Physical;
 
-use lead::Leads;
+use lead::{From, Leads};
 use range::Range;
 pub(crate) use reorder::Reorder;
 use track::Track;
@@ -88,13 +89,16 @@ impl Over {
             });
             if let OverFunction::Lead { offset, default } = &call.function {
                 let argument = argument.ok_or_else(|| Error::new(Code::Internal, "LEAD has no argument"))?;
-                leads.add(input.len() + number, argument, *offset, default.clone());
+                leads.add(input.len() + number, From::Argument(argument), *offset, default.clone());
                 continue;
             }
             let shape = argument.map(|at| (at, arguments[at].data_type.physical()));
             if call.range.is_some() {
                 leads.add_range(input.len() + number, Range::new(call, shape)?);
                 continue;
+            }
+            if call.following > 0 {
+                leads.add(input.len() + number, From::Answer(number), call.following, None);
             }
             let track = Track::of(call, shape, over.buffer_rows).map_err(|error| error.at(call.span))?;
             match tracks.iter_mut().find(|known| known.shares(&track)) {
@@ -147,13 +151,51 @@ impl Over {
         }
         let mut columns = BumpVec::with_capacity_in(chunk.columns.len() + results.len(), scratch);
         columns.extend_from_slice(chunk.columns);
-        columns.extend(results.into_iter().map(|column| column.finish(chunk.rows)));
+        let answers = BumpVec::from_iter_in(results.into_iter().map(|column| column.finish(chunk.rows)), scratch)
+            .into_bump_slice();
+        for (call, &answer) in self.over.calls.iter().zip(&*answers) {
+            // The answer is for a row before; this one's comes later.
+            let later = || Column::new(call.data_type.physical(), scratch).finish(chunk.rows);
+            columns.push(if call.following > 0 { later() } else { answer });
+        }
         let done = Chunk { columns: columns.into_bump_slice(), ..*chunk };
         if !self.leads.is_empty() {
+            // Without a time all rows are of one.
             let time = self.over.time.map(|time| done.columns[time].i64s());
-            self.leads.push(&done, time, self.partitions.groups(), partitions, arguments, scratch)?;
+            let time = time.unwrap_or_else(|| scratch.alloc_slice_fill_copy(done.rows, 0));
+            self.leads.push(&done, time, self.partitions.groups(), partitions, (arguments, answers), scratch)?;
         }
         Ok(done)
+    }
+
+    /// No more rows come: what waits for later ones gets what there is.
+    fn finish_leads(&mut self) -> Result<()> {
+        let Over { tracks, leads, over, partitions, .. } = self;
+        let first_call = leads.columns() - over.calls.len();
+        let mut scratch = Bump::new();
+        for track in tracks.iter_mut().filter(|track| track.following() > 0) {
+            let calls: Vec<usize> = track.calls().collect();
+            let following = track.following() as usize;
+            for partition in 0..partitions.groups() {
+                let lacking = leads.lacking(first_call + calls[0], partition);
+                let mut padded = 0;
+                while lacking > 0 && padded < following {
+                    scratch.reset();
+                    let rows = (following - padded).min(BATCH_ROWS);
+                    let columns = over.calls.iter().map(|call| Column::new(call.data_type.physical(), &scratch));
+                    let mut out = BumpVec::from_iter_in(columns, &scratch);
+                    track.pad((partition, partitions.groups()), rows, &over.calls, &mut out, &scratch)?;
+                    // Where fewer rows than that came, those before the first are behind no row.
+                    let from = (following - lacking).saturating_sub(padded);
+                    for (call, column) in out.into_iter().enumerate().filter(|(call, _)| calls.contains(call)) {
+                        leads.fill(first_call + call, partition, &column.finish(rows), from);
+                    }
+                    padded += rows;
+                }
+            }
+        }
+        leads.finish();
+        Ok(())
     }
 
     /// Passes on the watermark and the end once nothing is due before them.
@@ -205,7 +247,8 @@ impl Operator for Over {
         self.reorder.release(Time::MAX);
         self.finish = true;
         if !self.reorder.has_ready() {
-            self.leads.finish();
+            self.leads.end_time()?;
+            self.finish_leads()?;
         }
         self.pass(context, next)
     }
@@ -221,7 +264,7 @@ impl Operator for Over {
                 // What was held has passed the watermark: no row of its times is to come.
                 self.leads.end_time()?;
                 if self.finish {
-                    self.leads.finish();
+                    self.finish_leads()?;
                 }
             }
             self.leads.is_empty().then_some(done)

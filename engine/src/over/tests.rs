@@ -11,7 +11,7 @@ use crate::types::{DataType, Field, Value};
 
 fn call(function: OverFunction, argument: Option<usize>, preceding: Option<u64>, data_type: DataType) -> OverCall {
     let arguments = argument.map(column).into_iter().collect();
-    OverCall { function, arguments, preceding, range: None, data_type, span: Span::NONE }
+    OverCall { function, arguments, preceding, following: 0, range: None, data_type, span: Span::NONE }
 }
 
 fn calls(preceding: Option<u64>) -> Vec<OverCall> {
@@ -58,15 +58,19 @@ fn expected(call: &OverCall, rows: &[&Vec<Value>], at: usize) -> Value {
         Value::I64(time) => time,
         _ => unreachable!("the time is never NULL"),
     };
+    let end = at + call.following as usize;
     let (first, last) = match call.range {
-        None => (call.preceding.map_or(0, |preceding| at.saturating_sub(preceding as usize)), at),
+        None => (call.preceding.map_or(0, |preceding| end.saturating_sub(preceding as usize)), end),
         Some(range) => {
             let before = (0..at).filter(|&row| time(row) < time(at).saturating_sub(range)).count();
             (before, (at..rows.len()).take_while(|&row| time(row) == time(at)).last().unwrap_or(at))
         }
     };
-    let frame: Vec<Value> =
-        rows[first..=last].iter().map(|row| column.map_or(Value::I64(0), |c| row[c].clone())).collect();
+    let there = rows.len();
+    let frame: Vec<Value> = rows[first.min(there)..(last + 1).min(there)]
+        .iter()
+        .map(|row| column.map_or(Value::I64(0), |c| row[c].clone()))
+        .collect();
     let shifted = |row: Option<usize>, default: &Option<Value>| {
         let row = row.and_then(|row| rows.get(row));
         row.map_or(default.clone().unwrap_or(Value::Null), |row| row[column.expect("an argument")].clone())
@@ -75,7 +79,7 @@ fn expected(call: &OverCall, rows: &[&Vec<Value>], at: usize) -> Value {
         OverFunction::RowNumber => return Value::I64(at as i64 + 1),
         OverFunction::Lag { offset, default } => return shifted(at.checked_sub(*offset as usize), default),
         OverFunction::Lead { offset, default } => return shifted(Some(at + *offset as usize), default),
-        OverFunction::FirstValue => return frame[0].clone(),
+        OverFunction::FirstValue => return frame.first().cloned().unwrap_or(Value::Null),
         OverFunction::LastValue => return frame[frame.len() - 1].clone(),
         OverFunction::NthValue(number) => return frame.get(*number as usize - 1).cloned().unwrap_or(Value::Null),
         OverFunction::Rank | OverFunction::DenseRank => {
@@ -195,6 +199,79 @@ fn results_equal_the_model_on_any_number_of_shards() {
             let got = run(&plan(&over, crossing), &rows, shards, chunk, seed);
             assert!(got.iter().all(|rows| rows.is_sorted_by_key(order)), "seed {seed}, {shards} shards");
             let mut got: Vec<OutputRow> = got.into_iter().flatten().collect();
+            got.sort_by_key(order);
+            assert_eq!(got, expected, "seed {seed}, {shards} shards");
+        }
+    }
+}
+
+#[test]
+fn without_a_time_all_rows_of_a_partition_count_together() {
+    use AggregateFunction as F;
+    for seed in 0..8 {
+        let mut random = Random(seed << 32);
+        let same_time = |number| {
+            let mut row = random.row(number, true);
+            row[2] = Value::I64(0);
+            row
+        };
+        let rows: Vec<Vec<Value>> = (0..[1, 300, 2500][seed as usize % 3]).map(same_time).collect();
+        let of = |function, argument, data_type| OverCall {
+            range: Some(i64::MAX),
+            ..call(OverFunction::Aggregate(function), argument, None, data_type)
+        };
+        let calls = vec![
+            of(F::Count, None, DataType::BigInt),
+            of(F::Sum, Some(3), SUM),
+            of(F::Max, Some(6), DataType::Text),
+            lead(1, None),
+        ];
+        let partition: &[usize] = [&[0][..], &[]][seed as usize % 2];
+        let keys = partition.iter().map(|&key| column(key)).collect();
+        let over = Over { partition: keys, time: None, calls, buffer_rows: None };
+        let expected = reference(&rows, &over.calls, false, partition);
+        for (shards, crossing) in [(1, false), (1, true), (3, true)] {
+            let got = run(&plan(&over, crossing), &rows, shards, 100, seed);
+            let mut got: Vec<OutputRow> = got.into_iter().flatten().collect();
+            got.sort_by_key(|row| row.position);
+            assert_eq!(got, expected, "seed {seed}, {shards} shards");
+        }
+    }
+}
+
+#[test]
+fn frames_that_end_behind_the_row_equal_the_model() {
+    for seed in 0..24 {
+        let mut random = Random(seed << 32);
+        let count = [1, 300, 2500][random.below(3) as usize];
+        let nulls = random.below(3) > 0;
+        let rows: Vec<Vec<Value>> = (0..count).map(|number| random.row(number, nulls)).collect();
+        let following = [1, 2, 9, 1500][random.below(4) as usize];
+        let preceding = [None, Some(0), Some(1), Some(following), Some(following + 5)][random.below(5) as usize];
+        let ends_behind = |call: &OverCall| match call.function {
+            OverFunction::LastValue | OverFunction::RowNumber | OverFunction::Lag { .. } => false,
+            // Planned with an argument.
+            _ => !call.arguments.is_empty(),
+        };
+        let behind = |call: OverCall| OverCall { following: if ends_behind(&call) { following } else { 0 }, ..call };
+        let mut calls: Vec<OverCall> = calls(preceding).into_iter().map(behind).collect();
+        calls.extend([
+            lead(1, None),
+            call(OverFunction::Aggregate(AggregateFunction::Min), Some(3), Some(2), DataType::BigInt),
+        ]);
+        let partition: &[usize] = [&[0][..], &[], &[0, 1, 6]][random.below(3) as usize];
+        let keys = partition.iter().map(|&key| column(key)).collect();
+        let time = (random.below(4) > 0).then_some(2);
+        let over = Over { partition: keys, time, calls, buffer_rows: None };
+        let expected = reference(&rows, &over.calls, time.is_some(), partition);
+        let order = |row: &OutputRow| match (time, &row.values[2]) {
+            (Some(_), Value::I64(time)) => (*time, row.position),
+            _ => (0, row.position),
+        };
+        let chunk = [1, 63, 1024][random.below(3) as usize];
+        for (shards, crossing) in [(1, false), (3, true)] {
+            let mut got: Vec<OutputRow> =
+                run(&plan(&over, crossing), &rows, shards, chunk, seed).into_iter().flatten().collect();
             got.sort_by_key(order);
             assert_eq!(got, expected, "seed {seed}, {shards} shards");
         }

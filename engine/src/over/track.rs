@@ -70,6 +70,9 @@ pub(crate) struct Track {
     width: Option<usize>,
     /// The frame ends before the current row (LAG).
     lag: bool,
+    /// How many rows behind the current one the frame ends: what is answered for a row is the answer of
+    /// the row so many before it.
+    following: u64,
     wants: Wants,
     frames: Frames,
     /// (number of the call, what it asks).
@@ -133,13 +136,15 @@ impl Track {
             heads: if let Ask::Nth(number) = ask { number.saturating_add(1) } else { 0 },
         };
         let argument = argument.map(|argument| argument.0);
-        Ok(Track { argument, width, lag: ask == Ask::Lag, wants, frames, asks: vec![(0, ask)] })
+        let (lag, following) = (ask == Ask::Lag, call.following);
+        Ok(Track { argument, width, lag, following, wants, frames, asks: vec![(0, ask)] })
     }
 
     /// Whether the two can be one.
     pub(crate) fn shares(&self, other: &Track) -> bool {
         let ranks = |track: &Track| matches!(track.frames, Frames::Ranks(_));
-        (self.argument, self.width, self.lag) == (other.argument, other.width, other.lag) && ranks(self) == ranks(other)
+        let key = |track: &Track| (track.argument, track.width, track.lag, track.following, ranks(track));
+        key(self) == key(other)
     }
 
     /// This track for call `number`.
@@ -164,7 +169,7 @@ impl Track {
         out: &mut [Column<'_>],
         scratch: &Bump,
     ) -> Result<()> {
-        let Track { argument, width, lag, wants, frames, asks } = self;
+        let Track { argument, width, lag, wants, frames, asks, .. } = self;
         let job = Job { partition, width: *width, lag: *lag, wants: *wants, asks, calls };
         if let Frames::Ranks(ranks) = frames {
             ranks.resize(partitions, Rank::default());
@@ -236,6 +241,41 @@ impl Track {
             ),
             _ => panic!("one argument has one shape"),
         }
+    }
+
+    /// Rows behind the current one that the frame ends.
+    pub(crate) fn following(&self) -> u64 {
+        self.following
+    }
+
+    /// Takes `rows` rows without a value into the frame of `partition`, and writes what its calls answer.
+    pub(crate) fn pad(
+        &mut self,
+        (partition, partitions): (usize, usize),
+        rows: usize,
+        calls: &[OverCall],
+        out: &mut [Column<'_>],
+        scratch: &Bump,
+    ) -> Result<()> {
+        let data = match &self.frames {
+            Frames::I64(_) => Data::I64(scratch.alloc_slice_fill_copy(rows, 0)),
+            Frames::I128(_) => Data::I128(scratch.alloc_slice_fill_copy(rows, 0)),
+            Frames::F64(_) => Data::F64(scratch.alloc_slice_fill_copy(rows, 0.0)),
+            Frames::Text(_) => Data::Text(scratch.alloc_slice_fill_copy(rows, Text::EMPTY)),
+            Frames::Rows(_) | Frames::Ranks(_) => panic!("a frame that ends behind the current row has an argument"),
+        };
+        let nulls = scratch.alloc_slice_fill_copy(rows.div_ceil(64).max(1), u64::MAX);
+        let nothing = Vector { data, nulls: Some(nulls) };
+        let places = scratch.alloc_slice_fill_copy(rows, partition as u32);
+        let argument = self.argument.replace(0);
+        let done = self.run((partitions, places), &[nothing], None, calls, out, scratch);
+        self.argument = argument;
+        done
+    }
+
+    /// The calls it answers.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = usize> {
+        self.asks.iter().map(|ask| ask.0)
     }
 
     /// Writes the frame of a partition.

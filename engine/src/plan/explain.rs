@@ -91,7 +91,7 @@ fn describe(operator: &Operator, input: &Schema, output: &Schema) -> Vec<String>
             lines
         }
         Operator::Over(over) => {
-            let calls: Vec<String> = over.calls.iter().map(|call| over_sql(call, input)).collect();
+            let calls: Vec<String> = over.calls.iter().map(|call| over_sql(call, over.time.is_some(), input)).collect();
             let order = over.time.map_or("position".to_owned(), |time| input.fields[time].name.clone());
             let partition = if over.partition.is_empty() {
                 String::new()
@@ -260,7 +260,8 @@ fn over_state(over: &super::Over, partition: &str) -> String {
         OverFunction::NthValue(number) => Some(call.preceding.map_or(*number, |preceding| preceding + 1)),
         OverFunction::Lag { offset, .. } | OverFunction::Lead { offset, .. } => Some(offset + 1),
         OverFunction::FirstValue | OverFunction::LastValue | OverFunction::Aggregate(_) => match call.preceding {
-            Some(preceding) => Some(preceding + 1),
+            Some(preceding) => Some(preceding.max(call.following) + 1),
+            None if call.following > 0 => Some(call.following + 1),
             // A running aggregate is one accumulator.
             None => Some(1),
         },
@@ -268,7 +269,12 @@ fn over_state(over: &super::Over, partition: &str) -> String {
     let most = over.calls.iter().filter_map(rows).max().unwrap_or(0);
     let span = over.calls.iter().filter_map(|call| call.range.filter(|&range| range != i64::MAX)).max();
     let span = span.map_or(String::new(), |span| format!(" and the rows of the last {}", duration(span)));
-    let waits = if over.time.is_some() { ", and rows until the watermark passes them" } else { "" };
+    let whole = over.time.is_none() && over.calls.iter().any(|call| call.range.is_some());
+    let waits = match over.time {
+        Some(_) => ", and rows until the watermark passes them",
+        None if whole => ", and all rows until the input ends",
+        None => "",
+    };
     let cap = over.buffer_rows.map_or(String::new(), |rows| format!(", at most {rows}"));
     if most == 1 {
         format!("one row{span}{per}{cap}{waits}")
@@ -375,7 +381,7 @@ pub(super) fn rank_name(function: RankFunction) -> &'static str {
     }
 }
 
-fn over_sql(call: &OverCall, schema: &Schema) -> String {
+fn over_sql(call: &OverCall, timed: bool, schema: &Schema) -> String {
     let (name, extra) = match &call.function {
         OverFunction::Aggregate(function) => (function_name(*function), String::new()),
         OverFunction::RowNumber => return "ROW_NUMBER()".to_owned(),
@@ -389,11 +395,14 @@ fn over_sql(call: &OverCall, schema: &Schema) -> String {
     };
     let argument = call.arguments.first().map_or("*".to_owned(), |argument| sql(argument, schema));
     let rows = match (&call.function, call.preceding) {
+        _ if call.range.is_some() && !timed => " over the whole partition".to_owned(),
         _ if call.range == Some(i64::MAX) => " over all times up to the row's".to_owned(),
         _ if call.range.is_some() => format!(" over {}", duration(call.range.unwrap_or_default())),
         (OverFunction::Lag { .. } | OverFunction::Lead { .. }, _) => String::new(),
-        (_, None) => " over all rows before".to_owned(),
-        (_, Some(preceding)) => format!(" over {} rows", preceding + 1),
+        (_, None) if call.following == 0 => " over all rows before".to_owned(),
+        (_, None) => format!(" over all rows up to {} behind", call.following),
+        (_, Some(preceding)) if call.following == 0 => format!(" over {} rows", preceding + 1),
+        (_, Some(preceding)) => format!(" over {} rows up to {} behind", preceding + 1, call.following),
     };
     format!("{name}({argument}{extra}){rows}")
 }

@@ -93,6 +93,7 @@ pub(super) fn call<'a>(binder: &mut Binder<'a>, function: &'a ast::Function, nam
             && known.call.function == item.call.function
             && known.ranks == item.ranks
             && known.call.preceding == item.call.preceding
+            && known.call.following == item.call.following
             && known.call.range == item.call.range
             && known.call.arguments.len() == item.call.arguments.len()
             && known.call.arguments.iter().zip(&item.call.arguments).all(|(left, right)| same(left, right))
@@ -204,11 +205,13 @@ fn part(binder: &mut Binder<'_>, tree: &ast::Expr) -> Result<Expr> {
     bound
 }
 
-/// The rows that a call sees, up to the current one.
+/// The rows that a call sees.
 #[derive(Clone, Copy)]
 struct Frame {
-    /// How many rows before the current one; `None` for all.
+    /// How many rows before the last one; `None` for all.
     preceding: Option<u64>,
+    /// How many rows behind the current one the last one is.
+    following: u64,
     /// Of a RANGE frame, how much time before.
     range: Option<i64>,
     /// Whether the query says it.
@@ -217,14 +220,14 @@ struct Frame {
 
 impl Frame {
     /// All rows of the partition: without an order all of them are peers.
-    const WHOLE: Frame = Frame { preceding: None, range: Some(i64::MAX), said: false };
+    const WHOLE: Frame = Frame { preceding: None, following: 0, range: Some(i64::MAX), said: false };
 
     fn rows(preceding: Option<u64>) -> Self {
-        Frame { preceding, range: None, said: true }
+        Frame { preceding, following: 0, range: None, said: true }
     }
 
     fn range(time: i64) -> Self {
-        Frame { preceding: None, range: Some(time), said: true }
+        Frame { preceding: None, following: 0, range: Some(time), said: true }
     }
 }
 
@@ -243,10 +246,15 @@ fn frame(binder: &mut Binder<'_>, spec: &ast::WindowSpec, is_ordered: bool, span
     if frame.units == WindowFrameUnits::Groups {
         return Err(unsupported(format!("{} frames are not supported yet", frame.units), span).help(help));
     }
-    if !matches!(frame.end_bound, None | Some(WindowFrameBound::CurrentRow)) {
-        return Err(unsupported("frames that end elsewhere than at CURRENT ROW are not supported yet", span).help(help));
-    }
     let is_range = frame.units == WindowFrameUnits::Range;
+    if !matches!(frame.end_bound, None | Some(WindowFrameBound::CurrentRow)) {
+        return if is_range {
+            Err(unsupported("RANGE frames that end elsewhere than at CURRENT ROW are not supported yet", span)
+                .help("write RANGE BETWEEN .. PRECEDING AND CURRENT ROW, or ROWS"))
+        } else {
+            rows_frame(frame, span)
+        };
+    }
     if is_range && !is_ordered {
         let error = Error::new(Code::Misplaced, "a RANGE frame needs an order").at(span);
         return Err(error.help("write OVER (PARTITION BY k ORDER BY ts RANGE ..)"));
@@ -267,10 +275,50 @@ fn frame(binder: &mut Binder<'_>, spec: &ast::WindowSpec, is_ordered: bool, span
             Err(_) => Err(Error::new(Code::Type, "a frame takes a number of rows").at(place(rows.span())).help(help)),
         },
         WindowFrameBound::Following(_) => {
-            Err(unsupported("frames that begin behind the current row are not supported yet", span).help(help))
+            Err(Error::new(Code::Syntax, "the frame ends before it begins").at(span).help(help))
         }
     }
 }
+
+/// A ROWS frame whose last row is not the current one.
+fn rows_frame(frame: &ast::WindowFrame, span: Span) -> Result<Frame> {
+    let wrong = |tree: &ast::Expr| Error::new(Code::Type, "a frame takes a number of rows").at(place(tree.span()));
+    // Rows behind the current one; `None` without bound.
+    let place_of = |bound: &WindowFrameBound| match bound {
+        WindowFrameBound::CurrentRow => Ok(Some(0)),
+        WindowFrameBound::Preceding(None) | WindowFrameBound::Following(None) => Ok(None),
+        WindowFrameBound::Preceding(Some(rows)) => {
+            rows.to_string().parse::<i64>().map(|rows| Some(-rows)).map_err(|_| wrong(rows))
+        }
+        WindowFrameBound::Following(Some(rows)) => rows.to_string().parse().map(Some).map_err(|_| wrong(rows)),
+    };
+    let end_bound = frame.end_bound.as_ref().unwrap_or(&WindowFrameBound::CurrentRow);
+    let (first, last) = (place_of(&frame.start_bound)?, place_of(end_bound)?);
+    let Some(last) = last.filter(|last| (0..=FOLLOWING_MAX).contains(last)) else {
+        let error = unsupported("a frame that ends there is not supported", span);
+        return Err(match last {
+            Some(0..) => error.note(format!("limit: {FOLLOWING_MAX} rows behind the current one")),
+            Some(_) => error.help("take LAG in a subquery, and the frame up to CURRENT ROW over it"),
+            None => {
+                error.help("subtract what is before from the whole: SUM(x) OVER (PARTITION BY k) - SUM(x) OVER (..)")
+            }
+        });
+    };
+    let preceding = match first {
+        None if matches!(frame.start_bound, WindowFrameBound::Following(_)) => {
+            return Err(Error::new(Code::Syntax, "a frame cannot begin UNBOUNDED FOLLOWING").at(span));
+        }
+        None => None,
+        Some(first) if first > last => {
+            return Err(Error::new(Code::Syntax, "the frame ends before it begins").at(span));
+        }
+        Some(first) => Some((last - first).unsigned_abs()),
+    };
+    Ok(Frame { preceding, following: last.unsigned_abs(), range: None, said: true })
+}
+
+/// Most rows behind the current one that a frame may end.
+const FOLLOWING_MAX: i64 = 100_000;
 
 fn over_call<'a>(
     binder: &mut Binder<'a>,
@@ -290,7 +338,15 @@ fn over_call<'a>(
             return Err(Error::new(Code::Type, format!("`{name}` takes no arguments")).at(span));
         }
         let data_type = DataType::BigInt;
-        return Ok(OverCall { function: ranks, arguments: Vec::new(), preceding: None, range: None, data_type, span });
+        return Ok(OverCall {
+            function: ranks,
+            arguments: Vec::new(),
+            preceding: None,
+            following: 0,
+            range: None,
+            data_type,
+            span,
+        });
     }
     if name == "lag" || name == "lead" {
         return shifted(binder, function, name, span);
@@ -298,7 +354,7 @@ fn over_call<'a>(
     let known = crate::agg::functions::find(name);
     // The first row of a partition is the first of the rows up to any row and its peers, too.
     let is_first = known == Some(AggregateFunction::First) && frame.range == Some(i64::MAX);
-    let Frame { preceding, range, .. } = if is_first { Frame::rows(None) } else { frame };
+    let Frame { preceding, following, range, .. } = if is_first { Frame::rows(None) } else { frame };
     if range.is_some() && (known.is_some() || name == "nth_value") && !known.is_some_and(range::takes_range) {
         let what = if frame.said { "over a RANGE frame" } else { "without a ROWS frame" };
         let error = unsupported(format!("`{name}` {what} is not supported yet"), span);
@@ -306,7 +362,11 @@ fn over_call<'a>(
         return Err(error.help(help).note("count, sum, avg, min, max, bool_and and bool_or take other frames"));
     }
     if name == "nth_value" {
-        return nth_value(binder, function, preceding, span);
+        return nth_value(binder, function, (preceding, following), span);
+    }
+    if following > 0 && known == Some(AggregateFunction::Last) {
+        return Err(unsupported("`last_value` of a frame that ends behind the current row is not supported", span)
+            .help(format!("write LEAD(x, {following})")));
     }
     let Some(kind) = known else {
         refuse(name, span)?;
@@ -337,6 +397,8 @@ fn over_call<'a>(
         (bound, None) => bound,
     };
     let (arguments, data_type) = match bound {
+        // What is behind the last row counts for nothing, as NULL does.
+        None if following > 0 => (vec![Expr::literal(Value::I64(1), DataType::BigInt)], DataType::BigInt),
         None => (Vec::new(), DataType::BigInt),
         Some(bound) => {
             let (bound, data_type) = aggregate::typed(&function.name, kind, bound)?;
@@ -348,7 +410,7 @@ fn over_call<'a>(
         AggregateFunction::Last => OverFunction::LastValue,
         kind => OverFunction::Aggregate(kind),
     };
-    Ok(OverCall { function, arguments, preceding, range, data_type, span })
+    Ok(OverCall { function, arguments, preceding, following, range, data_type, span })
 }
 
 /// Most rows from a frame's start that NTH_VALUE looks at.
@@ -358,7 +420,7 @@ const NTH_MAX: i64 = 10_000;
 fn nth_value<'a>(
     binder: &mut Binder<'a>,
     function: &'a ast::Function,
-    preceding: Option<u64>,
+    (preceding, following): (Option<u64>, u64),
     span: Span,
 ) -> Result<OverCall> {
     let &[value, number] = &plain_arguments(function, span)?[..] else {
@@ -378,6 +440,7 @@ fn nth_value<'a>(
         function: OverFunction::NthValue(number),
         arguments: vec![value],
         preceding,
+        following,
         range: None,
         data_type,
         span,
@@ -419,5 +482,5 @@ fn shifted<'a>(binder: &mut Binder<'a>, function: &'a ast::Function, name: &str,
     let data_type = value.data_type;
     let function =
         if name == "lag" { OverFunction::Lag { offset, default } } else { OverFunction::Lead { offset, default } };
-    Ok(OverCall { function, arguments: vec![value], preceding: None, range: None, data_type, span })
+    Ok(OverCall { function, arguments: vec![value], preceding: None, following: 0, range: None, data_type, span })
 }

@@ -28,7 +28,7 @@ const CASES: [&str; 8] = [
 ];
 
 /// Queries whose operators hold every kind of state.
-const HOLDING: [&str; 9] = [
+const HOLDING: [&str; 11] = [
     "SELECT k, COUNT(*) AS n, COUNT(DISTINCT t) AS d, SUM(x) AS s, AVG(x) AS a, MIN(t) AS mn, MAX(t) AS mx, \
      FIRST_VALUE(t) AS f, LAST_VALUE(t) AS l, MEDIAN(x) AS md, STRING_AGG(t, ',') AS j, ARG_MAX(t, x) AS am, \
      STDDEV(x) AS dev FROM r GROUP BY k",
@@ -42,6 +42,10 @@ const HOLDING: [&str; 9] = [
      STDDEV(x) OVER (PARTITION BY k ORDER BY ts ROWS BETWEEN 4 PRECEDING AND CURRENT ROW) AS v, \
      NTH_VALUE(x, 3) OVER (PARTITION BY k ORDER BY ts ROWS BETWEEN 4 PRECEDING AND CURRENT ROW) AS m \
      FROM r WINDOW w AS (PARTITION BY k ORDER BY ts)",
+    "SELECT k, t, SUM(x) OVER (PARTITION BY k ORDER BY ts ROWS BETWEEN 1 PRECEDING AND 2 FOLLOWING) AS s, \
+     COUNT(*) OVER (PARTITION BY k ORDER BY ts ROWS BETWEEN CURRENT ROW AND 3 FOLLOWING) AS n \
+     FROM r",
+    "SELECT k, t, SUM(x) OVER (PARTITION BY k) AS s, COUNT(*) OVER () AS n FROM r",
     "SELECT k, t, COUNT(*) OVER w AS n, SUM(x) OVER w AS s, MAX(t) OVER w AS m, \
      MIN(t) OVER (PARTITION BY k ORDER BY ts RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS u, \
      LEAD(t) OVER (PARTITION BY k ORDER BY ts) AS l \

@@ -6,7 +6,7 @@ use crate::expr::Expr;
 use crate::plan::{Late, Operator, Over};
 use crate::sql::over::OverItem;
 use crate::sql::unsupported;
-use crate::types::{DataType, Field, Value};
+use crate::types::Field;
 
 impl Planner<'_> {
     /// OVER nodes, one per window; the columns of the calls.
@@ -29,7 +29,11 @@ impl Planner<'_> {
                 continue;
             }
             let time = match lead.order.first() {
-                None if lead.is_whole() => Some(self.whole_partition(relation, lead.call.span)?),
+                None if lead.is_whole() => {
+                    refuse_endless(relation, lead.call.span)?;
+                    relation.natural = Natural::Position;
+                    None
+                }
                 None => {
                     if !matches!(relation.natural, Natural::Position) {
                         return Err(unsupported(
@@ -51,7 +55,6 @@ impl Planner<'_> {
                     Some(column)
                 }
             };
-            let whole = lead.is_whole();
             let mut fields = self.fields(relation.node);
             let mut calls = Vec::new();
             for (number, item) in together {
@@ -61,21 +64,20 @@ impl Planner<'_> {
             }
             let over = Over { partition: lead.partition.clone(), time, calls, buffer_rows: lead.buffer };
             relation.node = self.add(Operator::Over(over), relation.node, fields, span);
-            if let (Natural::Position, Some(time), false) = (&relation.natural, time, whole) {
+            if let (Natural::Position, Some(time)) = (&relation.natural, time) {
                 relation.natural = Natural::Time(time);
             }
         }
         Ok(placed.into_iter().flatten().collect())
     }
+}
 
-    /// A column that is the same for all rows: ordered by it, all of a partition are of one time, and what
-    /// its frames hold is known at the end.
-    fn whole_partition(&mut self, relation: &mut Relation<'_>, span: Span) -> Result<usize> {
-        if !relation.bounded {
-            return Err(unsupported("OVER a whole partition of endless input is not supported", span)
-                .help("add ORDER BY with the watermark column, or aggregate in windows: GROUP BY window_start, ..")
-                .note("the last row of the partition never comes"));
-        }
-        Ok(self.column_of(relation, &Expr::literal(Value::I64(0), DataType::BigInt), "nothing"))
+/// What a whole partition holds is known at its end.
+fn refuse_endless(relation: &Relation<'_>, span: Span) -> Result<()> {
+    if relation.bounded {
+        return Ok(());
     }
+    Err(unsupported("OVER a whole partition of endless input is not supported", span)
+        .help("add ORDER BY with the watermark column, or aggregate in windows: GROUP BY window_start, ..")
+        .note("the last row of the partition never comes"))
 }
