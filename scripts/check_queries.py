@@ -31,6 +31,7 @@ import tempfile
 import duckdb
 
 import check_joins
+import check_sets
 
 D = decimal.Decimal
 decimal.getcontext().prec = 80
@@ -223,7 +224,7 @@ class Query:
         self.delay = delay  # of the watermark, where files are in order of time; else a very long one
 
 
-class Generator(check_joins.Joins):
+class Generator(check_joins.Joins, check_sets.Sets):
     """Random expressions and queries; everything seen is counted in `seen`."""
 
     def __init__(self, seed):
@@ -899,7 +900,7 @@ class Generator(check_joins.Joins):
         return c, d
 
     def query(self, shapes=None):
-        shape = self.r.choice(shapes or check_joins.SHAPES[::2] + ["project", "project", "project", "group", "group", "group", "total", "over", "over", "tumble", "tumble", "hop", "hop", "cumulate", "session",
+        shape = self.r.choice(shapes or check_joins.SHAPES[::2] + check_sets.SHAPES + ["project", "project", "project", "group", "group", "group", "total", "over", "over", "tumble", "tumble", "hop", "hop", "cumulate", "session",
                                "order", "order", "nested", "distinct", "group order", "view", "over nested", "rank", "rank", "again", "again"])
         self.mark("shape " + shape)
         query = getattr(self, "q_" + shape.replace(" ", "_"))()
@@ -1428,7 +1429,7 @@ class Checker:
         self.counts = collections.Counter()
         self.seen = collections.Counter()
         self.refused = collections.defaultdict(list)
-        self.shapes = {None: None, "joins": check_joins.SHAPES}.get(options.shape, [options.shape])
+        self.shapes = {None: None, "joins": check_joins.SHAPES, "sets": check_sets.SHAPES}.get(options.shape, [options.shape])
 
     def corelane(self, script, flags):
         command = [self.options.corelane, "-f", "-", "--format", "csv", "--quiet", "--executor", "threads", *flags]
@@ -1510,7 +1511,7 @@ def main():
     parser.add_argument("--queries", type=int, default=500)
     parser.add_argument("--seed", default="1")
     parser.add_argument("--only", type=int, help="run this query of the seed only")
-    parser.add_argument("--shape", help="only queries of this shape, or `joins` for all of theirs")
+    parser.add_argument("--shape", help="only queries of this shape, or `joins` or `sets` for all of theirs")
     parser.add_argument("--rows", type=int, help="rows of a file, about; else 0 to 3000")
     parser.add_argument("--keep", help="folder for wrong queries and their files")
     parser.add_argument("--refusals", action="store_true", help="list what was refused, and why")

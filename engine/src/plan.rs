@@ -8,10 +8,13 @@
 pub mod distribute;
 pub mod explain;
 pub mod optimize;
+mod turns;
 mod window;
 
 pub use distribute::{Distribution, distribute};
 pub use explain::explain;
+pub(crate) use turns::scans_under;
+pub use turns::turns;
 pub use window::{Window, WindowKind};
 
 use crate::error::Span;
@@ -59,6 +62,13 @@ pub enum Operator {
     Rank(Rank),
     /// Rows of two inputs put together.
     Join(Join),
+    /// Rows of any number of inputs, which have the same columns.
+    Union(Union),
+    /// Every row as many times as its column `times` says, a BIGINT; not at all for 0 and less.
+    Repeat {
+        /// The column, which passes through as the others do.
+        times: usize,
+    },
     /// Rows to the shard that owns their key.
     Exchange(Exchange),
     /// The first `n` rows after `offset` skipped.
@@ -90,6 +100,8 @@ impl Operator {
             Operator::Over(_) => "over",
             Operator::Rank(_) => "rank",
             Operator::Join(_) => "join",
+            Operator::Union(_) => "union",
+            Operator::Repeat { .. } => "repeat",
             Operator::Exchange(_) => "exchange",
             Operator::Limit { .. } => "limit",
             Operator::Sort { .. } => "sort",
@@ -127,6 +139,9 @@ pub struct Scan {
     pub filter: Option<Expr>,
     /// In what order one shard reads its splits.
     pub read_order: ReadOrder,
+    /// Positions of its rows come behind those of all scans of a lower turn: the place of its SELECT in
+    /// a [`Union`].
+    pub turn: u8,
     /// What rows carry besides their columns.
     pub needs: Needs,
 }
@@ -501,6 +516,17 @@ impl Join {
     pub fn adds_time(&self) -> bool {
         self.within.is_some() && self.kind.keeps_right()
     }
+}
+
+/// UNION ALL: the rows of every input, whose watermark is the least of theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Union {
+    /// The inputs are scans, at most filtered and projected, that are read one after another where none
+    /// of them is read in order of event time: see [`turns`].
+    pub in_turn: bool,
+    /// Rows are held until the watermark has passed this column of theirs, and leave in order of (it,
+    /// position where all rows carry one, content). Without, they leave as they come.
+    pub time: Option<usize>,
 }
 
 /// Rows to the shard that owns their key. The key is the node's first `keys` expressions hashed by

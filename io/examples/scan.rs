@@ -57,6 +57,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         late: None,
         filter: None,
         read_order: ReadOrder::Position,
+        turn: 0,
         needs: Needs::default(),
     });
     let bytes = text.len() as u64;

@@ -293,6 +293,7 @@ mod tests {
             late: None,
             filter: None,
             read_order: ReadOrder::EventTime,
+            turn: 0,
             needs: Needs { positions: true, ordinals: false },
         };
         let disk = MemoryDisk::new().with("t", text);

@@ -115,7 +115,8 @@ impl Source {
     }
 
     fn reader_in_blocks(&self, split: usize, scan: &Scan, block: usize) -> Result<SplitReader> {
-        let split = self.splits[split];
+        let mut split = self.splits[split];
+        split.id = split::id_in_turn(split.id, scan.turn);
         let file = &self.files[split.file];
         SplitReader::new(Layout {
             file: file.file.clone(),

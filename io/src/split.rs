@@ -37,6 +37,14 @@ pub struct Split {
     pub end: Option<u64>,
 }
 
+/// Bits of an identifier that tell the splits of one table apart: 16 million pieces, a pebibyte.
+const ID_BITS: u32 = 24;
+
+/// The identifier of a split in a scan of this turn (see [`corelane_engine::plan::Scan::turn`]).
+pub fn id_in_turn(id: u32, turn: u8) -> u32 {
+    id.saturating_add(u32::from(turn) << ID_BITS)
+}
+
 /// Which splits each shard reads, as positions in `splits`, in order. With at least as many files as
 /// shards a file stays on one shard; else pieces go round.
 pub fn deal(splits: &[Split], files: usize, shards: usize) -> Vec<Vec<usize>> {

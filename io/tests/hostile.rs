@@ -167,6 +167,7 @@ fn scanner(columns: &[(String, DataType)]) -> Scanner {
         late: None,
         filter: None,
         read_order: ReadOrder::Position,
+        turn: 0,
         needs: Needs { positions: false, ordinals: false },
     })
 }

@@ -30,6 +30,7 @@ fn scanner(columns: &[(&str, DataType)], eager: usize) -> Scanner {
         late: None,
         filter: None,
         read_order: ReadOrder::Position,
+        turn: 0,
         needs: Needs { positions: true, ordinals: false },
     })
 }

@@ -18,7 +18,7 @@ use bumpalo::Bump;
 use corelane_engine::batch::Chunk;
 use corelane_engine::operator::{Context, Outlets, TIME_MIN, Time};
 use corelane_engine::pipeline::Pipeline;
-use corelane_engine::plan::{NodeId, Operator, Plan};
+use corelane_engine::plan::{NodeId, Operator, Plan, turns};
 use corelane_engine::stage::{Ledger, Stage};
 use corelane_engine::{Error, Result};
 
@@ -68,6 +68,8 @@ struct Feed {
     source: Source,
     entry: NodeId,
     feeds: Feeds,
+    /// Sources, by number, that are read to their end before this one: see [`turns`].
+    after: Vec<usize>,
     told: Time,
     finished: bool,
     /// It has come to the barrier of the epoch that is on its way, and waits for the others.
@@ -141,9 +143,13 @@ impl Shard {
         };
         let before = parts.before;
         let barred = vec![false; parts.outboxes.len()];
+        let turns = turns(plan);
+        let entries: Vec<NodeId> = parts.sources.iter().map(|(entry, _)| *entry).collect();
         let sources = parts.sources.into_iter().enumerate().map(|(number, (entry, source))| {
             let (told, finished) = before.sources.get(number).copied().unwrap_or((TIME_MIN, false));
-            Feed { source, entry, feeds: Feeds::behind(plan, entry), told, finished, at_barrier: false }
+            let earlier = turns.iter().filter(|(scan, _)| *scan == entry).flat_map(|(_, earlier)| earlier);
+            let after = earlier.filter_map(|scan| entries.iter().position(|entry| entry == scan)).collect();
+            Feed { source, entry, feeds: Feeds::behind(plan, entry), after, told, finished, at_barrier: false }
         });
         let receivers = parts.inboxes.into_iter().enumerate().map(|(number, inbox)| {
             let entry = entry_of(number);
@@ -237,12 +243,17 @@ impl Shard {
     /// Tells what is downstream how far this shard has come, so that nobody waits for rows that
     /// will not come.
     fn tell_progress(&mut self) -> Result<()> {
-        for feed in self.sources.iter().filter(|feed| !feed.finished) {
-            for &exchange in &feed.feeds.exchanges {
-                self.outs.outboxes[exchange].progress(feed.source.progress());
+        let open = |feed: &&Feed| !feed.finished;
+        for exchange in 0..self.outs.outboxes.len() {
+            let feeds = self.sources.iter().filter(open).filter(|feed| feed.feeds.exchanges.contains(&exchange));
+            if let Some(progress) = feeds.map(|feed| feed.source.progress()).min() {
+                self.outs.outboxes[exchange].progress(progress);
             }
-            for &sink in &feed.feeds.placed {
-                self.outs.sinks[sink].place(feed.source.place())?;
+        }
+        for sink in 0..self.outs.sinks.len() {
+            let feeds = self.sources.iter().filter(open).filter(|feed| feed.feeds.placed.contains(&sink));
+            if let Some(place) = feeds.map(|feed| feed.source.place()).min() {
+                self.outs.sinks[sink].place(place)?;
             }
         }
         for receiver in self.receivers.iter().filter(|receiver| receiver.inbox.is_ordered() && !receiver.finished) {
@@ -366,6 +377,7 @@ impl Shard {
         // With an epoch on its way nothing more is read: a stage that always has something to give out
         // would never let it pass.
         let stops = self.member.as_ref().is_some_and(|member| member.current.is_some());
+        let stops = stops || self.sources[feed].after.iter().any(|&earlier| !self.sources[earlier].finished);
         let Feed { source, entry, feeds, told, finished, .. } = &mut self.sources[feed];
         let mut busy = false;
         for _ in 0..CHUNKS_PER_STEP {

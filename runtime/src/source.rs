@@ -22,7 +22,7 @@ use corelane_io::fs::read_failed;
 use corelane_io::options::OnError;
 use corelane_io::reader::{Counts, Scanned, SplitReader, Step};
 use corelane_io::reject::RejectPart;
-use corelane_io::split::Split;
+use corelane_io::split::{Split, id_in_turn};
 
 use crate::executor::{Completion, Io};
 use crate::pace::Pace;
@@ -254,7 +254,7 @@ impl Source {
     pub fn place(&self) -> u64 {
         let open = self.splits.iter().filter(|split| !split.ended);
         let place = |split: &OpenSplit| {
-            let id = self.input.splits[split.number].id;
+            let id = id_in_turn(self.input.splits[split.number].id, self.scanner.scan().turn);
             let start = self.input.splits[split.number].start;
             let at = split.reader.as_ref().map(SplitReader::position).or(split.begin);
             let within = at.map_or(0, |at| at.saturating_sub(start));

@@ -317,6 +317,7 @@ pub(crate) fn scan(plan: &mut Plan) -> NodeId {
         late: None,
         filter: None,
         read_order: ReadOrder::Position,
+        turn: 0,
         needs: Needs { positions: true, ordinals: false },
     };
     plan.add(Operator::Scan(scan), Vec::new(), input(), Span::NONE)

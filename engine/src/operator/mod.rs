@@ -13,8 +13,10 @@ mod held;
 mod limit;
 mod project;
 mod rank;
+mod repeat;
 mod sink;
 mod sort;
+mod union;
 
 use bumpalo::Bump;
 
@@ -24,8 +26,10 @@ pub(crate) use filter::Filter;
 pub(crate) use limit::Limit;
 pub(crate) use project::Project;
 pub(crate) use rank::Rank;
+pub(crate) use repeat::Repeat;
 pub(crate) use sink::Sink;
 pub(crate) use sort::{Sort, compare};
+pub(crate) use union::{Order as UnionOrder, Union};
 
 use crate::batch::Chunk;
 use crate::error::{Code, Error, Result};

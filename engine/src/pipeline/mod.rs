@@ -185,6 +185,11 @@ fn build(plan: &Plan, node: NodeId, place: Place) -> Result<Box<dyn operator::Op
         }
         plan::Operator::Rank(rank) => Box::new(operator::Rank::new(rank.clone(), layout())),
         plan::Operator::Join(join) => Box::new(Join::new(join, join_inputs(plan, node, place), place.hash_seed)),
+        plan::Operator::Union(union) => {
+            let order = union_order(plan, node);
+            Box::new(operator::Union::new(*union, this.inputs.len(), &this.layout(), order))
+        }
+        plan::Operator::Repeat { times } => Box::new(operator::Repeat::new(*times, layout())),
         plan::Operator::Exchange(exchange) => Box::new(operator::ExchangeOut::new(exchange.clone(), place)),
         plan::Operator::Limit { limit, offset } => Box::new(operator::Limit::new(*limit, *offset, sinks(plan, node))),
         plan::Operator::Sort { keys, limit } => Box::new(operator::Sort::new(keys.clone(), *limit, layout())),
@@ -196,7 +201,7 @@ fn build(plan: &Plan, node: NodeId, place: Place) -> Result<Box<dyn operator::Op
 fn join_inputs(plan: &Plan, node: NodeId, place: Place) -> join::Inputs {
     let inputs = &plan.nodes[node].inputs;
     let order = |side: usize| match (plan::optimize::carries_positions(plan, inputs[side]), place.shards) {
-        (None, 1) => join::Order::Arrival,
+        (None, 1) if !plan::optimize::is_mixed(plan, inputs[side]) => join::Order::Arrival,
         (None, _) => join::Order::Content,
         (Some(true), _) => join::Order::Position,
         // A row may have become several, all of its position.
@@ -208,6 +213,16 @@ fn join_inputs(plan: &Plan, node: NodeId, place: Place) -> join::Inputs {
         orders: [0, 1].map(order),
         left_in_order: plan::optimize::is_in_order(plan, inputs[0]),
     }
+}
+
+/// What orders rows of one time in the union at `node`, and what its rows carry.
+fn union_order(plan: &Plan, node: NodeId) -> (operator::UnionOrder, plan::Needs) {
+    let order = match plan::optimize::carries_positions(plan, node) {
+        Some(true) => operator::UnionOrder::Position,
+        Some(false) => operator::UnionOrder::PositionThenContent,
+        None => operator::UnionOrder::Content,
+    };
+    (order, plan::optimize::carried(plan, node))
 }
 
 /// Numbers of the sinks below `node`.

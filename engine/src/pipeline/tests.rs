@@ -315,3 +315,23 @@ fn ranks_within_windows_leave_before_the_watermark_that_closes_them() {
     ];
     assert_eq!(shown, expected);
 }
+
+#[test]
+fn repeat_gives_each_row_as_often_as_it_says() {
+    let counts = [0, 1, 3, -2, 2_500, 1];
+    let rows: Vec<Vec<Value>> = counts
+        .iter()
+        .map(|&count| {
+            let mut row = some_rows(1).swap_remove(0);
+            row[3] = Value::I64(count);
+            row
+        })
+        .collect();
+    for chunk in [1, 2, 6] {
+        let events = run(Operator::Repeat { times: 3 }, input(), &rows, chunk, &[Some(5)]);
+        assert_eq!(events.last(), Some(&Event::Finish));
+        let got: Vec<Value> = rows_of(events).into_iter().map(|row| row[3].clone()).collect();
+        let expected = counts.iter().flat_map(|&count| vec![Value::I64(count); usize::try_from(count).unwrap_or(0)]);
+        assert_eq!(got, expected.collect::<Vec<_>>());
+    }
+}

@@ -20,7 +20,7 @@
 
 use super::explain::rank_name;
 use super::{
-    Aggregate, Emit, Exchange, ExchangeKind, Join, NodeId, Operator, Phase, Plan, Rank, SinkOrder, Window, optimize,
+    Aggregate, Exchange, ExchangeKind, Join, NodeId, Operator, Phase, Plan, Rank, SinkOrder, Window, optimize,
 };
 use crate::agg;
 use crate::error::{Result, Span};
@@ -47,6 +47,11 @@ pub fn distribute(plan: Plan, distribution: &Distribution) -> Result<Plan> {
         drop_positions(&mut spread);
     }
     Ok(spread)
+}
+
+fn unites(plan: &Plan, node: NodeId) -> bool {
+    let this = &plan.nodes[node];
+    matches!(this.operator, Operator::Union(_)) || this.inputs.iter().any(|&input| unites(plan, input))
 }
 
 /// One shard's rows come in order by themselves: only operators need positions, sinks do not.
@@ -115,8 +120,9 @@ impl Spread<'_> {
                     let input = spread.gathered(input, first, node.span);
                     spread.plan.add(node.operator.clone(), vec![input], node.schema.clone(), node.span)
                 }
-                (input, operator) => {
-                    spread.plan.add(operator.clone(), input.into_iter().collect(), node.schema.clone(), node.span)
+                (_, operator) => {
+                    let inputs = node.inputs.iter().map(|&input| places[input]).collect();
+                    spread.plan.add(operator.clone(), inputs, node.schema.clone(), node.span)
                 }
             };
             places.push(place);
@@ -137,9 +143,10 @@ impl Spread<'_> {
         let schema = self.plan.nodes[input].schema.clone();
         let needs = match kind {
             ExchangeKind::PartialStates => super::Needs { positions: false, ordinals: false },
-            ExchangeKind::Rows | ExchangeKind::Copies => self.carried(input),
+            ExchangeKind::Rows | ExchangeKind::Copies => optimize::carried(&self.plan, input),
         };
-        let ordered = self.distribution.ordered && kind == ExchangeKind::Rows;
+        // Each input of a union counts its own rows.
+        let ordered = self.distribution.ordered && kind == ExchangeKind::Rows && !unites(&self.plan, input);
         let exchange = Exchange { number, keys, kind, ordered, held_within: None, needs };
         self.plan.add(Operator::Exchange(exchange), vec![input], schema, span)
     }
@@ -154,18 +161,6 @@ impl Spread<'_> {
     fn unordered(&mut self, exchange: NodeId) {
         if let Operator::Exchange(exchange) = &mut self.plan.nodes[exchange].operator {
             exchange.ordered = false;
-        }
-    }
-
-    /// What the rows of `node` carry: what the scan gives, until an aggregate makes new rows.
-    fn carried(&self, mut node: NodeId) -> super::Needs {
-        loop {
-            match &self.plan.nodes[node].operator {
-                Operator::Scan(scan) => return scan.needs,
-                Operator::Aggregate(aggregate) if aggregate.emit == Emit::Final => return super::Needs::default(),
-                Operator::Join(_) => return super::Needs { positions: true, ordinals: false },
-                _ => node = self.plan.nodes[node].inputs[0],
-            }
         }
     }
 
@@ -208,6 +203,9 @@ impl Spread<'_> {
             match &self.plan.nodes[node].operator {
                 Operator::Exchange(exchange) => return exchange.keys.is_empty() && exchange.kind == ExchangeKind::Rows,
                 Operator::Scan(_) => return false,
+                Operator::Union(_) => {
+                    return self.plan.nodes[node].inputs.iter().all(|&input| self.is_gathered(input));
+                }
                 _ => node = self.plan.nodes[node].inputs[0],
             }
         }

@@ -124,6 +124,19 @@ fn describe(operator: &Operator, input: &Schema, output: &Schema) -> Vec<String>
             ]
         }
         Operator::Join(_) => unreachable!("a join has two inputs"),
+        Operator::Union(union) => {
+            let mut lines = vec![format!("Union of {}", names_of(output))];
+            if union.in_turn {
+                lines.push("read order: one input after another, unless by event time".to_owned());
+            }
+            if let Some(time) = union.time {
+                let time = &output.fields[time].name;
+                lines.push(format!("order: {time}"));
+                lines.push(format!("state: rows until the watermark of all inputs has passed {time}"));
+            }
+            lines
+        }
+        Operator::Repeat { times } => vec![format!("Repeat each row as often as {}", input.fields[*times].name)],
         Operator::Exchange(exchange) => {
             let kind = match exchange.kind {
                 ExchangeKind::PartialStates => "partial states",
@@ -169,6 +182,11 @@ fn describe(operator: &Operator, input: &Schema, output: &Schema) -> Vec<String>
     }
 }
 
+fn names_of(schema: &Schema) -> String {
+    let names: Vec<&str> = schema.fields.iter().map(|field| field.name.as_str()).collect();
+    if names.is_empty() { "no columns".to_owned() } else { names.join(", ") }
+}
+
 /// A bound in time that bounds nothing.
 const FOREVER: i64 = i64::MAX / 2;
 
@@ -193,8 +211,7 @@ fn describe_join(join: &Join, [left, right]: [&Schema; 2], output: &Schema) -> V
         let which = if pick.greatest { "greatest" } else { "least" };
         lines.push(format!("nearest: of the right rows the one with the {which} {}", sql(&pick.value, right)));
     }
-    let names: Vec<&str> = output.fields.iter().map(|field| field.name.as_str()).collect();
-    lines.push(format!("gives: {}", if names.is_empty() { "no columns".to_owned() } else { names.join(", ") }));
+    lines.push(format!("gives: {}", names_of(output)));
     match &join.within {
         Some(within) => {
             let (of_left, of_right) = (sql(&within.left, left), sql(&within.right, right));

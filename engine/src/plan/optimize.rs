@@ -8,7 +8,7 @@
 //!    first in a scan, so that the rest is converted for the rows that are kept.
 //! 4. [`set_needs`]: positions and ordinals are carried only where something reads them.
 
-use super::{Join, Late, Node, NodeId, Operator, Plan, ReadOrder, Scan, SinkOrder};
+use super::{Emit, Join, Late, Needs, Node, NodeId, Operator, Plan, ReadOrder, Scan, SinkOrder};
 use crate::error::Span;
 use crate::expr::{Expr, ExprKind};
 use crate::types::{Field, Schema};
@@ -84,9 +84,13 @@ fn expressions(operator: &mut Operator) -> Vec<&mut Expr> {
         }
         Operator::Exchange(exchange) => exchange.keys.iter_mut().collect(),
         Operator::Join(_) => unreachable!("a join has two inputs"),
-        Operator::Scan(_) | Operator::Rank(_) | Operator::Limit { .. } | Operator::Sort { .. } | Operator::Sink(_) => {
-            Vec::new()
-        }
+        Operator::Scan(_)
+        | Operator::Rank(_)
+        | Operator::Union(_)
+        | Operator::Repeat { .. }
+        | Operator::Limit { .. }
+        | Operator::Sort { .. }
+        | Operator::Sink(_) => Vec::new(),
     }
 }
 
@@ -109,6 +113,8 @@ fn numbered(operator: &mut Operator) -> Vec<&mut usize> {
             rank.partition.iter_mut().chain(&mut rank.time).chain(keys).collect()
         }
         Operator::Sort { keys, .. } => keys.iter_mut().map(|key| &mut key.column).collect(),
+        Operator::Union(union) => union.time.iter_mut().collect(),
+        Operator::Repeat { times } => vec![times],
         _ => Vec::new(),
     }
 }
@@ -138,6 +144,16 @@ fn fold_node(plan: &mut Plan, places: &[Place], old: &Plan, node: &Node) -> Plac
     }
     if let Operator::Join(join) = operator {
         return fold_join(plan, places, old, node, join);
+    }
+    if let Operator::Union(_) = operator {
+        let inputs = node.inputs.iter().map(|&input| {
+            let mut side = places[input].clone();
+            side.materialize(plan, &old.nodes[input].schema.fields, node.span);
+            side.node
+        });
+        let inputs = inputs.collect();
+        let id = plan.add(operator, inputs, node.schema.clone(), node.span);
+        return Place::identity(plan, id);
     }
     let mut input = places[node.inputs[0]].clone();
     if let Operator::Project(columns) = &mut operator {
@@ -266,7 +282,12 @@ fn required(plan: &Plan) -> Vec<Vec<bool>> {
                 let width = required[input].len();
                 wants.extend((0..width).filter(|&column| own[column]));
             }
-            Operator::Filter(_) | Operator::Limit { .. } | Operator::Sort { .. } | Operator::Exchange(_) => {
+            Operator::Filter(_)
+            | Operator::Union(_)
+            | Operator::Repeat { .. }
+            | Operator::Limit { .. }
+            | Operator::Sort { .. }
+            | Operator::Exchange(_) => {
                 wants.extend((0..own.len()).filter(|&column| own[column]));
             }
             Operator::Aggregate(_) | Operator::Scan(_) | Operator::Join(_) => {}
@@ -277,7 +298,13 @@ fn required(plan: &Plan) -> Vec<Vec<bool>> {
             }
         }
         wants.extend(numbered(&mut operator).into_iter().map(|column| *column));
-        wants.into_iter().for_each(|column| required[input][column] = true);
+        for &input in &node.inputs {
+            wants.iter().for_each(|&column| required[input][column] = true);
+        }
+        // Its own as well: all inputs of a union keep the same columns.
+        if let Operator::Union(_) = operator {
+            wants.into_iter().for_each(|column| required[id][column] = true);
+        }
     }
     required
 }
@@ -331,6 +358,26 @@ fn prune_node(
     }
     if let Operator::Join(join) = operator {
         return prune_join(plan, places, node, join, required);
+    }
+    if let Operator::Union(union) = &mut operator {
+        let kept: Vec<usize> = (0..required.len()).filter(|&column| required[column]).collect();
+        let fields: Vec<Field> = kept.iter().map(|&column| node.schema.fields[column].clone()).collect();
+        let inputs = node.inputs.iter().map(|&input| {
+            let (input, columns) = &places[input];
+            let moved = kept.iter().map(|&column| columns[column].expect("a column that is read is kept"));
+            let moved: Vec<usize> = moved.collect();
+            if moved.iter().copied().eq(0..plan.nodes[*input].schema.fields.len()) {
+                return *input;
+            }
+            let list =
+                moved.iter().zip(&fields).map(|(&column, field)| Expr::column(column, field.data_type)).collect();
+            plan.add(Operator::Project(list), vec![*input], Schema { fields: fields.clone() }, node.span)
+        });
+        let inputs = inputs.collect();
+        let place: Vec<Option<usize>> =
+            (0..required.len()).map(|column| kept.iter().position(|&kept| kept == column)).collect();
+        union.time = union.time.and_then(|time| place[time]);
+        return (plan.add(operator, inputs, Schema { fields }, node.span), place);
     }
     let (input, columns) = &places[node.inputs[0]];
     let mut input = *input;
@@ -478,6 +525,7 @@ pub(super) fn reads_positions(plan: &Plan, node: NodeId) -> bool {
         }
         // Ties break by position.
         Operator::Over(_) | Operator::Rank(_) | Operator::Sort { .. } | Operator::Join(_) => true,
+        Operator::Union(union) => union.time.is_some() || reads_positions(plan, *user),
         Operator::Sink(sink) => {
             matches!(sink.order, SinkOrder::Position | SinkOrder::Columns { then_position: true, .. })
         }
@@ -495,7 +543,57 @@ pub(crate) fn carries_positions(plan: &Plan, node: NodeId) -> Option<bool> {
         Operator::Exchange(exchange) if !exchange.needs.positions => None,
         Operator::Aggregate(_) => None,
         Operator::Join(_) => Some(false),
+        Operator::Union(_) => {
+            // The same row may have come by two ways, and then stands there twice.
+            let mut scans = Vec::new();
+            super::turns::scans_under(plan, node, &mut scans);
+            let turns: Vec<u8> = scans.iter().filter_map(|&scan| turn(plan, scan)).collect();
+            let apart = turns.iter().enumerate().all(|(n, turn)| !turns[..n].contains(turn));
+            let mut all = this.inputs.iter().map(|&input| carries_positions(plan, input));
+            all.try_fold(apart, |all, one| Some(all && one?))
+        }
         _ => carries_positions(plan, this.inputs[0]),
+    }
+}
+
+fn turn(plan: &Plan, scan: NodeId) -> Option<u8> {
+    match &plan.nodes[scan].operator {
+        Operator::Scan(scan) => Some(scan.turn),
+        _ => None,
+    }
+}
+
+/// What the rows of `node` carry besides their columns: what the scan gives, until an aggregate makes new
+/// rows.
+pub(crate) fn carried(plan: &Plan, mut node: NodeId) -> Needs {
+    loop {
+        match &plan.nodes[node].operator {
+            Operator::Scan(scan) => return scan.needs,
+            Operator::Exchange(exchange) => return exchange.needs,
+            Operator::Aggregate(aggregate) if aggregate.emit == Emit::Final => return Needs::default(),
+            Operator::Join(_) => return Needs { positions: true, ordinals: false },
+            Operator::Union(_) => {
+                let all = plan.nodes[node].inputs.iter().map(|&input| carried(plan, input));
+                let every = Needs { positions: true, ordinals: true };
+                return all.fold(every, |all, one| Needs {
+                    positions: all.positions && one.positions,
+                    ordinals: all.ordinals && one.ordinals,
+                });
+            }
+            _ => node = plan.nodes[node].inputs[0],
+        }
+    }
+}
+
+/// Whether rows of `node` may come in another order each time: those of a union that nothing orders.
+pub(crate) fn is_mixed(plan: &Plan, node: NodeId) -> bool {
+    let this = &plan.nodes[node];
+    match &this.operator {
+        Operator::Union(union) => union.time.is_none() && !union.in_turn,
+        Operator::Filter(_) | Operator::Project(_) | Operator::Repeat { .. } | Operator::Limit { .. } => {
+            is_mixed(plan, this.inputs[0])
+        }
+        _ => false,
     }
 }
 
@@ -505,6 +603,7 @@ pub(crate) fn is_in_order(plan: &Plan, node: NodeId) -> bool {
     match &this.operator {
         Operator::Scan(scan) => scan.read_order == ReadOrder::Position,
         Operator::Filter(_) | Operator::Project(_) => is_in_order(plan, this.inputs[0]),
+        Operator::Union(union) => union.in_turn && this.inputs.iter().all(|&input| is_in_order(plan, input)),
         _ => false,
     }
 }

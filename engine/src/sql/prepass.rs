@@ -83,6 +83,15 @@ struct Pass<'t> {
     emit: Option<(Emit, Span)>,
 }
 
+/// Words that begin clauses which no standard parser knows, and keywords as they are misspelt.
+const SOFT_WORDS: [&str; 11] =
+    ["EMIT", "WITHIN", "TUMBLING", "HOPPING", "SLIDING", "WATERMARK", "FORM", "CHANGES", "FINAL", "WHER", "WEHRE"];
+
+/// Whether a name is more likely a clause that is not complete.
+pub(super) fn is_soft(name: &str) -> bool {
+    SOFT_WORDS.iter().any(|word| word.eq_ignore_ascii_case(name))
+}
+
 const WINDOW_FUNCTIONS: [&str; 5] = ["TUMBLE", "HOP", "SLIDE", "CUMULATE", "SESSION"];
 
 impl Pass<'_> {
@@ -158,6 +167,17 @@ impl Pass<'_> {
 
     fn word(&mut self, keyword: Keyword) -> Result<()> {
         if self.join_word()? {
+            return Ok(());
+        }
+        // Behind AS a clause's first word is a name.
+        if self.is(0, "AS")
+            && let Some(name) = self.peek(1).and_then(word_of).filter(|name| is_soft(name))
+        {
+            let name = Token::make_word(name, Some('"'));
+            let span = place(self.tokens[self.at + 1].span);
+            self.keep();
+            self.out.push(token(name, span));
+            self.at += 1;
             return Ok(());
         }
         if self.is(0, "EMIT") && self.is_emit() {

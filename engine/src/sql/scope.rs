@@ -80,7 +80,8 @@ impl Scope {
             Some(relation) => {
                 let shown = names.iter().take(24).copied().collect::<Vec<_>>().join(", ");
                 let more = if names.len() > 24 { ", .." } else { "" };
-                error.note(format!("columns of `{relation}`: {shown}{more}"))
+                let of = if relation.is_empty() { String::new() } else { format!(" of `{relation}`") };
+                error.note(format!("columns{of}: {shown}{more}"))
             }
             None => error,
         }

@@ -15,6 +15,8 @@ use crate::error::{Code, Error, Result, Span};
 pub const MAX_SCRIPT_BYTES: usize = 1 << 20;
 /// Most parentheses, CASEs or subqueries in each other.
 pub const MAX_NESTING: usize = 128;
+/// Most UNIONs, INTERSECTs and EXCEPTs in one statement.
+const MAX_SETS: usize = 256;
 /// Most operators in a row without a comma or parenthesis between them.
 const MAX_CHAIN: usize = 1_024;
 
@@ -115,6 +117,7 @@ pub(super) fn tidy(message: &str) -> String {
 pub(super) fn check_limits(tokens: &[TokenWithSpan]) -> Result<()> {
     let mut chains = vec![0usize];
     let mut cases = 0usize;
+    let mut sets = 0usize;
     for token in tokens {
         let limit = |what: &str, most: usize| {
             Err(Error::new(Code::Limit, format!("{what} is more than Corelane reads"))
@@ -128,6 +131,12 @@ pub(super) fn check_limits(tokens: &[TokenWithSpan]) -> Result<()> {
             }
         } else if is_word(Some(token), "END") {
             cases = cases.saturating_sub(1);
+        }
+        if ["UNION", "INTERSECT", "EXCEPT", "MINUS"].iter().any(|set| is_word(Some(token), set)) {
+            sets += 1;
+            if sets > MAX_SETS {
+                return limit("this many UNIONs in one statement", MAX_SETS);
+            }
         }
         let chain = chains.last_mut().expect("one per open parenthesis, and the statement's own");
         match &token.token {

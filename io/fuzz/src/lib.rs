@@ -49,6 +49,7 @@ pub fn csv_scan(bytes: &[u8]) {
         late: None,
         filter: None,
         read_order: ReadOrder::Position,
+        turn: 0,
         needs: Needs { positions: true, ordinals: false },
     });
     let pairs = [

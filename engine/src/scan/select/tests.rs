@@ -25,6 +25,7 @@ fn scan(late: Option<Late>) -> Scan {
         late,
         filter,
         read_order: ReadOrder::Position,
+        turn: 0,
         needs: Needs::default(),
     }
 }

@@ -9,6 +9,7 @@ use crate::error::{Code, Error, Result, Span};
 use crate::expr::Expr;
 use crate::plan::{EventTime, Operator, ReadOrder, Scan, ScanColumn};
 use crate::sql::expression::{Binder, coerce};
+use crate::sql::prepass::is_soft;
 use crate::sql::scope::{Scope, ScopeColumn};
 use crate::sql::suggest::did_you_mean;
 use crate::sql::token::place;
@@ -273,6 +274,7 @@ impl Planner<'_> {
             late: None,
             filter: None,
             read_order: ReadOrder::Position,
+            turn: 0,
             needs: crate::plan::Needs { positions: false, ordinals: false },
         };
         let node = self.plan.add(Operator::Scan(scan), Vec::new(), Schema { fields }, span);
@@ -304,9 +306,7 @@ fn rename<'n>(scope: &mut Scope, relation: &str, columns: impl ExactSizeIterator
 
 /// A clause's first word taken for a name: `FROM t EMIT`.
 pub(super) fn lint_alias(alias: &ast::Ident) -> Result<()> {
-    let soft =
-        ["EMIT", "WITHIN", "TUMBLING", "HOPPING", "SLIDING", "WATERMARK", "FORM", "CHANGES", "FINAL", "WHER", "WEHRE"];
-    if alias.quote_style.is_none() && soft.iter().any(|word| word.eq_ignore_ascii_case(&alias.value)) {
+    if alias.quote_style.is_none() && is_soft(&alias.value) {
         let error = Error::new(Code::Syntax, format!("`{}` begins a clause that is not complete", alias.value));
         return Err(error.at(place(alias.span)).help("as a name, write it in double quotes"));
     }

@@ -73,11 +73,18 @@ impl Planner<'_> {
     pub(super) fn aggregate(&mut self, relation: &mut Relation<'_>, grouping: Grouping, span: Span) -> Result<Columns> {
         let Grouping { mut keys, window, calls, names } = grouping;
         relation.emit = None;
+        let by_position = calls.iter().find(|call| call.function.is_by_position());
+        if let (Some(call), Natural::Unordered { .. }) = (by_position, &relation.natural)
+            && !self.put_in_order(relation)
+        {
+            let error = unsupported("the rows of this UNION have no order that this aggregate could follow", call.span);
+            return Err(error.help("take MIN or MAX, or give all sides a WATERMARK column in the same place"));
+        }
         let mut fields = Vec::new();
         let mut aggregate_window = None;
         if let Some((window, time)) = &window {
             let column = self.column_of(relation, time, "time");
-            self.judge(relation.node, if window.is_session() { Late::Row } else { Late::Window(*window) });
+            self.judge(relation, if window.is_session() { Late::Row } else { Late::Window(*window) });
             aggregate_window = Some((*window, column));
             fields.extend(
                 ["window_start", "window_end"].map(|name| Field { name: name.to_owned(), data_type: time.data_type }),
@@ -86,7 +93,7 @@ impl Planner<'_> {
         // Results of windows grouped by their bounds again: these follow from the window's columns.
         let again = if window.is_none() { regrouped(relation, &mut keys)? } else { None };
         if let Some((closed, window, time)) = &again {
-            self.judge(relation.node, Late::Window(closed.window));
+            self.judge(relation, Late::Window(closed.window));
             let column = self.column_of(relation, time, "time");
             aggregate_window = Some((*window, column));
             let field = |name: &str| Field { name: name.to_owned(), data_type: closed.end.data_type };
@@ -148,12 +155,8 @@ impl Planner<'_> {
         sort: &mut [(Expr, SortKey)],
         span: Span,
     ) -> Result<()> {
-        if !relation.bounded {
-            return Err(
-                unsupported("DISTINCT over endless input is not supported yet", span).help("use a window and GROUP BY")
-            );
-        }
         let keys: Vec<Expr> = relation.scope.columns.iter().map(|column| column.expression.clone()).collect();
+        self.check_groups(relation, &keys, "DISTINCT", span)?;
         for (item, _) in sort.iter_mut() {
             let position = keys.iter().position(|key| same(key, item)).ok_or_else(|| {
                 Error::new(Code::Misplaced, "with DISTINCT, ORDER BY may only name selected columns").at(item.span)
@@ -168,6 +171,18 @@ impl Planner<'_> {
             column.name = name;
         }
         Ok(())
+    }
+}
+
+impl Planner<'_> {
+    /// Groups by all columns must close: when the input ends, or with the windows that the rows are of.
+    pub(super) fn check_groups(&self, relation: &Relation<'_>, keys: &[Expr], what: &str, span: Span) -> Result<()> {
+        let closes = |closed: &Closed| keys.iter().any(|key| same(key, &closed.end) || same(key, &closed.start));
+        if relation.bounded || relation.closed.as_ref().is_some_and(closes) {
+            return Ok(());
+        }
+        let error = unsupported(format!("{what} over endless input is not supported yet"), span);
+        Err(error.help("use a window and GROUP BY"))
     }
 }
 
@@ -219,6 +234,11 @@ pub(super) struct Columns {
 }
 
 impl Columns {
+    /// The result of aggregate number `n`.
+    pub(super) fn call(&self, n: usize, data_type: DataType) -> Expr {
+        Expr::column(self.first_call + n, data_type)
+    }
+
     /// Turns an expression over the input, with marks, into one over the aggregate's output.
     pub(super) fn place(&self, expression: &mut Expr) -> Result<()> {
         if let Some((_, placed)) = self.keys.iter().find(|(key, _)| same(key, expression)) {

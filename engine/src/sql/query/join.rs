@@ -478,8 +478,8 @@ impl Planner<'_> {
                 .help("add ON .. AND a.ts BETWEEN b.ts - INTERVAL '1' HOUR AND b.ts, over watermark columns"));
         }
         if within.is_some() {
-            self.judge(left.node, Late::Row);
-            self.judge(right.node, Late::Row);
+            self.judge(&left, Late::Row);
+            self.judge(&right, Late::Row);
         }
         let keys = keys.into_iter().map(|(of_left, mut of_right)| {
             of_right.map_columns(&|column| column - left_width);

@@ -11,6 +11,7 @@
 //! | `join`, `within` | FROM with several tables; how far apart in time their rows may be |
 //! | `semi`, `scalar` | IN and EXISTS with a subquery; subqueries that give one value |
 //! | `select` | one SELECT, clause by clause |
+//! | `sets` | UNION, INTERSECT, EXCEPT |
 //! | `bounds` | windows in FROM without GROUP BY |
 //! | `clauses`, `star` | what parses and is refused; `*` and what is said behind it |
 //! | `group`, `order` | the nodes of GROUP BY and DISTINCT, of ORDER BY and LIMIT |
@@ -29,6 +30,7 @@ mod rank;
 mod scalar;
 mod select;
 mod semi;
+mod sets;
 mod sink;
 mod star;
 mod time;
@@ -86,7 +88,14 @@ struct Closed {
 enum Natural {
     Position,
     Time(usize),
-    Keys { keys: Vec<SortKey>, time_first: bool },
+    /// None; of several inputs, all with this time if there is one.
+    Unordered {
+        time: Option<usize>,
+    },
+    Keys {
+        keys: Vec<SortKey>,
+        time_first: bool,
+    },
 }
 
 struct View {
@@ -297,14 +306,11 @@ impl<'c> Planner<'c> {
             ast::SetExpr::Select(select) => {
                 self.body(select, order, limit.map(|limit| limit.saturating_add(offset)), &ctes)?
             }
-            ast::SetExpr::Query(inner) if order.is_empty() => self.query(inner, &ctes)?,
-            ast::SetExpr::SetOperation { op, .. } => {
-                return Err(
-                    unsupported(format!("{op} is not supported yet"), span).help("write one INSERT INTO per SELECT")
-                );
+            body => {
+                let mut relation = self.set_tree(body, &ctes)?;
+                self.order_of_set(&mut relation, order, limit.map(|limit| limit.saturating_add(offset)), span)?;
+                relation
             }
-            ast::SetExpr::Values(values) if order.is_empty() => self.values(values, span)?,
-            _ => return Err(unsupported("this query is not supported yet", span)),
         };
         if limit.is_some() || offset > 0 {
             let fields = self.fields(relation.node);

@@ -21,9 +21,17 @@ impl Planner<'_> {
         wanted: Option<u64>,
         span: Span,
     ) -> Result<()> {
+        // By the time that all inputs of a union have in common it needs no more than to wait for them.
+        if let ([(item, key)], Natural::Unordered { time: Some(time) }, None) = (&sort[..], &relation.natural, wanted)
+            && item.kind == ExprKind::Column(*time)
+            && !key.descending
+            && self.put_in_order(relation)
+        {
+            return Ok(());
+        }
         // What comes in this order anyway is not sorted again; LIMIT needs it on one shard.
         let natural: Vec<SortKey> = match &relation.natural {
-            Natural::Position => Vec::new(),
+            Natural::Position | Natural::Unordered { .. } => Vec::new(),
             Natural::Time(column) => vec![SortKey { column: *column, descending: false, nulls_first: false }],
             Natural::Keys { keys, .. } => keys.clone(),
         };
@@ -91,6 +99,18 @@ pub(in crate::sql) fn sort_key(item: &ast::OrderByExpr) -> Result<SortKey> {
         }
     };
     Ok(SortKey { column: 0, descending, nulls_first: item.options.nulls_first.unwrap_or(false) })
+}
+
+/// The column of a result that `2` means, from 0.
+pub(super) fn bare_position(tree: &ast::Expr, columns: usize) -> Result<Option<usize>> {
+    let ast::Expr::Value(value) = tree else { return Ok(None) };
+    let ast::Value::Number(number, _) = &value.value else { return Ok(None) };
+    let column = number.parse::<usize>().ok().and_then(|number| number.checked_sub(1)).filter(|&n| n < columns);
+    let wrong = || {
+        let message = format!("position {number} is not among the {columns} columns");
+        Error::new(Code::UnknownColumn, message).at(place(value.span))
+    };
+    column.map(Some).ok_or_else(wrong)
 }
 
 fn row_count(tree: &ast::Expr) -> Result<Option<u64>> {

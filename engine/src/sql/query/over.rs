@@ -12,6 +12,7 @@ impl Planner<'_> {
     /// OVER nodes, one per window; the columns of the calls.
     pub(super) fn over(&mut self, relation: &mut Relation<'_>, items: Vec<OverItem>, span: Span) -> Result<Vec<Expr>> {
         let mut placed: Vec<Option<Expr>> = vec![None; items.len()];
+        self.put_in_order(relation);
         for first in 0..items.len() {
             if placed[first].is_some() {
                 continue;
@@ -51,7 +52,7 @@ impl Planner<'_> {
                         return Err(error.help("order by a TIMESTAMP column"));
                     }
                     let column = self.column_of(relation, order, "time");
-                    self.judge(relation.node, Late::Row);
+                    self.judge(relation, Late::Row);
                     Some(column)
                 }
             };

@@ -81,7 +81,7 @@ impl Planner<'_> {
         match end {
             Some(end) => {
                 if let Some(closed) = &relation.closed {
-                    self.judge(relation.node, Late::Window(closed.window));
+                    self.judge(relation, Late::Window(closed.window));
                 }
                 relation.times = vec![end.clone(), window::time_of(end)?];
             }

@@ -11,12 +11,15 @@ impl Planner<'_> {
     /// The end of a query: output columns first, then those that only order.
     pub(super) fn sink(
         &mut self,
-        relation: Relation<'_>,
+        mut relation: Relation<'_>,
         table: Option<String>,
         emit: Option<(Emit, Span)>,
         span: Span,
     ) -> Result<()> {
         let chosen = self.choose_emit(&relation, emit.or(relation.emit))?;
+        if chosen != Some(Emit::Changes) {
+            self.settle(&mut relation, span)?;
+        }
         let visible = relation.scope.columns.len();
         let mut fields = Vec::with_capacity(visible);
         let mut columns = Vec::with_capacity(visible);
@@ -37,6 +40,7 @@ impl Planner<'_> {
             (_, Some(Emit::Changes)) if self.options.ordered => SinkOrder::Ordinal,
             (_, Some(Emit::Changes)) => SinkOrder::Arrival,
             (Natural::Position, _) => SinkOrder::Position,
+            (Natural::Unordered { .. }, _) => SinkOrder::Arrival,
             (Natural::Time(column), _) => {
                 let key = SortKey { column: hidden(*column), descending: false, nulls_first: false };
                 SinkOrder::Columns { keys: vec![key], time_first: true, then_position: true }
@@ -52,6 +56,19 @@ impl Planner<'_> {
         self.add(Operator::Sink(sink), input, fields, span);
         self.emits.push(chosen);
         Ok(())
+    }
+
+    /// An order for rows that come from several inputs: that of their time, else, at the end, of all
+    /// their columns.
+    fn settle(&mut self, relation: &mut Relation<'_>, span: Span) -> Result<()> {
+        let unordered = matches!(relation.natural, Natural::Unordered { .. });
+        if !unordered || self.put_in_order(relation) || !relation.bounded {
+            return Ok(());
+        }
+        let ascending = SortKey { column: 0, descending: false, nulls_first: false };
+        let columns = relation.scope.columns.iter();
+        let keys = columns.map(|column| (column.expression.clone(), ascending.clone())).collect();
+        self.sort(relation, keys, None, span)
     }
 
     /// Where the columns of PARTITIONED BY stand in the result.
@@ -87,12 +104,13 @@ impl Planner<'_> {
                     }
                     break Some(aggregate.window.is_some());
                 }
-                Operator::Scan(_) | Operator::Join(_) => break None,
+                Operator::Scan(_) | Operator::Join(_) | Operator::Union(_) => break None,
                 operator => {
                     through.push(match operator {
                         Operator::Over(_) => "OVER",
                         Operator::Rank(_) => "a rank",
                         Operator::Sort { .. } => "ORDER BY",
+                        Operator::Repeat { .. } => "INTERSECT or EXCEPT",
                         _ => "",
                     });
                     node = self.plan.nodes[node].inputs[0];
@@ -114,6 +132,13 @@ impl Planner<'_> {
             let error = unsupported("EMIT CHANGES of an outer join without a bound in time is not supported yet", span);
             return Err(error.help("use EMIT FINAL, or bound how far apart in time rows may be"));
         }
+        if let (None, Operator::Union(_), Some((Emit::Changes, span))) =
+            (windowed, &self.plan.nodes[node].operator, emit)
+            && self.waits_for_the_end(node)
+        {
+            let error = unsupported("EMIT CHANGES of a UNION of groups is not supported yet", span);
+            return Err(error.help("use EMIT FINAL, or group the UNION itself"));
+        }
         let Some(windowed) = windowed else { return Ok(None) };
         let updates = matches!(self.options.dialect, Dialect::RisingWave | Dialect::Ksql);
         let usual = if updates || !(relation.bounded || windowed) { Emit::Changes } else { Emit::Final };
@@ -132,6 +157,12 @@ impl Planner<'_> {
             let span = emit.map_or(self.plan.nodes[node].span, |(_, span)| span);
             let error = unsupported("FINAL without a window over endless input would never give a row", span);
             return Err(error.help("use EMIT CHANGES or a window"));
+        }
+        if let (Emit::Changes, true) = (chosen, self.options.ordered)
+            && self.scans_under(self.plan.nodes[node].inputs[0]).len() > 1
+        {
+            let error = unsupported("EMIT CHANGES of a UNION has no order of arrival", self.plan.nodes[node].span);
+            return Err(error.help("leave --ordered out"));
         }
         if let Operator::Aggregate(aggregate) = &mut self.plan.nodes[node].operator {
             if chosen == Emit::Changes && aggregate.calls.is_empty() {

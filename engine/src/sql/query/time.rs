@@ -50,33 +50,31 @@ impl Planner<'_> {
     }
 
     pub(super) fn add_grace(&mut self, node: NodeId, grace: i64) {
-        if let Some(scan) = self.scan_under(node)
-            && let Some(event_time) = &mut scan.event_time
-        {
-            event_time.delay_us = event_time.delay_us.saturating_add(grace);
-        }
-    }
-
-    /// The scan whose rows reach `node` one by one.
-    fn scan_under(&mut self, mut node: NodeId) -> Option<&mut Scan> {
-        loop {
-            match &self.plan.nodes[node].operator {
-                Operator::Scan(_) => break,
-                Operator::Filter(_) | Operator::Project(_) => node = self.plan.nodes[node].inputs[0],
-                _ => return None,
+        for scan in self.scans_under(node) {
+            if let Operator::Scan(Scan { event_time: Some(event_time), .. }) = &mut self.plan.nodes[scan].operator {
+                event_time.delay_us = event_time.delay_us.saturating_add(grace);
             }
         }
-        match &mut self.plan.nodes[node].operator {
-            Operator::Scan(scan) => Some(scan),
-            _ => None,
-        }
     }
 
-    pub(super) fn judge(&mut self, node: NodeId, late: Late) {
-        if let Some(scan) = self.scan_under(node)
-            && scan.event_time.is_some()
-        {
-            scan.late.get_or_insert(late);
+    /// The scans whose rows reach `node` one by one.
+    pub(super) fn scans_under(&self, node: NodeId) -> Vec<NodeId> {
+        let mut scans = Vec::new();
+        crate::plan::scans_under(&self.plan, node, &mut scans);
+        scans
+    }
+
+    /// Rows of `relation` are late when `late` says so, where they have a time in common.
+    pub(super) fn judge(&mut self, relation: &Relation<'_>, late: Late) {
+        if relation.times.is_empty() {
+            return;
+        }
+        for scan in self.scans_under(relation.node) {
+            if let Operator::Scan(scan) = &mut self.plan.nodes[scan].operator
+                && scan.event_time.is_some()
+            {
+                scan.late.get_or_insert(late);
+            }
         }
     }
 
