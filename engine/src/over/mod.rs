@@ -153,7 +153,7 @@ impl Over {
         columns.extend_from_slice(chunk.columns);
         let answers = BumpVec::from_iter_in(results.into_iter().map(|column| column.finish(chunk.rows)), scratch)
             .into_bump_slice();
-        for (call, &answer) in self.over.calls.iter().zip(&*answers) {
+        for (call, &answer) in self.over.calls.iter().zip(answers) {
             // The answer is for a row before; this one's comes later.
             let later = || Column::new(call.data_type.physical(), scratch).finish(chunk.rows);
             columns.push(if call.following > 0 { later() } else { answer });

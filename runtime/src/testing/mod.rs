@@ -221,11 +221,11 @@ impl<'t> Bench<'t> {
     /// The result of a script's SELECT on so many shards, under a seed.
     fn select(&self, script: &str, on: (usize, u64)) -> Told<Found> {
         let program = self.compile(script)?;
-        let sinks = program.plan.nodes.iter().filter_map(|node| match &node.operator {
+        let mut sinks = program.plan.nodes.iter().filter_map(|node| match &node.operator {
             Operator::Sink(sink) if sink.table.is_none() => Some((node, sink.visible)),
             _ => None,
         });
-        let fields = sinks.last().map_or(&[][..], |(node, visible)| &node.schema.fields[..visible]);
+        let fields = sinks.next_back().map_or(&[][..], |(node, visible)| &node.schema.fields[..visible]);
         let columns = fields.iter().map(|field| (field.name.clone(), field.data_type)).collect();
         let text = self.simulated(script, on)?;
         let mut lines = lines_of(&text);
