@@ -32,7 +32,9 @@ impl Planner<'_> {
             let time = match lead.order.first() {
                 None if lead.is_whole() => {
                     refuse_endless(relation, lead.call.span)?;
-                    relation.natural = Natural::Position;
+                    if !matches!(relation.natural, Natural::Position) {
+                        relation.natural = Natural::Unordered { time: None };
+                    }
                     None
                 }
                 None => {
