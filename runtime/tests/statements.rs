@@ -127,3 +127,12 @@ fn functions_of_the_script_are_written_out() {
         ["ANN!,3"]
     );
 }
+
+#[test]
+fn rows_are_compared_value_by_value() {
+    assert_eq!(rows("SELECT id FROM 'orders.csv' WHERE (who, id) = ('ann', 3)"), ["3"]);
+    assert_eq!(rows("SELECT id FROM 'orders.csv' WHERE (who, id) IN (('ann', 1), ('bob', 2), ('cid', 5))"), ["1", "2"]);
+    assert_eq!(rows("SELECT id FROM 'orders.csv' WHERE (id, who) <> (1, 'ann') AND id < 3"), ["2"]);
+    // Unknown where a value is NULL, unless another settles it.
+    assert_eq!(rows("SELECT id FROM 'orders.csv' WHERE (note, id) <> ('x', 2)"), ["1", "3", "4", "5"]);
+}

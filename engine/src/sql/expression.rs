@@ -120,6 +120,7 @@ impl<'a> Binder<'a> {
             }
             Tree::Interval(interval) => self.interval(interval, span),
             Tree::BinaryOp { op: op @ (BinaryOperator::And | BinaryOperator::Or), .. } => self.junction(tree, op),
+            Tree::BinaryOp { left, op, right } if is_row(left) || is_row(right) => self.rows(left, op, right, span),
             Tree::BinaryOp { .. } => self.spine(tree),
             Tree::UnaryOp { op, expr } => self.unary(*op, expr, span),
             Tree::IsNull(inner) => Ok(is_null(self.bind(inner)?)),
@@ -137,6 +138,11 @@ impl<'a> Binder<'a> {
                 let from = compare(Comparison::GreaterOrEqual, value.clone(), low, span)?;
                 let to = compare(Comparison::LessOrEqual, value, high, span)?;
                 Ok(negate_if(*negated, boolean(ExprKind::And(vec![from, to]), span)))
+            }
+            Tree::In { expr, target: InTarget::List(list), negated, global: false } if is_row(expr) => {
+                let equal = |item| self.rows(expr, &BinaryOperator::Eq, item, span);
+                let any = list.iter().map(equal).collect::<Result<Vec<_>>>()?;
+                Ok(negate_if(*negated, boolean(ExprKind::Or(any), span)))
             }
             Tree::In { expr, target: InTarget::List(list), negated, global: false } => {
                 let input = self.bind(expr)?;
@@ -300,6 +306,26 @@ impl<'a> Binder<'a> {
             bound = binary(op, bound, right)?;
         }
         Ok(bound)
+    }
+
+    /// `(a, b) = (c, d)`, and its opposite.
+    fn rows(&mut self, left: &'a ast::Expr, op: &BinaryOperator, right: &'a ast::Expr, span: Span) -> Result<Expr> {
+        let (ast::Expr::Tuple(left), ast::Expr::Tuple(right)) = (left, right) else {
+            return Err(Error::new(Code::Type, "a row (a, b) is compared with another row").at(span));
+        };
+        if left.len() != right.len() {
+            let message = format!("a row of {} values is compared with one of {}", left.len(), right.len());
+            return Err(Error::new(Code::Type, message).at(span));
+        }
+        let negated = match op {
+            BinaryOperator::Eq => false,
+            BinaryOperator::NotEq => true,
+            _ => return Err(unsupported(format!("`{op}` of rows is not supported"), span).help("`=`, `<>` and IN are")),
+        };
+        let pairs = left.iter().zip(right);
+        let equal = pairs.map(|(left, right)| self.compared(Comparison::Equal, left, right, span));
+        let equal = equal.collect::<Result<Vec<_>>>()?;
+        Ok(negate_if(negated, boolean(ExprKind::And(equal), span)))
     }
 
     fn unary(&mut self, op: UnaryOperator, inner: &'a ast::Expr, span: Span) -> Result<Expr> {
@@ -497,6 +523,10 @@ impl<'a> Binder<'a> {
             _ => call(&name, arguments, name_span).map(|bound| Expr { span: span.to(name_span), ..bound }),
         }
     }
+}
+
+fn is_row(tree: &ast::Expr) -> bool {
+    matches!(tree, ast::Expr::Tuple(_))
 }
 
 /// Tells one tree from others.
