@@ -73,7 +73,7 @@ fn agree(name: &str, script: &str, options: &Options, grain: Grain) -> String {
     let expected = text(&single).to_owned();
     for shards in SHARDS {
         let mut first: Option<Outcome> = None;
-        for seed in 0..SEEDS {
+        for seed in 0..SEEDS * trials() {
             let outcome = run_over(&files, script, options, grain, shards, seed);
             same(rows(text(&outcome)), rows(&expected), format_args!("{name}, {shards} shards, seed {seed}"));
             let first = first.get_or_insert_with(|| outcome.clone());
@@ -135,7 +135,7 @@ queries_agree! {
 fn a_seed_repeats_its_run() {
     let files = texts();
     let hash = |seed| run_over(&files, S3A, &options(&[]), PIECES, 3, seed).trace_hash;
-    for seed in 0..20 {
+    for seed in 0..20 * trials() {
         assert_eq!(hash(seed), hash(seed), "seed {seed}");
     }
     assert_ne!(hash(1), hash(2));
@@ -154,7 +154,7 @@ fn changes_end_in_the_final_result() {
     for (flags, ordered) in [(&[][..], false), (&["--ordered"], true)] {
         for shards in SHARDS {
             let mut first: Option<String> = None;
-            for seed in 0..SEEDS {
+            for seed in 0..SEEDS * trials() {
                 let outcome = run_over(&files, S3B, &options(flags), PIECES, shards, seed);
                 let said = text(&outcome);
                 assert_eq!(outcome.rows_out, outcome.counts[0].1.delivered, "{shards} shards, seed {seed}");
@@ -227,7 +227,7 @@ fn in_time(late: impl Fn(i64, i64) -> bool) -> (Vec<(usize, Trade)>, u64) {
 fn expect(script: &str, mut expected: Vec<String>, late: u64) {
     expected.sort_unstable();
     for shards in SHARDS {
-        for seed in 0..5 {
+        for seed in 0..5 * trials() {
             let outcome = run_over(&texts(), script, &options(&[]), WHOLE, shards, seed);
             same(
                 rows(text(&outcome)),
@@ -347,7 +347,7 @@ fn delays_small_buffers_and_skew_change_nothing() {
                 &["--max-batch-delay", "1h", "--merge-buffer", "100"],
             ] {
                 let words: Vec<&str> = flags.iter().chain(more).copied().collect();
-                for seed in 0..10 {
+                for seed in 0..10 * trials() {
                     let outcome = run_over(&files, script, &options(&words), PIECES, shards, seed);
                     if *name == "S3b" {
                         assert_eq!(outcome.rows_out, usual.rows_out, "{name} {words:?}, {shards} shards, seed {seed}");
@@ -370,7 +370,7 @@ fn an_exchange_on_one_shard_changes_no_byte() {
     for (name, script, flags) in QUERIES {
         let plain = run_over(&files, script, &options(flags), PIECES, 1, 0);
         let words: Vec<&str> = flags.iter().chain(&["--force-exchange"]).copied().collect();
-        for seed in 0..10 {
+        for seed in 0..10 * trials() {
             let forced = run_over(&files, script, &options(&words), PIECES, 1, seed);
             same(text(&forced).lines(), text(&plain).lines(), format_args!("{name}, seed {seed}"));
         }

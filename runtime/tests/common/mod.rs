@@ -23,6 +23,11 @@ pub fn options(words: &[&str]) -> Options {
     corelane::cli::parse_run(words).expect("the flags of a test are right")
 }
 
+/// How many times as many seeds as usual are tried: `CORELANE_TRIALS`, 1 unless said.
+pub fn trials() -> u64 {
+    std::env::var("CORELANE_TRIALS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
 /// 2026-01-01 plus `ms`, as in a file and in output.
 pub fn timestamp(ms: i64) -> String {
     let (s, ms) = (3600 + ms.div_euclid(1000), ms.rem_euclid(1000));
