@@ -6,6 +6,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use corelane_engine::sql::Dialect;
+
 use crate::checkpoint::Every;
 
 /// Which executor drives the shards.
@@ -136,6 +138,7 @@ pub struct Options {
     pub progress: When,
     pub quiet: bool,
     pub memory: Option<u64>,
+    pub dialect: Dialect,
     pub line_limit: Option<u64>,
     pub column_limit: Option<u64>,
     pub hash_seed: Option<u64>,
@@ -225,6 +228,12 @@ pub fn parse_max_errors(text: &str) -> Result<MaxErrors, String> {
         },
         None => text.parse().map(MaxErrors::Rows).map_err(|_| format!("`{text}` is neither a count nor a percentage")),
     }
+}
+
+/// The name of a dialect.
+pub fn parse_dialect(text: &str) -> Result<Dialect, String> {
+    let known = || Dialect::ALL.map(|(name, _)| name).join(", ");
+    Dialect::parse(text).ok_or_else(|| format!("`{text}` is not a dialect; known are {}", known()))
 }
 
 /// `NAME=GLOB[,GLOB]`.

@@ -16,6 +16,7 @@ use crate::checkpoint::Every;
 use crate::checkpoint::every::parse_every;
 use crate::options::*;
 use clap::Parser;
+use corelane_engine::sql::Dialect;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -131,6 +132,9 @@ pub struct RunFlags {
     /// Memory the run may hold, like 4g; three quarters of the cgroup's or the host's unless said
     #[arg(long, env = "CORELANE_MEMORY", value_parser = parse_size)]
     pub memory: Option<u64>,
+    /// Whose habits decide where engines differ: corelane, flink, arroyo, risingwave, ksql, velostream or proton
+    #[arg(long, env = "CORELANE_DIALECT", default_value = "corelane", value_parser = parse_dialect)]
+    pub dialect: Dialect,
     /// Longest row of an input file; 16MiB unless said, here or by 'line.limit' of a table
     #[arg(long, env = "CORELANE_LINE_LIMIT", value_parser = parse_line_limit)]
     pub line_limit: Option<u64>,
@@ -205,6 +209,7 @@ impl RunFlags {
             progress: self.progress,
             quiet: self.quiet,
             memory: self.memory,
+            dialect: self.dialect,
             line_limit: self.line_limit,
             column_limit: self.column_limit,
             hash_seed: self.hash_seed,
@@ -242,6 +247,8 @@ mod tests {
         assert_eq!(parse(&["-f", "-"]).unwrap().script, Script::Stdin);
         let options = parse(&["q", "--rate", "100k/s", "--input", "a=x", "--input", "b=y,z"]).unwrap();
         assert_eq!((options.rate, options.inputs.len()), (Some(1e5), 2));
+        assert_eq!(parse(&["q"]).unwrap().dialect, Dialect::Corelane);
+        assert_eq!(parse(&["q", "--dialect", "RisingWave"]).unwrap().dialect, Dialect::RisingWave);
     }
 
     #[test]
@@ -250,6 +257,7 @@ mod tests {
             &["q", "--late", "sideways"][..],
             &["q", "--checkpoint", "d", "--resume", "d"],
             &["q", "-f", "x"],
+            &["q", "--dialect", "oracle"],
             &["q", "--shards", "0"],
             &[],
         ] {
