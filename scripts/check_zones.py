@@ -31,6 +31,7 @@ class Zone:
     def __init__(self, name):
         self.name, self.info = name, zoneinfo.ZoneInfo(name)
         self.changes = self.find_changes()
+        self.is_utc = not self.changes and self.offset(FIRST) == 0
 
     def offset(self, instant):
         moment = (EPOCH + datetime.timedelta(microseconds=instant)).replace(tzinfo=UTC)
@@ -57,7 +58,7 @@ class Zone:
 
     def shown(self, instant):
         offset = self.offset(instant)
-        if self.name == "UTC":
+        if self.is_utc:
             return plain(instant) + "Z"
         seconds = abs(offset) // SECOND
         text = f"{'-' if offset < 0 else '+'}{seconds // 3600:02}:{seconds // 60 % 60:02}"

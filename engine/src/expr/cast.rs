@@ -9,7 +9,7 @@ use super::kernels::{each_row_or_null, text, value_at, wide};
 use crate::batch::{Data, Vector};
 use crate::error::{Code, Error, Result};
 use crate::types::{DataType, MICROS_PER_DAY, MICROS_PER_SECOND, Physical, Value};
-use crate::zone::Offsets;
+use crate::zone::Zone;
 use bumpalo::Bump;
 use std::fmt::Write;
 
@@ -124,20 +124,14 @@ fn free<'a>(vector: &Vector<'a>, from: DataType, to: DataType, scratch: &'a Bump
     Some(Vector { data, nulls: vector.nulls })
 }
 
-/// What clocks show at instants, or the instants when they show it.
+/// What clocks show at instants, or the instants when they show it: readings have no zone.
 fn moved<'a>(times: &[i64], from: DataType, to: DataType, scratch: &'a Bump) -> &'a [i64] {
-    let (mut by_instant, mut by_reading) = offsets(from, to);
+    let mut by_instant = from.zone().unwrap_or_default().by_instant();
+    let mut by_reading = to.zone().unwrap_or_default().by_reading();
     scratch.alloc_slice_fill_iter(times.iter().map(|&time| {
         let reading = time.saturating_add(by_instant.at(time));
         reading.saturating_sub(by_reading.at(reading))
     }))
-}
-
-/// How far clocks are ahead of UTC, for a way from a type's microseconds to another's: what is to be added
-/// to an instant that becomes a reading, and taken off a reading that becomes an instant.
-fn offsets(from: DataType, to: DataType) -> (Offsets, Offsets) {
-    let (from, to) = if from.counts_as(to) { (None, None) } else { (from.zone(), to.zone()) };
-    (from.unwrap_or_default().by_instant(), to.unwrap_or_default().by_reading())
 }
 
 fn misfit(shown: &str, from: DataType, to: DataType) -> Error {
@@ -177,18 +171,13 @@ fn to_whole(vector: &Vector<'_>, row: usize, from: DataType, to: DataType) -> Op
         Data::I64(values) => i128::from(values[row]),
         Data::I128(values) => values[row],
     };
-    let (mut by_instant, mut by_reading) = offsets(from, to);
-    let reading = |time: i128| i64::try_from(time).ok().map(|time| time.saturating_add(by_instant.at(time)));
-    let mut instant =
-        |reading: i128| i64::try_from(reading).ok().map(|reading| reading.saturating_sub(by_reading.at(reading)));
+    let zone = |of: DataType| if from.counts_as(to) { Zone::UTC } else { of.zone().unwrap_or_default() };
+    let reading = |time: i128| i64::try_from(time).ok().map(|time| zone(from).reading(time));
+    let instant = |reading: i128| i64::try_from(reading).ok().map(|reading| zone(to).instant(reading));
     let converted = match (from, to) {
-        (DataType::Timestamp { .. }, DataType::Date) => {
-            let mut reading = reading;
-            i128::from(reading(value)?.div_euclid(MICROS_PER_DAY))
-        }
+        (DataType::Timestamp { .. }, DataType::Date) => i128::from(reading(value)?.div_euclid(MICROS_PER_DAY)),
         (DataType::Date, DataType::Timestamp { .. }) => i128::from(instant(value * i128::from(MICROS_PER_DAY))?),
         (_, DataType::Timestamp { precision, .. }) => {
-            let mut reading = reading;
             let unit = 10i64.pow(6 - u32::from(precision.min(6)));
             i128::from(instant(i128::from(reading(value)?.div_euclid(unit) * unit))?)
         }

@@ -312,7 +312,7 @@ impl<'a> Binder<'a> {
             let span = place(right.span());
             bound = match (op, calendar::months(right)) {
                 (BinaryOperator::Plus, Some(months)) => calendar::later(bound, months, span)?,
-                (BinaryOperator::Minus, Some(months)) => calendar::later(bound, -months, span)?,
+                (BinaryOperator::Minus, Some(months)) => calendar::later(bound, months.saturating_neg(), span)?,
                 _ => binary(op, bound, self.bind(right)?)?,
             };
         }

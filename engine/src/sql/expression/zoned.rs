@@ -43,9 +43,7 @@ pub(super) fn over_readings(bound: Expr) -> Result<Expr> {
     let arguments = arguments.clone();
     let of_readings = |arguments: Vec<Expr>| call(name, arguments.into_iter().map(reading).collect(), span);
     match name {
-        "-" | "datediff" | "timestampdiff" | "greatest" | "least" if is_mixed(&arguments) => {
-            of_instants(name, arguments, span)
-        }
+        "-" | "datediff" | "timestampdiff" if is_mixed(&arguments) => of_instants(name, arguments, span),
         "timestampdiff" | "datediff" if is_below_a_day(&arguments) => Ok(bound),
         "date_part" if is_epoch(&arguments) => Ok(bound),
         "date_trunc" if is_below_a_day(&arguments) => {
