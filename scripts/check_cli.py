@@ -106,6 +106,17 @@ def rows():
     run(["--input", "typo=plain.csv", "SELECT COUNT(*) FROM 'plain.csv'"], err="the script reads no table `typo`")
     run(["SELECT * FROM 'headless.csv'"], err="headless.csv: the first row was taken as values")
     run(["--quiet", "SELECT a, b FROM 'plain.csv' LIMIT 1"], out='{"a":1,"b":"x"}\n', runs=EVERYWHERE)
+    counted = "SELECT COUNT(*) AS n FROM 'plain.csv'"
+    run([*csv, counted], out="n\n3\n", runs=EVERYWHERE)
+    for asked, script in [(["--dialect", "risingwave"], counted), ([], f"SET dialect = 'risingwave'; {counted}")]:
+        run([*csv, *asked, script], out="n\n1\n2\n3\n")
+    run([*csv, counted], out="n\n1\n2\n3\n", env={"CORELANE_DIALECT": "ksql"})
+    run([*csv, "--dialect", "ksql", f"SET dialect = 'flink'; {counted}"], out="n\n3\n")
+    noon = "SELECT TO_TIMESTAMP_LTZ(1767268800, 0) AS noon FROM 'plain.csv' LIMIT 1"
+    run([*csv, noon], out="noon\n2026-01-01 12:00:00Z\n", env={"TZ": "Asia/Tokyo"})
+    run([*csv, "--time-zone", "-03:30", noon], out="noon\n2026-01-01 08:30:00-03:30\n", runs=EVERYWHERE)
+    run([*csv, noon], out="noon\n2026-01-01 21:00:00+09:00\n", env={"CORELANE_TIME_ZONE": "asia/tokyo"})
+    run(["--quiet", "--time-zone", "Europe/Berlin", noon], out='{"noon":"2026-01-01 13:00:00+01:00"}\n')
     run(["--quiet", "-f", "q.sql"], out='{"a":2,"b":"y"}\n{"a":3,"b":"z"}\n', runs=EVERYWHERE)
     run(["--quiet", "-f", "-"], out='{"a":2,"b":"y"}\n{"a":3,"b":"z"}\n', stdin=FILES["q.sql"])
     run(["run", *csv, "--input", "m=plain.csv", "SELECT COUNT(*) AS n FROM m"], out="n\n3\n")
@@ -129,6 +140,9 @@ def refusals():
         (["-f", "missing.sql"], "cannot read `missing.sql`"),
         (["--nonsense"], "--nonsense"),
         (["--rate", "fast", "SELECT 1"], "--rate"),
+        (["--time-zone", "Mars/Olympus", "SELECT 1"], "there is no time zone `Mars/Olympus`"),
+        (["SET time_zone = 'Europe/Brelin'; SELECT 1"], "did you mean `Europe/Berlin`?"),
+        (["--dialect", "oracle", "SELECT 1"], "known are corelane, flink"),
         (["--cores", "4000-4001", "SELECT * FROM 'plain.csv'"], "not allowed here; allowed are"),
         (["-o", "nowhere/x.csv", "SELECT * FROM 'plain.csv'"], "there is no directory"),
         (["--format", "parquet", "SELECT * FROM 'plain.csv'"], "parquet"),

@@ -11,7 +11,7 @@ The same seed gives the same files and queries. `--only N` runs one query of the
 leaves each wrong query there with its files, and `--refusals` lists what one side did not accept.
 
 Where the two may differ, and so what is never generated: doubles as text, characters whose case or
-order changes their length, calendar intervals, and sums of doubles that depend on their order.
+order changes their length, and sums of doubles that depend on their order.
 """
 
 import argparse
@@ -729,7 +729,7 @@ class Generator(check_joins.Joins, check_sets.Sets):
 
     def a_ts(self, depth):
         r = self.r
-        which = r.choice(["date_trunc", "ts + interval", "ts - interval", "CAST ts", "date_bin", "TRY_CAST ts", "timestampadd", "to_timestamp"])
+        which = r.choice(["date_trunc", "ts + interval", "ts - interval", "CAST ts", "date_bin", "TRY_CAST ts", "timestampadd", "to_timestamp", "ts + months", "ts - months"])
         self.mark(which)
         one = self.expression(TS, depth)
         amount, unit = r.randint(1, 90), r.choice(["SECOND", "MINUTE", "HOUR", "DAY"])
@@ -742,6 +742,14 @@ class Generator(check_joins.Joins, check_sets.Sets):
                 sign = which[3]
                 return both(f"({one.c} {sign} INTERVAL '{amount}' {unit})", TS) if one.c == one.d else E(
                     f"({one.c} {sign} INTERVAL '{amount}' {unit})", f"({one.d} {sign} INTERVAL '{amount}' {unit})", TS)
+            case "ts + months" | "ts - months":
+                sign, count, unit = which[3], r.randint(-30, 30), r.choice(["MONTH", "YEAR", "QUARTER"])
+                if r.random() < 0.3:
+                    date = self.expression(DATE, depth)
+                    one = E(date.c, f"CAST({date.d} AS TIMESTAMP)", TS)
+                later = f"to_months({count * {'MONTH': 1, 'QUARTER': 3, 'YEAR': 12}[unit]})"
+                turned = f"(INTERVAL '{count}' {unit} + {one.c})" if sign == "+" and r.random() < 0.3 else None
+                return E(turned or f"({one.c} {sign} INTERVAL '{count}' {unit})", f"({one.d} {sign} {later})", TS)
             case "CAST ts":
                 one = self.expression(DATE, depth)
                 return E(f"CAST({one.c} AS TIMESTAMP(3))", f"CAST({one.d} AS TIMESTAMP)", TS)

@@ -17,7 +17,7 @@ struct Tables;
 
 impl Catalog for Tables {
     fn table(&mut self, reference: &TableReference<'_>) -> Result<Table> {
-        let time = DataType::Timestamp { precision: 6, zoned: false };
+        let time = DataType::Timestamp { precision: 6, zone: None };
         let columns = [("ts", time), ("k", DataType::BigInt), ("v", DataType::BigInt)];
         let mut table = Table::of(reference.name(), columns.map(|(name, data_type)| (name.to_owned(), data_type)));
         let span = corelane_engine::Span::NONE;

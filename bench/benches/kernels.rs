@@ -17,6 +17,7 @@ use corelane_engine::plan::Operator;
 use corelane_engine::scan::SplitTime;
 use corelane_engine::stage::Ledger;
 use corelane_engine::types::{DataType, Field, Physical, Schema};
+use corelane_engine::zone::Zone;
 use corelane_engine::{Result, hash};
 use corelane_io::format::{Buffer, Format, Formatter};
 use corelane_io::fs::MemoryDisk;
@@ -195,7 +196,7 @@ fn forms(group: &mut BenchmarkGroup<'_, WallTime>) {
     let names: Vec<String> = (0..FORM_ROWS).map(|row| format!("TRADER{}", row * 7 % 100)).collect();
     let names: Vec<Text<'_>> = names.iter().map(|name| Text::new(name.as_bytes())).collect();
     let decimal = |precision, scale| DataType::Decimal { precision, scale };
-    let timestamp = DataType::Timestamp { precision: 3, zoned: true };
+    let timestamp = DataType::Timestamp { precision: 3, zone: Some(Zone::UTC) };
     let whole = numbers(100, 7919, 1000);
     let millis = numbers(1_767_225_600_000, 1, i64::MAX);
     let prices = numbers(10_000, 7919, 6000);

@@ -8,7 +8,7 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | [`types`], [`error`] | SQL types and schemas; errors with their place |
+//! | [`types`], [`zone`], [`error`] | SQL types and schemas; time zones; errors with their place |
 //! | [`batch`] | arena batches, text views, borrowed columns |
 //! | [`hash`] | the specified hash, key groups, owners |
 //! | [`memory`] | huge pages for large tables |
@@ -40,5 +40,6 @@ pub mod sql;
 pub mod stage;
 pub mod state;
 pub mod types;
+pub mod zone;
 
 pub use error::{Code, Error, Result, Span};

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::zone::Zone;
+
 /// The most digits a decimal in an `i64` column can have.
 pub const DECIMAL_DIGITS_I64: u8 = 18;
 /// The most digits a decimal can have at all.
@@ -40,8 +42,9 @@ pub enum DataType {
     Timestamp {
         /// Digits of a second shown, 0 to 6.
         precision: u8,
-        /// An instant (TIMESTAMP_LTZ, printed with `Z`) rather than a wall-clock reading.
-        zoned: bool,
+        /// An instant (TIMESTAMP_LTZ), read and printed as clocks of this zone show it (with `Z` in UTC, else
+        /// with the offset); `None` for what a clock on some wall shows.
+        zone: Option<Zone>,
     },
     /// Days since 1970-01-01.
     Date,
@@ -88,6 +91,31 @@ impl DataType {
         matches!(self, DataType::Timestamp { .. })
     }
 
+    /// An instant's zone.
+    pub const fn zone(self) -> Option<Zone> {
+        match self {
+            DataType::Timestamp { zone, .. } => zone,
+            _ => None,
+        }
+    }
+
+    /// The same type, as clocks of `zone` show it if it is an instant.
+    pub const fn in_zone(self, zone: Zone) -> Self {
+        match self {
+            DataType::Timestamp { precision, zone: Some(_) } => DataType::Timestamp { precision, zone: Some(zone) },
+            other => other,
+        }
+    }
+
+    /// Whether a timestamp of the other type at the same moment is the same number of microseconds.
+    pub fn counts_as(self, other: DataType) -> bool {
+        let is_utc = |zone: Option<Zone>| zone.is_none_or(Zone::is_utc);
+        match (self.zone(), other.zone()) {
+            (Some(_), Some(_)) => true,
+            (left, right) => is_utc(left) && is_utc(right),
+        }
+    }
+
     /// Digits behind the point: a decimal's scale, 0 for all else.
     pub const fn scale(self) -> u8 {
         match self {
@@ -108,8 +136,8 @@ impl fmt::Display for DataType {
             DataType::Double => f.write_str("DOUBLE"),
             DataType::Decimal { precision, scale } => write!(f, "DECIMAL({precision}, {scale})"),
             DataType::Text => f.write_str("STRING"),
-            DataType::Timestamp { precision, zoned: false } => write!(f, "TIMESTAMP({precision})"),
-            DataType::Timestamp { precision, zoned: true } => write!(f, "TIMESTAMP_LTZ({precision})"),
+            DataType::Timestamp { precision, zone: None } => write!(f, "TIMESTAMP({precision})"),
+            DataType::Timestamp { precision, zone: Some(_) } => write!(f, "TIMESTAMP_LTZ({precision})"),
             DataType::Date => f.write_str("DATE"),
             DataType::Interval => f.write_str("INTERVAL"),
         }

@@ -5,6 +5,7 @@
 //! Columns of several files unite by name.
 
 use corelane_engine::types::{DataType, Field, Schema};
+use corelane_engine::zone::Zone;
 use corelane_engine::{Code, Error, Result};
 
 use crate::csv::{Dialect, Kernel, value};
@@ -167,9 +168,10 @@ impl Guess {
             _ if fits_decimal => DataType::Decimal { precision: 38, scale: self.scale },
             _ if self.double => DataType::Double,
             _ if self.date => DataType::Date,
-            _ if self.timestamp => {
-                DataType::Timestamp { precision: if self.second > 3 { 6 } else { 3 }, zoned: self.zoned }
-            }
+            _ if self.timestamp => DataType::Timestamp {
+                precision: if self.second > 3 { 6 } else { 3 },
+                zone: self.zoned.then_some(Zone::UTC),
+            },
             _ => DataType::Text,
         }
     }

@@ -275,7 +275,7 @@ mod tests {
     /// Rows, late rows by offset, bad rows, counts.
     type Read = (Vec<String>, Vec<(u64, String)>, Vec<String>, Counts);
 
-    const TIME: DataType = DataType::Timestamp { precision: 3, zoned: false };
+    const TIME: DataType = DataType::Timestamp { precision: 3, zone: None };
 
     /// Reads `text` with a decision by the number in the first column: its value modulo 4 makes a
     /// row timeless (0), late (1), filtered (2) or delivered (3).

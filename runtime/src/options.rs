@@ -6,6 +6,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use corelane_engine::sql::Dialect;
+use corelane_engine::zone::{Zone, named};
+
 use crate::checkpoint::Every;
 
 /// Which executor drives the shards.
@@ -136,6 +139,8 @@ pub struct Options {
     pub progress: When,
     pub quiet: bool,
     pub memory: Option<u64>,
+    pub dialect: Dialect,
+    pub time_zone: Zone,
     pub line_limit: Option<u64>,
     pub column_limit: Option<u64>,
     pub hash_seed: Option<u64>,
@@ -225,6 +230,21 @@ pub fn parse_max_errors(text: &str) -> Result<MaxErrors, String> {
         },
         None => text.parse().map(MaxErrors::Rows).map_err(|_| format!("`{text}` is neither a count nor a percentage")),
     }
+}
+
+/// The name of a dialect.
+pub fn parse_dialect(text: &str) -> Result<Dialect, String> {
+    let known = || Dialect::ALL.map(|(name, _)| name).join(", ");
+    Dialect::parse(text).ok_or_else(|| format!("`{text}` is not a dialect; known are {}", known()))
+}
+
+/// The name of a time zone, or an offset.
+pub fn parse_time_zone(text: &str) -> Result<Zone, String> {
+    named(text).map_err(|error| {
+        let report = error.report();
+        let help = report.help.as_deref().unwrap_or_default();
+        format!("{}; {help}", report.message)
+    })
 }
 
 /// `NAME=GLOB[,GLOB]`.

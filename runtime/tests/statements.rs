@@ -136,3 +136,28 @@ fn rows_are_compared_value_by_value() {
     // Unknown where a value is NULL, unless another settles it.
     assert_eq!(rows("SELECT id FROM 'orders.csv' WHERE (note, id) <> ('x', 2)"), ["1", "3", "4", "5"]);
 }
+
+#[test]
+fn instants_are_read_and_written_in_the_zone_of_the_session() {
+    let script = "SET time_zone = 'Europe/Berlin'; \
+        CREATE TABLE t (id INT, who STRING, at TIMESTAMP_LTZ(0), amount DOUBLE, note STRING) WITH ('path' = 'orders.csv'); \
+        SELECT id, at, CAST(at AS TIMESTAMP(0)), at AT TIME ZONE 'UTC', HOUR(at), DATE_TRUNC('day', at) FROM t WHERE id = 1";
+    assert_eq!(
+        rows(script),
+        ["1,2026-01-01 10:00:00+01:00,2026-01-01 10:00:00,2026-01-01 09:00:00,10,2026-01-01 00:00:00+01:00"]
+    );
+    let utc =
+        "SELECT id, TIMESTAMP '2026-07-01 12:00:00' AT TIME ZONE 'America/New_York' FROM 'orders.csv' WHERE id = 1";
+    assert_eq!(rows(utc), ["1,2026-07-01 16:00:00.000Z"]);
+}
+
+#[test]
+fn months_are_added_to_times() {
+    assert_eq!(
+        rows(
+            "SELECT at + INTERVAL '1-1' YEAR TO MONTH, INTERVAL '1' MONTH + TIMESTAMP '2026-01-31 00:00:00', \
+            DATE '2024-03-31' - INTERVAL '1' MONTH FROM 'orders.csv' WHERE id = 1"
+        ),
+        ["2027-02-01 10:00:00.000,2026-02-28 00:00:00.000,2024-02-29 00:00:00.000"]
+    );
+}

@@ -11,7 +11,7 @@ use crate::pipeline::local::{Local, Message, OutputRow, batches};
 use crate::plan::*;
 use crate::types::{DataType, Physical, Schema, Value};
 
-const TIME: DataType = DataType::Timestamp { precision: 3, zoned: false };
+const TIME: DataType = DataType::Timestamp { precision: 3, zone: None };
 pub(crate) const SUM: DataType = DataType::Decimal { precision: 38, scale: 0 };
 pub(crate) const WIDE: DataType = DataType::Decimal { precision: 38, scale: 2 };
 pub(crate) const MEAN: DataType = DataType::Decimal { precision: 38, scale: 6 };

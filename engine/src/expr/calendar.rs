@@ -4,6 +4,7 @@
 //! loop, a few multiplications. Tests hold them against jiff.
 
 use crate::types::{MICROS_PER_DAY, MICROS_PER_SECOND};
+use crate::zone::{Zone, write_offset};
 
 /// Days from 1970-01-01 to the given date, which must exist.
 pub(crate) fn days(year: i64, month: i64, day: i64) -> i64 {
@@ -82,31 +83,41 @@ pub(crate) fn parse_date(text: &[u8]) -> Option<i64> {
     date_prefix(text.trim_ascii()).filter(|(_, rest)| rest.is_empty()).map(|(days, _)| days)
 }
 
-/// Microseconds of `2026-01-02[ 03:04[:05.678]][Z|+01:00]`; `T` may stand for the space.
-pub(crate) fn parse_timestamp(text: &[u8]) -> Option<i64> {
+/// Microseconds of `2026-01-02[ 03:04[:05.678]][Z|+01:00]`; `T` may stand for the space. For an instant,
+/// text without an offset is what clocks of `zone` show.
+pub(crate) fn parse_timestamp(text: &[u8], zone: Option<Zone>) -> Option<i64> {
     let (days, rest) = date_prefix(text.trim_ascii())?;
     let midnight = days * MICROS_PER_DAY;
-    let Some(rest) = skip(rest, b' ').or_else(|| skip(rest, b'T')) else {
-        return rest.is_empty().then_some(midnight);
-    };
-    let (clock, rest) = clock_prefix(rest)?;
-    let rest = rest.trim_ascii_start();
-    let offset = match rest {
-        b"" | b"Z" | b"z" => 0,
-        [sign @ (b'+' | b'-'), zone @ ..] => {
-            let (hours, rest) = number(zone, 2)?;
-            let (minutes, rest) = match rest {
-                [] => (0, rest),
-                _ => number(skip(rest, b':').unwrap_or(rest), 2)?,
-            };
-            if !rest.is_empty() || hours > 18 || minutes > 59 {
-                return None;
-            }
-            (hours * 60 + minutes) * 60 * MICROS_PER_SECOND * if *sign == b'-' { -1 } else { 1 }
+    let (reading, offset) = match skip(rest, b' ').or_else(|| skip(rest, b'T')) {
+        None => rest.is_empty().then_some((midnight, None))?,
+        Some(rest) => {
+            let (clock, rest) = clock_prefix(rest)?;
+            (midnight + clock, parse_offset(rest.trim_ascii_start())?)
         }
+    };
+    Some(match offset {
+        Some(offset) => reading - offset,
+        None => zone.map_or(reading, |zone| zone.instant(reading)),
+    })
+}
+
+/// Microseconds ahead of UTC of `Z` or `+01:00`, if the text is not empty.
+fn parse_offset(text: &[u8]) -> Option<Option<i64>> {
+    let (sign, rest) = match text {
+        b"" => return Some(None),
+        b"Z" | b"z" => return Some(Some(0)),
+        [b'+', rest @ ..] => (1, rest),
+        [b'-', rest @ ..] => (-1, rest),
         _ => return None,
     };
-    Some(midnight + clock - offset)
+    fn part(rest: &[u8]) -> Option<(i64, &[u8])> {
+        if rest.is_empty() { Some((0, rest)) } else { number(skip(rest, b':').unwrap_or(rest), 2) }
+    }
+    let (hours, rest) = number(rest, 2)?;
+    let (minutes, rest) = part(rest)?;
+    let (seconds, rest) = part(rest)?;
+    let fits = rest.is_empty() && hours <= 18 && minutes < 60 && seconds < 60;
+    fits.then_some(Some(((hours * 60 + minutes) * 60 + seconds) * MICROS_PER_SECOND * sign))
 }
 
 /// Writes a day as `2026-01-02`.
@@ -116,13 +127,18 @@ pub(crate) fn write_date(out: &mut String, day: i64) {
     write!(out, "{year:04}-{month:02}-{day:02}").expect("writing to a string cannot fail");
 }
 
-/// Writes `2026-01-02 03:04:05.678` with `precision` digits of a second, and `Z` if `zoned`.
-pub(crate) fn write_timestamp(out: &mut String, micros: i64, precision: u8, zoned: bool) {
-    write_date(out, micros.div_euclid(MICROS_PER_DAY));
+/// Writes `2026-01-02 03:04:05.678` with `precision` digits of a second; an instant as clocks of its zone
+/// show it, with `Z` in UTC, else with the offset.
+pub(crate) fn write_timestamp(out: &mut String, micros: i64, precision: u8, zone: Option<Zone>) {
+    let offset = zone.map_or(0, |zone| zone.by_instant().at(micros));
+    let reading = micros.saturating_add(offset);
+    write_date(out, reading.div_euclid(MICROS_PER_DAY));
     out.push(' ');
-    write_clock(out, micros.rem_euclid(MICROS_PER_DAY), precision);
-    if zoned {
-        out.push('Z');
+    write_clock(out, reading.rem_euclid(MICROS_PER_DAY), precision);
+    match zone {
+        Some(zone) if zone.is_utc() => out.push('Z'),
+        Some(_) => write_offset(out, offset),
+        None => {}
     }
 }
 
@@ -171,12 +187,33 @@ mod tests {
             ("2026-01-02x", None),
             ("", None),
         ] {
-            let read = parse_timestamp(text.as_bytes()).map(|micros| {
+            let read = parse_timestamp(text.as_bytes(), None).map(|micros| {
                 let mut out = String::new();
-                write_timestamp(&mut out, micros, 3, true);
+                write_timestamp(&mut out, micros, 3, Some(Zone::UTC));
                 out
             });
             assert_eq!(read.as_deref(), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn instants_are_read_and_printed_as_clocks_of_a_zone_show_them() {
+        let berlin = Zone::parse("Europe/Berlin");
+        for (text, shown) in [
+            ("2026-01-02 03:04:05", "2026-01-02 03:04:05+01:00"),
+            ("2026-07-02 03:04:05", "2026-07-02 03:04:05+02:00"),
+            ("2026-07-02 03:04:05Z", "2026-07-02 05:04:05+02:00"),
+            // Left out when clocks go forward, and twice there when they go back.
+            ("2026-03-29 02:30:00", "2026-03-29 03:30:00+02:00"),
+            ("2026-10-25 02:30:00", "2026-10-25 02:30:00+02:00"),
+            ("2026-10-25 02:30:00+01:00", "2026-10-25 02:30:00+01:00"),
+            ("1890-01-01", "1890-01-01 00:00:00+00:53:28"),
+            ("1890-01-01 00:00:00+00:53:28", "1890-01-01 00:00:00+00:53:28"),
+            ("2900-07-01", "2900-07-01 00:00:00+02:00"),
+        ] {
+            let mut out = String::new();
+            write_timestamp(&mut out, parse_timestamp(text.as_bytes(), berlin).unwrap(), 0, berlin);
+            assert_eq!(out, shown, "{text}");
         }
     }
 }

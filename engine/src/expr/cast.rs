@@ -9,6 +9,7 @@ use super::kernels::{each_row_or_null, text, value_at, wide};
 use crate::batch::{Data, Vector};
 use crate::error::{Code, Error, Result};
 use crate::types::{DataType, MICROS_PER_DAY, MICROS_PER_SECOND, Physical, Value};
+use crate::zone::Zone;
 use bumpalo::Bump;
 use std::fmt::Write;
 
@@ -92,7 +93,12 @@ fn free<'a>(vector: &Vector<'a>, from: DataType, to: DataType, scratch: &'a Bump
     let map = |factor: i64| scratch.alloc_slice_fill_iter(vector.i64s().iter().map(|value| value.wrapping_mul(factor)));
     let data = match (from, to) {
         (DataType::Int | DataType::Boolean, DataType::BigInt) | (DataType::Boolean, DataType::Int) => vector.data,
-        (DataType::Timestamp { precision: p, .. }, DataType::Timestamp { precision: q, .. }) if p <= q => vector.data,
+        (DataType::Timestamp { precision: p, .. }, DataType::Timestamp { precision: q, .. }) if p <= q => {
+            match from.counts_as(to) {
+                true => vector.data,
+                false => Data::I64(moved(vector.i64s(), from, to, scratch)),
+            }
+        }
         (DataType::Int | DataType::BigInt, DataType::Boolean) => {
             Data::I64(scratch.alloc_slice_fill_iter(vector.i64s().iter().map(|&value| i64::from(value != 0))))
         }
@@ -116,6 +122,16 @@ fn free<'a>(vector: &Vector<'a>, from: DataType, to: DataType, scratch: &'a Bump
         _ => return None,
     };
     Some(Vector { data, nulls: vector.nulls })
+}
+
+/// What clocks show at instants, or the instants when they show it: readings have no zone.
+fn moved<'a>(times: &[i64], from: DataType, to: DataType, scratch: &'a Bump) -> &'a [i64] {
+    let mut by_instant = from.zone().unwrap_or_default().by_instant();
+    let mut by_reading = to.zone().unwrap_or_default().by_reading();
+    scratch.alloc_slice_fill_iter(times.iter().map(|&time| {
+        let reading = time.saturating_add(by_instant.at(time));
+        reading.saturating_sub(by_reading.at(reading))
+    }))
 }
 
 fn misfit(shown: &str, from: DataType, to: DataType) -> Error {
@@ -155,12 +171,15 @@ fn to_whole(vector: &Vector<'_>, row: usize, from: DataType, to: DataType) -> Op
         Data::I64(values) => i128::from(values[row]),
         Data::I128(values) => values[row],
     };
+    let zone = |of: DataType| if from.counts_as(to) { Zone::UTC } else { of.zone().unwrap_or_default() };
+    let reading = |time: i128| i64::try_from(time).ok().map(|time| zone(from).reading(time));
+    let instant = |reading: i128| i64::try_from(reading).ok().map(|reading| zone(to).instant(reading));
     let converted = match (from, to) {
-        (DataType::Timestamp { .. }, DataType::Date) => value.div_euclid(i128::from(MICROS_PER_DAY)),
-        (DataType::Date, DataType::Timestamp { .. }) => value * i128::from(MICROS_PER_DAY),
+        (DataType::Timestamp { .. }, DataType::Date) => i128::from(reading(value)?.div_euclid(MICROS_PER_DAY)),
+        (DataType::Date, DataType::Timestamp { .. }) => i128::from(instant(value * i128::from(MICROS_PER_DAY))?),
         (_, DataType::Timestamp { precision, .. }) => {
-            let unit = 10i128.pow(6 - u32::from(precision.min(6)));
-            value.div_euclid(unit) * unit
+            let unit = 10i64.pow(6 - u32::from(precision.min(6)));
+            i128::from(instant(i128::from(reading(value)?.div_euclid(unit) * unit))?)
         }
         // To an integer a decimal is cut off, as everywhere in SQL; to a decimal it is rounded.
         (DataType::Decimal { scale, .. }, to) if to.is_integer() => value / 10i128.pow(u32::from(scale)),
@@ -179,12 +198,12 @@ fn parse(bytes: &[u8], to: DataType) -> Option<i128> {
             _ => None,
         },
         DataType::Date => parse_date(trimmed).map(i128::from).or_else(|| {
-            let micros = parse_timestamp(trimmed)?;
+            let micros = parse_timestamp(trimmed, None)?;
             Some(i128::from(micros.div_euclid(MICROS_PER_DAY)))
         }),
-        DataType::Timestamp { precision, .. } => {
+        DataType::Timestamp { precision, zone } => {
             let unit = 10i64.pow(6 - u32::from(precision.min(6)));
-            parse_timestamp(trimmed).map(|micros| i128::from(micros.div_euclid(unit) * unit))
+            parse_timestamp(trimmed, zone).map(|micros| i128::from(micros.div_euclid(unit) * unit))
         }
         DataType::Interval => parse_interval(std::str::from_utf8(trimmed).ok()?).map(i128::from),
         _ => parse_decimal(trimmed, to.scale()),
@@ -263,8 +282,8 @@ pub fn write_value(out: &mut String, value: &Value, data_type: DataType) {
             write_date(out, *value);
             Ok(())
         }
-        (Value::I64(value), DataType::Timestamp { precision, zoned }) => {
-            write_timestamp(out, *value, precision, zoned);
+        (Value::I64(value), DataType::Timestamp { precision, zone }) => {
+            write_timestamp(out, *value, precision, zone);
             Ok(())
         }
         (Value::I64(value), DataType::Interval) => {

@@ -20,6 +20,7 @@ pub use cast::{castable, write_value};
 pub use evaluate::{evaluate, evaluate_predicate};
 pub use fold::fold;
 pub use show::to_sql;
+pub(crate) use show::zone_between;
 
 use crate::error::Span;
 use crate::types::{DataType, Value};

@@ -2,6 +2,7 @@
 
 use super::{Comparison, Expr, ExprKind, cast::write_value, functions};
 use crate::types::{DataType, Schema, Value};
+use crate::zone::Zone;
 
 /// `expr` as SQL, with the names of `schema` for its columns.
 pub fn to_sql(expr: &Expr, schema: &Schema) -> String {
@@ -23,6 +24,10 @@ pub fn to_sql(expr: &Expr, schema: &Schema) -> String {
             }
             (name, _) => format!("{}({})", name.to_uppercase(), list(arguments, ", ")),
         },
+        ExprKind::Cast { input, .. } if zone_between(input.data_type, expr.data_type).is_some() => {
+            let zone = zone_between(input.data_type, expr.data_type).map_or("", Zone::name);
+            format!("{} AT TIME ZONE '{zone}'", inner(input))
+        }
         ExprKind::Cast { input, safe } => {
             format!("{}({} AS {})", if *safe { "TRY_CAST" } else { "CAST" }, sql(input), expr.data_type)
         }
@@ -56,9 +61,16 @@ pub fn to_sql(expr: &Expr, schema: &Schema) -> String {
     }
 }
 
+/// The zone whose clocks a cast reads or sets.
+pub(crate) fn zone_between(from: DataType, to: DataType) -> Option<Zone> {
+    let is_cast = from.is_timestamp() && to.is_timestamp() && from.zone().is_some() != to.zone().is_some();
+    from.zone().or(to.zone()).filter(|zone| is_cast && !zone.is_utc())
+}
+
 fn is_tight(expr: &Expr) -> bool {
     match &expr.kind {
-        ExprKind::Column(_) | ExprKind::Literal(_) | ExprKind::Cast { .. } | ExprKind::Case { .. } => true,
+        ExprKind::Cast { input, .. } => zone_between(input.data_type, expr.data_type).is_none(),
+        ExprKind::Column(_) | ExprKind::Literal(_) | ExprKind::Case { .. } => true,
         ExprKind::Call { function, .. } => functions::name(*function).starts_with(|c: char| c.is_ascii_alphabetic()),
         _ => false,
     }
@@ -87,8 +99,8 @@ fn literal(value: &Value, data_type: DataType) -> String {
     match (value, data_type) {
         (Value::Null, _) => text,
         (_, DataType::Text) => quoted(&text),
-        (_, DataType::Timestamp { zoned: false, .. }) => format!("TIMESTAMP '{text}'"),
-        (_, DataType::Timestamp { zoned: true, .. }) => format!("TIMESTAMP_LTZ '{text}'"),
+        (_, DataType::Timestamp { zone: None, .. }) => format!("TIMESTAMP '{text}'"),
+        (_, DataType::Timestamp { zone: Some(_), .. }) => format!("TIMESTAMP_LTZ '{text}'"),
         (_, DataType::Date) => format!("DATE '{text}'"),
         (_, DataType::Interval) => format!("INTERVAL '{text}'"),
         _ => text,

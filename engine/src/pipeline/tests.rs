@@ -136,7 +136,7 @@ fn a_watermark_follows_the_windows_it_closes() {
         emit: Emit::Final,
         phase: Phase::Single,
     };
-    let time = DataType::Timestamp { precision: 3, zoned: false };
+    let time = DataType::Timestamp { precision: 3, zone: None };
     let schema = Schema::of([("s", time), ("e", time), ("k", DataType::BigInt), ("n", DataType::BigInt)]);
     let events = run(Operator::Aggregate(aggregate), schema, &rows, 1000, &[Some(999), Some(1999), Some(2500), None]);
     let ends: Vec<String> = events

@@ -6,8 +6,9 @@ use super::{
     AggregateCall, AggregateFunction, Emit, ExchangeKind, Join, JoinKind, Late, NodeId, Operator, OverCall,
     OverFunction, Phase, Plan, RankFunction, ReadOrder, Scan, SinkOrder, SortKey, Window, WindowKind,
 };
-use crate::expr::{Comparison, Expr, ExprKind, functions};
+use crate::expr::{Comparison, Expr, ExprKind, functions, zone_between};
 use crate::types::{DataType, MICROS_PER_SECOND, Schema, Value};
+use crate::zone::Zone;
 
 /// The plan as a tree per sink, inputs below their users.
 pub fn explain(plan: &Plan) -> String {
@@ -442,6 +443,10 @@ pub fn sql(expression: &Expr, schema: &Schema) -> String {
             }
             (name, arguments) => format!("{}({})", name.to_ascii_uppercase(), list(arguments)),
         },
+        ExprKind::Cast { input, .. } if zone_between(input.data_type, expression.data_type).is_some() => {
+            let zone = zone_between(input.data_type, expression.data_type).map_or("", Zone::name);
+            format!("{} AT TIME ZONE '{zone}'", operand(input, schema))
+        }
         ExprKind::Cast { input, safe } => {
             format!("{}({} AS {})", if *safe { "TRY_CAST" } else { "CAST" }, sql(input, schema), expression.data_type)
         }
@@ -494,7 +499,8 @@ pub fn sql(expression: &Expr, schema: &Schema) -> String {
 fn operand(expression: &Expr, schema: &Schema) -> String {
     let text = sql(expression, schema);
     let closed = match &expression.kind {
-        ExprKind::Column(_) | ExprKind::Literal(_) | ExprKind::Cast { .. } | ExprKind::Case { .. } => true,
+        ExprKind::Cast { input, .. } => zone_between(input.data_type, expression.data_type).is_none(),
+        ExprKind::Column(_) | ExprKind::Literal(_) | ExprKind::Case { .. } => true,
         ExprKind::Call { function, .. } => functions::name(*function).starts_with(|c: char| c.is_ascii_alphabetic()),
         _ => false,
     };

@@ -17,7 +17,7 @@ use super::scope::Scope;
 use super::statement::{expect_end, name_of, parser, query, refusal, whole};
 use super::suggest::did_you_mean;
 use super::token::{is_word, place, word_of};
-use super::{ComputedColumn, MAX_COLUMNS, Table, TableColumn, TableOption, Watermark, unsupported};
+use super::{Clock, ComputedColumn, MAX_COLUMNS, Table, TableColumn, TableOption, Watermark, unsupported};
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::ExprKind;
 use crate::types::{DataType, Value};
@@ -55,7 +55,7 @@ pub(super) fn create(planner: &mut Planner<'_>, tokens: &[TokenWithSpan]) -> Res
         return planner.declare_view(name, name_span, columns, filled);
     }
     let lifted = super::prepass::lift(&declaration)?;
-    let table = table(name.clone(), name_span, lifted.tokens, planner.now_us())?;
+    let table = table(name.clone(), name_span, lifted.tokens, planner.clock())?;
     let Some((query, emit)) = filled else { return planner.declare(table) };
     if table.option("path").is_none() && kind != "SINK" {
         if let Some(option) = table.options.first() {
@@ -111,13 +111,13 @@ fn parts(tokens: &[TokenWithSpan]) -> Parts {
     Parts { declaration: [&tokens[..start], &tokens[end..]].concat(), filled: Some(filled) }
 }
 
-fn table(name: String, span: Span, tokens: Vec<TokenWithSpan>, now_us: i64) -> Result<Table> {
+fn table(name: String, span: Span, tokens: Vec<TokenWithSpan>, clock: Clock) -> Result<Table> {
     let dialect = GenericDialect;
     let mut reader = Reader {
         parser: parser(&dialect, tokens.clone()),
         tokens: &tokens,
         table: Table { span, ..Table::of(name, []) },
-        now_us,
+        clock,
     };
     if reader.parser.consume_token(&Token::LParen) {
         reader.columns()?;
@@ -143,7 +143,7 @@ struct Reader<'t, 'd> {
     parser: Parser<'d>,
     tokens: &'t [TokenWithSpan],
     table: Table,
-    now_us: i64,
+    clock: Clock,
 }
 
 impl Reader<'_, '_> {
@@ -319,7 +319,8 @@ impl Reader<'_, '_> {
         }
         let written = self.parser.parse_data_type().map_err(|error| refusal(error, self.tokens))?;
         let data_type = super::parse_type(&written.to_string())
-            .ok_or_else(|| unsupported(format!("the type {written} is not supported"), type_span).note(types))?;
+            .ok_or_else(|| unsupported(format!("the type {written} is not supported"), type_span).note(types))?
+            .in_zone(self.clock.zone);
         let generated = self.word("GENERATED");
         if generated {
             self.word("ALWAYS");
@@ -350,7 +351,7 @@ impl Reader<'_, '_> {
         } else if self.word("LATENESS") {
             // Feldera's: the watermark of this column.
             let tree = self.expression()?;
-            let delay_us = interval(&tree, self.now_us).ok_or_else(|| {
+            let delay_us = interval(&tree, self.clock).ok_or_else(|| {
                 unsupported("this LATENESS is not supported", place(ast::Spanned::span(&tree)))
                     .help("write LATENESS INTERVAL '2' SECOND")
             })?;
@@ -392,7 +393,7 @@ impl Reader<'_, '_> {
         let delay_us = if self.word("AS") {
             let tree = self.expression()?;
             let tree_span = place(ast::Spanned::span(&tree));
-            delay(&tree, &column, self.now_us).ok_or_else(|| {
+            delay(&tree, &column, self.clock).ok_or_else(|| {
                 unsupported("this watermark is not supported", tree_span)
                     .help(format!("write WATERMARK FOR {column} AS {column} - INTERVAL '2' SECOND"))
             })?
@@ -448,21 +449,21 @@ impl Reader<'_, '_> {
 }
 
 /// `c` or `c - INTERVAL ..`: how far the watermark stays behind.
-fn delay(tree: &ast::Expr, column: &str, now_us: i64) -> Option<i64> {
+fn delay(tree: &ast::Expr, column: &str, clock: Clock) -> Option<i64> {
     let names =
         |tree: &ast::Expr| matches!(tree, ast::Expr::Identifier(name) if name.value.eq_ignore_ascii_case(column));
     match tree {
         tree if names(tree) => Some(0),
-        ast::Expr::Nested(inner) => delay(inner, column, now_us),
-        ast::Expr::BinaryOp { left, op: BinaryOperator::Minus, right } if names(left) => interval(right, now_us),
+        ast::Expr::Nested(inner) => delay(inner, column, clock),
+        ast::Expr::BinaryOp { left, op: BinaryOperator::Minus, right } if names(left) => interval(right, clock),
         _ => None,
     }
 }
 
 /// A length of time, in microseconds.
-fn interval(tree: &ast::Expr, now_us: i64) -> Option<i64> {
+fn interval(tree: &ast::Expr, clock: Clock) -> Option<i64> {
     let scope = Scope::default();
-    let bound = Binder::new(&scope, now_us, "WATERMARK").bind(tree).ok()?;
+    let bound = Binder::new(&scope, clock, "WATERMARK").bind(tree).ok()?;
     match (bound.kind, bound.data_type) {
         (ExprKind::Literal(Value::I64(micros)), DataType::Interval) if micros >= 0 => Some(micros),
         _ => None,

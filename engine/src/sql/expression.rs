@@ -4,7 +4,9 @@
 //! every coercion becomes a cast; a constant takes the type of what it is compared with, so that
 //! `total_amount > 396` compares two integers.
 
+mod calendar;
 mod typed;
+mod zoned;
 
 use sqlparser::ast::{self, BinaryOperator, CastKind, CeilFloorKind, InTarget, Spanned, UnaryOperator};
 
@@ -16,7 +18,7 @@ use super::over::OverItem;
 use super::query::of_call;
 use super::scope::Scope;
 use super::token::{MAX_NESTING, place};
-use super::{literal, unsupported};
+use super::{Clock, literal, unsupported};
 use crate::agg::functions as aggregates;
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::{Comparison, Expr, ExprKind};
@@ -44,7 +46,7 @@ pub(super) struct Binder<'a> {
     pub overs: bool,
     /// The clause, for errors.
     pub clause: &'static str,
-    pub now_us: i64,
+    pub clock: Clock,
     /// Subqueries that give one value, by where their trees lie, and where the value stands.
     pub scalars: Vec<(usize, Expr)>,
     /// A subquery met that is not among them.
@@ -56,7 +58,7 @@ pub(super) struct Binder<'a> {
 }
 
 impl<'a> Binder<'a> {
-    pub fn new(scope: &'a Scope, now_us: i64, clause: &'static str) -> Self {
+    pub fn new(scope: &'a Scope, clock: Clock, clause: &'static str) -> Self {
         Binder {
             scope,
             aliases: Vec::new(),
@@ -65,7 +67,7 @@ impl<'a> Binder<'a> {
             aggregates: false,
             overs: false,
             clause,
-            now_us,
+            clock,
             scalars: Vec::new(),
             missing: None,
             calls: Vec::new(),
@@ -113,12 +115,12 @@ impl<'a> Binder<'a> {
             Tree::Nested(inner) => self.bind(inner),
             Tree::Value(value) => constant(&value.value, span),
             Tree::TypedString(typed) => {
-                let data_type = data_type(&typed.data_type, span)?;
+                let data_type = data_type(&typed.data_type, span)?.in_zone(self.clock.zone);
                 let text = typed.value.value.clone().into_string().unwrap_or_default();
                 let bound = at(Expr::literal(Value::Text(text), DataType::Text), span);
                 literal_as(&bound, data_type)
             }
-            Tree::Interval(interval) => self.interval(interval, span),
+            Tree::Interval(interval) => self.interval(tree, interval, span),
             Tree::BinaryOp { op: op @ (BinaryOperator::And | BinaryOperator::Or), .. } => self.junction(tree, op),
             Tree::BinaryOp { left, op, right } if is_row(left) || is_row(right) => self.rows(left, op, right, span),
             Tree::BinaryOp { .. } => self.spine(tree),
@@ -159,7 +161,7 @@ impl<'a> Binder<'a> {
                 self.case(operand.as_deref(), conditions, else_result.as_deref(), span)
             }
             Tree::Cast { kind, expr, data_type: target, format: None } => {
-                let target = data_type(target, span)?;
+                let target = data_type(target, span)?.in_zone(self.clock.zone);
                 let safe = matches!(kind, CastKind::TryCast | CastKind::SafeCast);
                 let input = self.bind(expr)?;
                 Ok(cast(input, target, safe))
@@ -168,6 +170,10 @@ impl<'a> Binder<'a> {
                 let field = text(field.to_string().to_ascii_lowercase(), span);
                 let time = self.bind(expr)?;
                 call("date_part", vec![field, time], span)
+            }
+            Tree::AtTimeZone { timestamp, time_zone } => {
+                let (time, name) = (self.bind(timestamp)?, self.bind(time_zone)?);
+                zoned::at_time_zone(time, name, self.clock.zone, span)
             }
             Tree::Ceil { expr, field } => self.rounded("ceil", expr, field, span),
             Tree::Floor { expr, field } => self.rounded("floor", expr, field, span),
@@ -249,19 +255,20 @@ impl<'a> Binder<'a> {
         }
         // Without parentheses these are words of the grammar, not columns.
         if let [name] = parts
-            && let Some(bound) = self.clock(&name.value.to_ascii_lowercase(), span)
+            && let Some(bound) = self.time_of(&name.value.to_ascii_lowercase(), span)
         {
             return Ok(bound);
         }
         Err(self.scope.unknown(parts))
     }
 
-    fn clock(&self, name: &str, span: Span) -> Option<Expr> {
-        let zoned = |zoned| DataType::Timestamp { precision: 3, zoned };
+    fn time_of(&self, name: &str, span: Span) -> Option<Expr> {
+        let Clock { now_us, zone } = self.clock;
+        let timestamp = |zone| DataType::Timestamp { precision: 3, zone };
         let (micros, data_type) = match name {
-            "current_timestamp" | "now" => (self.now_us, zoned(true)),
-            "localtimestamp" => (self.now_us, zoned(false)),
-            "current_date" => (self.now_us.div_euclid(MICROS_PER_DAY), DataType::Date),
+            "current_timestamp" | "now" => (now_us, timestamp(Some(zone))),
+            "localtimestamp" => (zone.reading(now_us), timestamp(None)),
+            "current_date" => (zone.reading(now_us).div_euclid(MICROS_PER_DAY), DataType::Date),
             _ => return None,
         };
         Some(at(Expr::literal(Value::I64(micros), data_type), span))
@@ -296,14 +303,24 @@ impl<'a> Binder<'a> {
             steps.push((op, &**right));
             rest = left;
         }
-        let mut bound = self.bind(rest)?;
         if steps.len() > MAX_SPINE {
             let error = Error::new(Code::Limit, "an expression of this many operators is more than Corelane reads");
-            return Err(error.at(bound.span).note(format!("limit: {MAX_SPINE} without parentheses")));
+            return Err(error.at(place(rest.span())).note(format!("limit: {MAX_SPINE} without parentheses")));
         }
+        let mut bound = match (calendar::months(rest), steps.last().copied()) {
+            (Some(months), Some((BinaryOperator::Plus, time))) => {
+                steps.pop();
+                calendar::later(self.bind(time)?, months, place(rest.span()))?
+            }
+            _ => self.bind(rest)?,
+        };
         for (op, right) in steps.into_iter().rev() {
-            let right = self.bind(right)?;
-            bound = binary(op, bound, right)?;
+            let span = place(right.span());
+            bound = match (op, calendar::months(right)) {
+                (BinaryOperator::Plus, Some(months)) => calendar::later(bound, months, span)?,
+                (BinaryOperator::Minus, Some(months)) => calendar::later(bound, months.saturating_neg(), span)?,
+                _ => binary(op, bound, self.bind(right)?)?,
+            };
         }
         Ok(bound)
     }
@@ -360,7 +377,7 @@ impl<'a> Binder<'a> {
         compare(how, left, right, span)
     }
 
-    fn interval(&mut self, interval: &'a ast::Interval, span: Span) -> Result<Expr> {
+    fn interval(&mut self, tree: &'a ast::Expr, interval: &'a ast::Interval, span: Span) -> Result<Expr> {
         let amount = match &*interval.value {
             ast::Expr::Value(value) => match &value.value {
                 ast::Value::Number(amount, _) => Some(amount.clone()),
@@ -374,12 +391,11 @@ impl<'a> Binder<'a> {
             (Some(amount), None, None) => literal::duration(amount),
             _ => None,
         };
-        let calendar = |unit: &String| ["MONTH", "YEAR", "QUARTER"].iter().any(|name| unit.contains(name));
         match micros {
             Some(micros) => Ok(at(Expr::literal(Value::I64(micros), DataType::Interval), span)),
-            None if unit.as_ref().is_some_and(calendar) => {
-                Err(unsupported("intervals of months and years are not supported yet", span)
-                    .help("use days: INTERVAL '30' DAY"))
+            None if calendar::months(tree).is_some() => {
+                Err(unsupported("an interval of months or years can only be added to a time, or taken off one", span)
+                    .help("for a fixed length use days: INTERVAL '30' DAY"))
             }
             None => Err(Error::new(Code::Syntax, "not an interval")
                 .at(span)
@@ -475,7 +491,7 @@ impl<'a> Binder<'a> {
         super::over::refuse(&lower, name_span)?;
         let trees = plain_arguments(function, name_span)?;
         if trees.is_empty() {
-            if let Some(bound) = self.clock(&lower, name_span) {
+            if let Some(bound) = self.time_of(&lower, name_span) {
                 return Ok(bound);
             }
             if lower == "proctime" {
@@ -520,7 +536,12 @@ impl<'a> Binder<'a> {
                 let (result, condition) = (arguments.remove(1), arguments.remove(0));
                 case(vec![(condition, result)], otherwise, span)
             }
-            _ => call(&name, arguments, name_span).map(|bound| Expr { span: span.to(name_span), ..bound }),
+            _ => {
+                let (name, arguments) = zoned::of_session(&lower, arguments, self.clock.zone, name_span)?;
+                let bound = call(&name, arguments, name_span)?;
+                let data_type = bound.data_type.in_zone(self.clock.zone);
+                Ok(Expr { span: span.to(name_span), data_type, ..bound })
+            }
         }
     }
 }

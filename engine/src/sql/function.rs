@@ -15,7 +15,7 @@ use super::query::Planner;
 use super::scope::{Scope, ScopeColumn};
 use super::statement::{expect_end, name_of, parser, refusal, whole};
 use super::token::{is_word, place, token, tokens_of, word, word_of};
-use super::unsupported;
+use super::{Clock, unsupported};
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::Expr;
 
@@ -115,7 +115,7 @@ pub(super) fn create(planner: &mut Planner<'_>, tokens: &[TokenWithSpan]) -> Res
     let Some(body) = body.filter(|body| !body.is_empty()) else { return Err(wrong("RETURN and an expression", end)) };
     let body = expand(&planner.functions, &body)?;
     let function = Function { name: name.clone(), parameters, returns, body };
-    function.check(planner.now_us(), name_span)?;
+    function.check(planner.clock(), name_span)?;
     planner.functions.insert(name.to_lowercase(), function);
     Ok(())
 }
@@ -178,7 +178,7 @@ fn list(tokens: &[TokenWithSpan], open: usize) -> Option<(Vec<Vec<TokenWithSpan>
 
 impl Function {
     /// Binds the body over its parameters, so that a mistake is told where it is made.
-    fn check(&self, now_us: i64, span: Span) -> Result<()> {
+    fn check(&self, clock: Clock, span: Span) -> Result<()> {
         let dialect = GenericDialect;
         let tree = |tokens: &[TokenWithSpan]| {
             let mut parser = parser(&dialect, tokens.to_vec());
@@ -193,7 +193,7 @@ impl Function {
             let cast = cast(&[word("NULL", span)], data_type, span);
             let cast = tree(&cast)?;
             let nothing = Scope::default();
-            let bound = Binder::new(&nothing, now_us, "a parameter").bind(&cast)?;
+            let bound = Binder::new(&nothing, clock, "a parameter").bind(&cast)?;
             scope.columns.push(ScopeColumn {
                 relation: self.name.clone(),
                 name: parameter.name.clone(),
@@ -201,12 +201,12 @@ impl Function {
                 merged: false,
             });
         }
-        let mut binder = Binder::new(&scope, now_us, "a function");
+        let mut binder = Binder::new(&scope, clock, "a function");
         binder.aggregates = true;
         binder.bind(&body)?;
         if let Some(returns) = &self.returns {
             let cast = tree(&cast(&[word("NULL", span)], returns, span))?;
-            Binder::new(&Scope::default(), now_us, "RETURNS").bind(&cast)?;
+            Binder::new(&Scope::default(), clock, "RETURNS").bind(&cast)?;
         }
         Ok(())
     }

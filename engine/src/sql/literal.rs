@@ -58,13 +58,25 @@ pub(super) fn convert(value: &Value, from: DataType, to: DataType) -> Option<Val
     match (value, to) {
         (Value::Null, _) => Some(Value::Null),
         (Value::Text(text), _) => parse(text, to),
-        (_, DataType::Timestamp { .. }) if from.is_timestamp() => Some(value.clone()),
+        (Value::I64(time), DataType::Timestamp { .. }) if from.is_timestamp() => {
+            Some(Value::I64(moved(*time, from, to)))
+        }
         (Value::I64(days), DataType::Timestamp { .. }) if from == DataType::Date => {
-            Some(Value::I64(days.checked_mul(MICROS_PER_DAY)?))
+            let midnight = days.checked_mul(MICROS_PER_DAY)?;
+            Some(Value::I64(to.zone().map_or(midnight, |zone| zone.instant(midnight))))
         }
         (Value::I64(_) | Value::I128(_), _) if from.is_numeric() && to.is_numeric() => exact(value, from, to),
         _ => None,
     }
+}
+
+/// A moment as another type of timestamp has it.
+fn moved(time: i64, from: DataType, to: DataType) -> i64 {
+    if from.counts_as(to) {
+        return time;
+    }
+    let reading = from.zone().map_or(time, |zone| zone.reading(time));
+    to.zone().map_or(reading, |zone| zone.instant(reading))
 }
 
 fn exact(value: &Value, from: DataType, to: DataType) -> Option<Value> {
@@ -99,7 +111,7 @@ fn parse(text: &str, to: DataType) -> Option<Value> {
     let trimmed = text.trim();
     match to {
         DataType::Text => Some(Value::Text(text.to_owned())),
-        DataType::Timestamp { .. } => calendar::parse_timestamp(trimmed.as_bytes()).map(Value::I64),
+        DataType::Timestamp { zone, .. } => calendar::parse_timestamp(trimmed.as_bytes(), zone).map(Value::I64),
         DataType::Date => calendar::parse_date(trimmed.as_bytes()).map(Value::I64),
         DataType::Interval => duration(trimmed).map(Value::I64),
         DataType::Boolean => match trimmed.to_ascii_lowercase().as_str() {
@@ -214,10 +226,10 @@ mod tests {
 
     #[test]
     fn times_and_durations() {
-        assert_eq!(calendar::parse_timestamp(b"1970-01-01 00:00:01.5"), Some(1_500_000));
-        assert_eq!(calendar::parse_timestamp(b"1970-01-02"), Some(MICROS_PER_DAY));
-        assert_eq!(calendar::parse_timestamp(b"1970-01-01T01:00:00+01:00"), Some(0));
-        assert_eq!(calendar::parse_timestamp(b"soon"), None);
+        assert_eq!(calendar::parse_timestamp(b"1970-01-01 00:00:01.5", None), Some(1_500_000));
+        assert_eq!(calendar::parse_timestamp(b"1970-01-02", None), Some(MICROS_PER_DAY));
+        assert_eq!(calendar::parse_timestamp(b"1970-01-01T01:00:00+01:00", None), Some(0));
+        assert_eq!(calendar::parse_timestamp(b"soon", None), None);
         for (text, micros) in
             [("10 seconds", 10_000_000), ("1m", 60_000_000), ("1 hour 30 minutes", 5_400_000_000), ("1.5s", 1_500_000)]
         {

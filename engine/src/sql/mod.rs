@@ -31,6 +31,7 @@ mod window;
 pub use functions::{Family, families, nearest_function};
 pub use render::{render, render_json};
 pub use split::{Rows, Statement, StatementKind, split};
+pub(crate) use suggest::nearest;
 pub use token::{MAX_NESTING, MAX_SCRIPT_BYTES};
 pub use types::parse_type;
 
@@ -39,6 +40,7 @@ use std::sync::Arc;
 use crate::error::{Code, Error, Result, Span};
 use crate::plan::{Emit, Plan};
 use crate::types::DataType;
+use crate::zone::Zone;
 
 /// Most columns of a table or a result.
 pub const MAX_COLUMNS: usize = 1_024;
@@ -93,8 +95,17 @@ pub struct Options {
     pub ordinals: bool,
     /// EMIT CHANGES behind an exchange comes in the order of arrival (`--ordered`).
     pub ordered: bool,
+    /// NOW() and the zone of the session.
+    pub clock: Clock,
+}
+
+/// What time it is for a query, and where.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Clock {
     /// NOW() and CURRENT_TIMESTAMP, in microseconds since the epoch.
     pub now_us: i64,
+    /// The zone whose clocks instants are read from and written as.
+    pub zone: Zone,
 }
 
 /// Where table schemas come from that the script does not declare.

@@ -195,7 +195,7 @@ fn item<'a>(
 }
 
 fn part(binder: &mut Binder<'_>, tree: &ast::Expr) -> Result<Expr> {
-    let mut inner = Binder::new(binder.scope, binder.now_us, "OVER");
+    let mut inner = Binder::new(binder.scope, binder.clock, "OVER");
     inner.window = binder.window;
     inner.aggregates = binder.aggregates;
     inner.calls = std::mem::take(&mut binder.calls);

@@ -10,6 +10,7 @@ use super::suggest::{did_you_mean, nearest};
 use super::token::{check_limits, is_word, place, tidy, word_of};
 use super::{Dialect, ddl, function, prepass, show, unsupported};
 use crate::error::{Code, Error, Result, Span};
+use crate::zone::named;
 
 /// The parser's own count of levels; a level of ours takes at most two of its.
 const PARSER_RECURSION: usize = 2 * super::MAX_NESTING;
@@ -200,16 +201,24 @@ fn insert(planner: &mut Planner<'_>, tokens: &[TokenWithSpan]) -> Result<()> {
     planner.insert(&name, name_span, &columns, query, emit, whole(tokens))
 }
 
-/// `SET dialect = 'flink'`
+/// `SET dialect = 'flink'`, `SET time_zone = 'Europe/Berlin'`
 fn set(planner: &mut Planner<'_>, tokens: &[TokenWithSpan], span: Span) -> Result<()> {
     let Some(key) = tokens.first().and_then(name_of) else {
         return Err(Error::new(Code::Syntax, "expected a setting behind SET").at(span).help("SET dialect = 'flink'"));
     };
     let is_equals = matches!(tokens.get(1).map(|token| &token.token), Some(Token::Eq)) || is_word(tokens.get(1), "TO");
     let value = tokens.get(2).filter(|_| is_equals && tokens.len() == 3).and_then(name_of);
+    if ["time_zone", "timezone", "table.local-time-zone"].iter().any(|known| key.eq_ignore_ascii_case(known)) {
+        let Some(name) = value else {
+            let error = Error::new(Code::BadOption, "expected the name of a time zone").at(span);
+            return Err(error.help("SET time_zone = 'Europe/Berlin'"));
+        };
+        planner.move_to(named(&name).map_err(|error| error.at(span))?);
+        return Ok(());
+    }
     if !key.eq_ignore_ascii_case("dialect") {
         let error = Error::new(Code::UnknownOption, format!("there is no setting `{key}`")).at(span);
-        return Err(error.help("settings: dialect; everything else is a flag of `corelane run`"));
+        return Err(error.help("settings: dialect, time_zone; everything else is a flag of `corelane run`"));
     }
     let known = Dialect::ALL.map(|(name, _)| name);
     let Some(dialect) = value.as_deref().and_then(Dialect::parse) else {

@@ -1,7 +1,7 @@
 //! "Did you mean": the nearest of the names there are.
 
 /// The name nearest to `wanted`, where one is near enough to be meant.
-pub(super) fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = wanted.to_lowercase();
     let most = (wanted.chars().count() / 3).clamp(1, 3);
     let distances = names.into_iter().map(|name| (distance(&wanted, &name.to_lowercase()), name));

@@ -1,8 +1,9 @@
 //! Names of types, and the type that two types meet in.
 
 use crate::types::{DECIMAL_DIGITS_MAX, DataType};
+use crate::zone::Zone;
 
-/// The type written as `text`: `DECIMAL(10, 2)`, `TIMESTAMP(3)`, `varchar`, ..
+/// The type written as `text`: `DECIMAL(10, 2)`, `TIMESTAMP(3)`, `varchar`, .. Instants are in UTC.
 pub fn parse_type(text: &str) -> Option<DataType> {
     let upper = text.trim().to_ascii_uppercase();
     let (name, arguments, behind) = match upper.split_once('(') {
@@ -20,11 +21,11 @@ pub fn parse_type(text: &str) -> Option<DataType> {
     }
     let arguments = arguments?;
     let plain = |data_type| arguments.is_empty().then_some(data_type);
-    let timestamp = |zoned| match arguments[..] {
-        [] => Some(DataType::Timestamp { precision: 3, zoned }),
-        [precision @ 0..=6] => Some(DataType::Timestamp { precision, zoned }),
+    let timestamp = |zone| match arguments[..] {
+        [] => Some(DataType::Timestamp { precision: 3, zone }),
+        [precision @ 0..=6] => Some(DataType::Timestamp { precision, zone }),
         // Nanoseconds are declared at times; microseconds are what is kept.
-        [7..=9] => Some(DataType::Timestamp { precision: 6, zoned }),
+        [7..=9] => Some(DataType::Timestamp { precision: 6, zone }),
         _ => None,
     };
     match name.as_str() {
@@ -41,9 +42,9 @@ pub fn parse_type(text: &str) -> Option<DataType> {
             _ => None,
         },
         "STRING" | "TEXT" => plain(DataType::Text),
-        "TIMESTAMP" | "DATETIME" | "TIMESTAMP WITHOUT TIME ZONE" | "TIMESTAMP_NTZ" => timestamp(false),
+        "TIMESTAMP" | "DATETIME" | "TIMESTAMP WITHOUT TIME ZONE" | "TIMESTAMP_NTZ" => timestamp(None),
         "TIMESTAMP_LTZ" | "TIMESTAMPTZ" | "TIMESTAMP WITH TIME ZONE" | "TIMESTAMP WITH LOCAL TIME ZONE" => {
-            timestamp(true)
+            timestamp(Some(Zone::UTC))
         }
         "DATE" => plain(DataType::Date),
         "INTERVAL" => plain(DataType::Interval),
@@ -70,8 +71,8 @@ pub(super) fn common(left: DataType, right: DataType) -> Option<DataType> {
         (Null, other) | (other, Null) => Some(other),
         (Double, other) | (other, Double) if other.is_numeric() => Some(Double),
         _ if left.is_integer() && right.is_integer() => Some(DataType::BigInt),
-        (Timestamp { precision: p, zoned: z }, Timestamp { precision: q, zoned: y }) => {
-            Some(Timestamp { precision: p.max(q), zoned: z || y })
+        (Timestamp { precision: p, zone: z }, Timestamp { precision: q, zone: y }) => {
+            Some(Timestamp { precision: p.max(q), zone: z.or(y) })
         }
         (Date, timestamp @ Timestamp { .. }) | (timestamp @ Timestamp { .. }, Date) => Some(timestamp),
         _ => {
@@ -97,9 +98,9 @@ mod tests {
             ("DECIMAL(39)", None),
             ("varchar(20)", Some(DataType::Text)),
             ("VARCHAR(MAX)", Some(DataType::Text)),
-            ("TIMESTAMP(3) WITH LOCAL TIME ZONE", Some(DataType::Timestamp { precision: 3, zoned: true })),
-            ("TIMESTAMP_LTZ(6)", Some(DataType::Timestamp { precision: 6, zoned: true })),
-            ("timestamp", Some(DataType::Timestamp { precision: 3, zoned: false })),
+            ("TIMESTAMP(3) WITH LOCAL TIME ZONE", Some(DataType::Timestamp { precision: 3, zone: Some(Zone::UTC) })),
+            ("TIMESTAMP_LTZ(6)", Some(DataType::Timestamp { precision: 6, zone: Some(Zone::UTC) })),
+            ("timestamp", Some(DataType::Timestamp { precision: 3, zone: None })),
             ("DOUBLE PRECISION", Some(DataType::Double)),
             ("MAP<INT, INT>", None),
         ] {
@@ -116,8 +117,8 @@ mod tests {
             DataType::Double,
             DataType::Decimal { precision: 38, scale: 6 },
             DataType::Text,
-            DataType::Timestamp { precision: 0, zoned: true },
-            DataType::Timestamp { precision: 6, zoned: false },
+            DataType::Timestamp { precision: 0, zone: Some(Zone::UTC) },
+            DataType::Timestamp { precision: 6, zone: None },
             DataType::Date,
             DataType::Interval,
         ] {

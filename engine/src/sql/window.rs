@@ -4,7 +4,7 @@ use sqlparser::ast::{self, FunctionArg, FunctionArgExpr};
 
 use super::expression::{Binder, call, plain_arguments, text, window_mark};
 use super::prepass::{PARTITION, WINDOW_ITEM};
-use super::unsupported;
+use super::{Clock, unsupported};
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::{Expr, ExprKind};
 use crate::plan::{Window, WindowKind};
@@ -120,7 +120,7 @@ pub(super) fn is_function(tree: &ast::Expr) -> bool {
 }
 
 /// The window that a GROUP BY item is: the pre-pass's, or `TUMBLE(ts, i)`, `HOP(ts, slide, size)`.
-pub(super) fn of_group_by<'a>(tree: &'a ast::Expr, now_us: i64) -> Result<Option<WindowSpec<'a>>> {
+pub(super) fn of_group_by<'a>(tree: &'a ast::Expr, clock: Clock) -> Result<Option<WindowSpec<'a>>> {
     let ast::Expr::Function(function) = tree else { return Ok(None) };
     let span = super::token::place(ast::Spanned::span(tree));
     let name = function.name.to_string().to_ascii_lowercase();
@@ -142,12 +142,12 @@ pub(super) fn of_group_by<'a>(tree: &'a ast::Expr, now_us: i64) -> Result<Option
     let durations = lengths.iter().filter(|length| **length != "offset").count();
     let with_column = trees.len() > durations;
     let (column, rest) = if with_column { (Some(trees[0]), &trees[1..]) } else { (None, &trees[..]) };
-    let window = of_durations(&name, rest, now_us, span)?;
+    let window = of_durations(&name, rest, clock, span)?;
     Ok(Some(WindowSpec { window, grace: 0, column, partition: Vec::new(), span }))
 }
 
-fn of_durations(name: &str, trees: &[&ast::Expr], now_us: i64, span: Span) -> Result<Window> {
-    let durations = trees.iter().map(|tree| duration(tree, now_us)).collect::<Result<Vec<i64>>>()?;
+fn of_durations(name: &str, trees: &[&ast::Expr], clock: Clock, span: Span) -> Result<Window> {
+    let durations = trees.iter().map(|tree| duration(tree, clock)).collect::<Result<Vec<i64>>>()?;
     match (name, &durations[..]) {
         ("tumble", &[size]) => checked(size, size, 0, span),
         ("tumble", &[size, offset]) => checked(size, size, offset, span),
@@ -199,9 +199,9 @@ fn checked(size: i64, slide: i64, offset: i64, span: Span) -> Result<Window> {
     Ok(Window::hop(size, slide, offset))
 }
 
-fn duration(tree: &ast::Expr, now_us: i64) -> Result<i64> {
+fn duration(tree: &ast::Expr, clock: Clock) -> Result<i64> {
     let scope = super::scope::Scope::default();
-    let bound = Binder::new(&scope, now_us, "a window").bind(tree)?;
+    let bound = Binder::new(&scope, clock, "a window").bind(tree)?;
     match (&bound.kind, bound.data_type) {
         (ExprKind::Literal(Value::I64(micros)), DataType::Interval) => Ok(*micros),
         (ExprKind::Literal(Value::Text(text)), _) if super::literal::duration(text).is_some() => {
@@ -223,7 +223,7 @@ pub(super) struct TableWindow<'a> {
 pub(super) fn of_table<'a>(
     name: &str,
     arguments: &'a [FunctionArg],
-    now_us: i64,
+    clock: Clock,
     span: Span,
 ) -> Result<TableWindow<'a>> {
     let name = name.to_ascii_lowercase();
@@ -283,7 +283,7 @@ pub(super) fn of_table<'a>(
     }
     let Some(source) = values[0] else { return Err(Error::new(Code::Type, "the window reads no table").at(span)) };
     let durations: Vec<&ast::Expr> = values[2..].iter().copied().flatten().collect();
-    let window = of_durations(&name, &durations, now_us, span)?;
+    let window = of_durations(&name, &durations, clock, span)?;
     Ok(TableWindow { source, spec: WindowSpec { window, grace: 0, column: values[1], partition, span } })
 }
 

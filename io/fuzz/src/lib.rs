@@ -12,6 +12,7 @@ use corelane_engine::scan::{Scanner, SplitTime};
 use corelane_engine::stage::Ledger;
 use corelane_engine::state::Section;
 use corelane_engine::types::DataType;
+use corelane_engine::zone::Zone;
 use corelane_io::checkpoint::Store;
 use corelane_io::csv::Kernel;
 use corelane_io::durable::{Durable, SimulatedDisk};
@@ -33,8 +34,8 @@ pub fn csv_scan(bytes: &[u8]) {
         DataType::Decimal { precision: 9, scale: 2 },
         DataType::Decimal { precision: 30, scale: 5 },
         DataType::Date,
-        DataType::Timestamp { precision: 3, zoned: false },
-        DataType::Timestamp { precision: 6, zoned: true },
+        DataType::Timestamp { precision: 3, zone: None },
+        DataType::Timestamp { precision: 6, zone: Some(Zone::UTC) },
         DataType::Boolean,
     ];
     let column = |index: usize| {

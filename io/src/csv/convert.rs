@@ -251,9 +251,9 @@ pub(crate) fn column<'a>(
         DataType::Double => Data::F64(plain(stretch, rows, field, &mut out, value::double)),
         DataType::Boolean => Data::I64(plain(stretch, rows, field, &mut out, value::boolean)),
         DataType::Date => Data::I64(plain(stretch, rows, field, &mut out, value::date)),
-        DataType::Timestamp { precision, zoned } => {
+        DataType::Timestamp { precision, zone } => {
             let mut last = LastDate::default();
-            let timestamp = |text: &[u8]| last.timestamp(text, precision, zoned);
+            let timestamp = |text: &[u8]| last.timestamp(text, precision, zone);
             Data::I64(plain(stretch, rows, field, &mut out, timestamp))
         }
         // Binding refuses intervals, and a NULL-typed column has only NULLs.

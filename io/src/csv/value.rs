@@ -2,6 +2,7 @@
 //! value cannot be read.
 
 use corelane_engine::types::{DataType, MICROS_PER_DAY, MICROS_PER_SECOND};
+use corelane_engine::zone::Zone;
 
 /// Why a row cannot be read as declared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -179,11 +180,12 @@ fn number(digits: &[u8]) -> Option<i64> {
 
 /// Microseconds since 1970-01-01 00:00:00 of a date, or of a date and time separated by a space or
 /// `T`, with up to nine digits of a second, of which those behind `precision` are cut off, and with
-/// `Z` or (only for a zoned type) an offset like `+01:00`.
-pub(crate) fn timestamp(text: &[u8], precision: u8, zoned: bool) -> Result<i64, Reason> {
+/// `Z` or (only for an instant) an offset like `+01:00`; without one, an instant is when clocks of its zone
+/// show this.
+pub(crate) fn timestamp(text: &[u8], precision: u8, zone: Option<Zone>) -> Result<i64, Reason> {
     let text = trim(text);
     match date_prefix(text) {
-        Some((days, rest)) => behind_date(days, rest, precision, zoned),
+        Some((days, rest)) => behind_date(days, rest, precision, zone),
         None if integer(text, DataType::BigInt).is_ok() => Err(Reason::Epoch),
         None => Err(Reason::Timestamp),
     }
@@ -205,7 +207,7 @@ impl Default for LastDate {
 impl LastDate {
     /// As [`timestamp`].
     #[inline]
-    pub(crate) fn timestamp(&mut self, text: &[u8], precision: u8, zoned: bool) -> Result<i64, Reason> {
+    pub(crate) fn timestamp(&mut self, text: &[u8], precision: u8, zone: Option<Zone>) -> Result<i64, Reason> {
         if let Some((date, rest)) = text.split_first_chunk::<10>() {
             if *date != self.text
                 && let Some((days, _)) = date_prefix(date)
@@ -213,40 +215,48 @@ impl LastDate {
                 *self = LastDate { text: *date, days };
             }
             if *date == self.text
-                && let Ok(time) = behind_date(self.days, rest, precision, zoned)
+                && let Ok(time) = behind_date(self.days, rest, precision, zone)
             {
                 return Ok(time);
             }
         }
-        timestamp(text, precision, zoned)
+        timestamp(text, precision, zone)
     }
 }
 
 /// A timestamp on a day, of what follows the date.
-fn behind_date(days: i64, rest: &[u8], precision: u8, zoned: bool) -> Result<i64, Reason> {
+fn behind_date(days: i64, rest: &[u8], precision: u8, zone: Option<Zone>) -> Result<i64, Reason> {
     let (time, rest) = match rest {
         [] => (0, rest),
         [b' ' | b'T' | b't', rest @ ..] => time_of_day(rest, precision).ok_or(Reason::Timestamp)?,
         _ => return Err(Reason::Timestamp),
     };
+    let reading = days * MICROS_PER_DAY + time;
     let offset = match rest {
-        [] | [b'Z' | b'z'] => 0,
+        [] => match zone {
+            Some(zone) if !zone.is_utc() => return Ok(zone.instant(reading)),
+            _ => 0,
+        },
+        [b'Z' | b'z'] => 0,
         [sign @ (b'+' | b'-'), hours1, hours2, minutes @ ..] => {
             let minutes = minutes.strip_prefix(b":").unwrap_or(minutes);
             let hours = number(&[*hours1, *hours2]).filter(|hours| *hours < 24).ok_or(Reason::Timestamp)?;
-            let minutes = match minutes {
-                [] => 0,
-                [_, _] => number(minutes).filter(|minutes| *minutes < 60).ok_or(Reason::Timestamp)?,
+            let part = |text: &[u8]| number(text).filter(|part| *part < 60).ok_or(Reason::Timestamp);
+            let (minutes, seconds) = match minutes {
+                [] => (0, 0),
+                [_, _] => (part(minutes)?, 0),
+                // As clocks were set by the sun.
+                [_, _, b':', _, _] => (part(&minutes[..2])?, part(&minutes[3..])?),
                 _ => return Err(Reason::Timestamp),
             };
-            if !zoned {
+            if zone.is_none() {
                 return Err(Reason::Offset);
             }
-            (hours * 60 + minutes) * if *sign == b'-' { -1 } else { 1 }
+            ((hours * 60 + minutes) * 60 + seconds) * if *sign == b'-' { -1 } else { 1 }
         }
         _ => return Err(Reason::Timestamp),
     };
-    Ok(days * MICROS_PER_DAY + time - offset * 60 * MICROS_PER_SECOND)
+    Ok(reading - offset * MICROS_PER_SECOND)
 }
 
 /// `HH:MM[:SS[.f]]` in microseconds, and what follows.
@@ -345,11 +355,19 @@ mod tests {
             ("2026-01-02x", false, Err(Reason::Timestamp)),
         ];
         let mut last = LastDate::default();
-        assert_eq!(last.timestamp(b"\0\0\0\0\0\0\0\0\0\0", 6, false), Err(Reason::Timestamp));
+        assert_eq!(last.timestamp(b"\0\0\0\0\0\0\0\0\0\0", 6, None), Err(Reason::Timestamp));
         for (text, zoned, expected) in cases {
-            assert_eq!(timestamp(text.as_bytes(), 6, zoned), expected, "{text}");
-            assert_eq!(last.timestamp(text.as_bytes(), 6, zoned), expected, "{text}");
+            let zone = zoned.then_some(Zone::UTC);
+            assert_eq!(timestamp(text.as_bytes(), 6, zone), expected, "{text}");
+            assert_eq!(last.timestamp(text.as_bytes(), 6, zone), expected, "{text}");
         }
-        assert_eq!(timestamp(b"2026-01-02 03:04:05.6789", 3, false), Ok(base + 678_000));
+        assert_eq!(timestamp(b"2026-01-02 03:04:05.6789", 3, None), Ok(base + 678_000));
+        let berlin = Zone::parse("Europe/Berlin");
+        for (text, hours) in
+            [("2026-01-02 03:04:05", 1), ("2026-01-02 03:04:05Z", 0), ("2026-01-02 03:04:05-02:00", -2)]
+        {
+            assert_eq!(timestamp(text.as_bytes(), 6, berlin), Ok(base - hours * 3600 * MICROS_PER_SECOND), "{text}");
+        }
+        assert_eq!(timestamp(b"1890-01-01 00:53:28+00:53:28", 6, berlin), Ok(-2_524_521_600 * MICROS_PER_SECOND));
     }
 }

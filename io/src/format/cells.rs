@@ -7,6 +7,7 @@
 
 use corelane_engine::batch::{Data, Text, Vector};
 use corelane_engine::types::DataType;
+use corelane_engine::zone::Zone;
 
 use crate::csv::Kernel;
 
@@ -60,8 +61,8 @@ impl Cells {
     pub fn fill(&mut self, column: &Vector<'_>, data_type: DataType, first: usize, count: usize, separator: u8) {
         let rows = first..first + count;
         match (&column.data, data_type) {
-            (Data::I64(values), DataType::Timestamp { precision, zoned }) => {
-                self.timestamps(&values[rows.clone()], precision, zoned, separator);
+            (Data::I64(values), DataType::Timestamp { precision, zone }) => {
+                self.timestamps(&values[rows.clone()], precision, zone, separator);
             }
             (Data::I64(values), DataType::Int | DataType::BigInt | DataType::Decimal { .. }) => {
                 let values = &values[rows.clone()];
@@ -290,13 +291,13 @@ impl Cells {
         }
     }
 
-    fn timestamps(&mut self, values: &[i64], precision: u8, zoned: bool, separator: u8) {
+    fn timestamps(&mut self, values: &[i64], precision: u8, zone: Option<Zone>, separator: u8) {
         for (cell, &value) in values.iter().enumerate() {
             if self.last.0 == value && self.last.2 > 0 {
                 (self.text[cell], self.len[cell]) = (self.last.1, self.last.2);
                 continue;
             }
-            let (text, len) = self.dates.padded_timestamp(value, precision, zoned);
+            let (text, len) = self.dates.padded_timestamp(value, precision, zone);
             if len < WIDTH {
                 self.text[cell].copy_from_slice(&text[..WIDTH]);
                 self.text[cell][len] = separator;

@@ -1,6 +1,7 @@
 //! Single values as text: numbers, decimals, times. Shared by all formats.
 
 use corelane_engine::types::{DataType, MICROS_PER_DAY, MICROS_PER_SECOND};
+use corelane_engine::zone::{Offsets, Zone, write_offset};
 
 use super::buffer::Buffer;
 
@@ -117,11 +118,43 @@ pub struct Dates {
     day: i64,
     text: [u8; 16],
     len: usize,
+    /// Of the last instant that was not in UTC.
+    zoned: Zoned,
+}
+
+/// An offset, and its text.
+#[derive(Clone, Debug)]
+struct Zoned {
+    zone: Zone,
+    offsets: Offsets,
+    offset: i64,
+    text: [u8; 9],
+    len: usize,
 }
 
 impl Default for Dates {
     fn default() -> Self {
-        Dates { day: i64::MIN, text: [0; 16], len: 0 }
+        let offsets = Zone::UTC.by_instant();
+        let zoned = Zoned { zone: Zone::UTC, offsets, offset: 0, text: *b"+00:00   ", len: 6 };
+        Dates { day: i64::MIN, text: [0; 16], len: 0, zoned }
+    }
+}
+
+impl Zoned {
+    /// Microseconds that clocks of `zone` are ahead of UTC; their text is kept.
+    fn offset(&mut self, micros: i64, zone: Zone) -> i64 {
+        if self.zone != zone {
+            (self.zone, self.offsets) = (zone, zone.by_instant());
+        }
+        let offset = self.offsets.at(micros);
+        if offset != self.offset {
+            let mut text = String::new();
+            write_offset(&mut text, offset);
+            self.offset = offset;
+            self.len = text.len().min(self.text.len());
+            self.text[..self.len].copy_from_slice(&text.as_bytes()[..self.len]);
+        }
+        offset
     }
 }
 
@@ -149,17 +182,22 @@ impl Dates {
     }
 
     /// Writes microseconds since the epoch as `2026-01-02 03:04:05.678`, with `precision` digits of
-    /// a second, and `Z` if `zoned`.
+    /// a second; an instant as clocks of its zone show it, with `Z` in UTC, else with the offset.
     #[inline]
-    pub fn timestamp(&mut self, out: &mut Buffer, micros: i64, precision: u8, zoned: bool) {
-        let (text, len) = self.padded_timestamp(micros, precision, zoned);
+    pub fn timestamp(&mut self, out: &mut Buffer, micros: i64, precision: u8, zone: Option<Zone>) {
+        let (text, len) = self.padded_timestamp(micros, precision, zone);
         out.room(len).copy_from_slice(&text[..len]);
         out.advance(len);
     }
 
     /// The same text with bytes of no meaning behind it, and its length.
     #[inline]
-    pub(super) fn padded_timestamp(&mut self, micros: i64, precision: u8, zoned: bool) -> ([u8; 40], usize) {
+    pub(super) fn padded_timestamp(&mut self, micros: i64, precision: u8, zone: Option<Zone>) -> ([u8; 48], usize) {
+        let offset = match zone {
+            Some(zone) if !zone.is_utc() => self.zoned.offset(micros, zone),
+            _ => 0,
+        };
+        let micros = micros.saturating_add(offset);
         let day = micros.div_euclid(MICROS_PER_DAY);
         if self.day != day {
             self.look_up(day);
@@ -174,13 +212,20 @@ impl Dates {
         for (place, part) in [(10, fraction / 10_000), (12, fraction / 100 % 100), (14, fraction % 100)] {
             time[place..place + 2].copy_from_slice(&PAIRS[part as usize * 2..part as usize * 2 + 2]);
         }
-        let mut text = [0; 40];
+        let mut text = [0; 48];
         text[..16].copy_from_slice(&self.text);
         text[self.len..self.len + 16].copy_from_slice(&time);
         let mut len = self.len + if precision == 0 { 9 } else { 10 + usize::from(precision.min(6)) };
-        if zoned {
-            text[len] = b'Z';
-            len += 1;
+        match zone {
+            Some(zone) if zone.is_utc() => {
+                text[len] = b'Z';
+                len += 1;
+            }
+            Some(_) => {
+                text[len..len + 9].copy_from_slice(&self.zoned.text);
+                len += self.zoned.len;
+            }
+            None => {}
         }
         (text, len)
     }
@@ -191,7 +236,7 @@ impl Dates {
         match data_type {
             DataType::Boolean => out.extend(if value != 0 { b"true" } else { b"false" }),
             DataType::Decimal { scale, .. } => decimal(out, value, scale),
-            DataType::Timestamp { precision, zoned } => self.timestamp(out, value, precision, zoned),
+            DataType::Timestamp { precision, zone } => self.timestamp(out, value, precision, zone),
             DataType::Date => self.date(out, value),
             DataType::Interval => interval(out, value),
             _ => integer(out, value),
@@ -251,11 +296,15 @@ mod tests {
 
     #[test]
     fn times_show_their_precision() {
-        let stamp = |micros, precision, zoned| text(|out| Dates::default().timestamp(out, micros, precision, zoned));
-        assert_eq!(stamp(0, 0, false), "1970-01-01 00:00:00");
-        assert_eq!(stamp(1_767_323_045_678_901, 3, true), "2026-01-02 03:04:05.678Z");
-        assert_eq!(stamp(1_767_323_045_678_901, 6, false), "2026-01-02 03:04:05.678901");
-        assert_eq!(stamp(-1, 6, false), "1969-12-31 23:59:59.999999");
+        let stamp = |micros, precision, zone| text(|out| Dates::default().timestamp(out, micros, precision, zone));
+        assert_eq!(stamp(0, 0, None), "1970-01-01 00:00:00");
+        assert_eq!(stamp(1_767_323_045_678_901, 3, Some(Zone::UTC)), "2026-01-02 03:04:05.678Z");
+        let (berlin, offset) = (Zone::parse("Europe/Berlin"), Zone::parse("-03:30"));
+        assert_eq!(stamp(1_767_323_045_678_901, 3, berlin), "2026-01-02 04:04:05.678+01:00");
+        assert_eq!(stamp(1_767_323_045_678_901, 6, offset), "2026-01-01 23:34:05.678901-03:30");
+        assert_eq!(stamp(-2_524_521_600_000_000, 6, berlin), "1890-01-01 00:53:28.000000+00:53:28");
+        assert_eq!(stamp(1_767_323_045_678_901, 6, None), "2026-01-02 03:04:05.678901");
+        assert_eq!(stamp(-1, 6, None), "1969-12-31 23:59:59.999999");
         assert_eq!(text(|out| interval(out, -90_061_500_000)), "-1 day 01:01:01.5");
         assert_eq!(text(|out| double(out, 5.0)), "5.0");
         assert_eq!(text(|out| double(out, f64::NAN)), "NaN");

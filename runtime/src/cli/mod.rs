@@ -16,6 +16,8 @@ use crate::checkpoint::Every;
 use crate::checkpoint::every::parse_every;
 use crate::options::*;
 use clap::Parser;
+use corelane_engine::sql::Dialect;
+use corelane_engine::zone::Zone;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -131,6 +133,12 @@ pub struct RunFlags {
     /// Memory the run may hold, like 4g; three quarters of the cgroup's or the host's unless said
     #[arg(long, env = "CORELANE_MEMORY", value_parser = parse_size)]
     pub memory: Option<u64>,
+    /// Whose habits decide where engines differ: corelane, flink, arroyo, risingwave, ksql, velostream or proton
+    #[arg(long, env = "CORELANE_DIALECT", default_value = "corelane", value_parser = parse_dialect)]
+    pub dialect: Dialect,
+    /// Zone of instants (TIMESTAMP_LTZ) where they are read and written: Europe/Berlin, +02:00
+    #[arg(long, env = "CORELANE_TIME_ZONE", default_value = "UTC", value_parser = parse_time_zone, allow_hyphen_values = true)]
+    pub time_zone: Zone,
     /// Longest row of an input file; 16MiB unless said, here or by 'line.limit' of a table
     #[arg(long, env = "CORELANE_LINE_LIMIT", value_parser = parse_line_limit)]
     pub line_limit: Option<u64>,
@@ -205,6 +213,8 @@ impl RunFlags {
             progress: self.progress,
             quiet: self.quiet,
             memory: self.memory,
+            dialect: self.dialect,
+            time_zone: self.time_zone,
             line_limit: self.line_limit,
             column_limit: self.column_limit,
             hash_seed: self.hash_seed,
@@ -242,6 +252,10 @@ mod tests {
         assert_eq!(parse(&["-f", "-"]).unwrap().script, Script::Stdin);
         let options = parse(&["q", "--rate", "100k/s", "--input", "a=x", "--input", "b=y,z"]).unwrap();
         assert_eq!((options.rate, options.inputs.len()), (Some(1e5), 2));
+        assert_eq!(parse(&["q"]).unwrap().dialect, Dialect::Corelane);
+        assert_eq!(parse(&["q"]).unwrap().time_zone, Zone::UTC);
+        assert_eq!(parse(&["q", "--time-zone", "-03:00"]).unwrap().time_zone.name(), "-03:00");
+        assert_eq!(parse(&["q", "--dialect", "RisingWave"]).unwrap().dialect, Dialect::RisingWave);
     }
 
     #[test]
@@ -250,6 +264,8 @@ mod tests {
             &["q", "--late", "sideways"][..],
             &["q", "--checkpoint", "d", "--resume", "d"],
             &["q", "-f", "x"],
+            &["q", "--dialect", "oracle"],
+            &["q", "--time-zone", "Europe/Brelin"],
             &["q", "--shards", "0"],
             &[],
         ] {

@@ -71,8 +71,13 @@ pub fn compile(script: &str, disk: &dyn Disk, options: &Options) -> Result<Progr
 
 /// The same at the time `now_us`, in microseconds since the epoch.
 pub fn compile_at(script: &str, disk: &dyn Disk, options: &Options, now_us: i64) -> Result<Program> {
-    let sql_options =
-        sql::Options { ordinals: options.rate.is_some(), ordered: options.ordered, now_us, ..sql::Options::default() };
+    let sql_options = sql::Options {
+        dialect: options.dialect,
+        ordinals: options.rate.is_some(),
+        ordered: options.ordered,
+        clock: sql::Clock { now_us, zone: options.time_zone },
+        ..sql::Options::default()
+    };
     sql::compile(script, &mut Inputs::new(disk, options), &sql_options)
 }
 
@@ -354,6 +359,8 @@ impl Prepared {
             files: files.clone(),
             hash_seed: self.hash_seed,
             options: vec![
+                format!("dialect {:?}", options.dialect),
+                format!("time zone {}", options.time_zone),
                 format!("bad rows {:?}", self.on_error),
                 format!("bad rows at most {:?}", self.max_errors),
                 format!("rows of a turn {}", self.turn_rows),

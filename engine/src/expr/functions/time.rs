@@ -9,9 +9,10 @@ use crate::expr::calendar::{civil, days, month_days};
 use crate::expr::cast;
 use crate::expr::kernels::each_row;
 use crate::types::{DataType, MICROS_PER_DAY, MICROS_PER_SECOND, Value};
+use crate::zone::Zone;
 use DataType::{BigInt, Date, Interval, Timestamp};
 
-const LTZ_3: DataType = Timestamp { precision: 3, zoned: true };
+const LTZ_3: DataType = Timestamp { precision: 3, zone: Some(Zone::UTC) };
 const UNITS: &str = "year, quarter, month, week, day, hour, minute, second, millisecond, microsecond";
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -29,6 +30,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!("from_unixtime", [], "seconds, and a pattern as of date_format", "The time so long after 1970, as text.", unixtime_typing, |call| from_unixtime(call), "from_unixtime(1767323045)" => "2026-01-02 03:04:05"),
     function!("unix_timestamp", [], "a time", "Seconds since 1970.", of_time, |call| part(call, 0, Part::Epoch), "unix_timestamp(TIMESTAMP '2026-01-02 03:04:05.678')" => "1767323045"),
     function!("date_format", ["to_char"], "a time and a pattern of yyyy MM dd HH mm ss SSS or of YYYY MM DD HH24 MI SS MS", "The time as text.", format_typing, |call| format::write(call), "date_format(TIMESTAMP '2026-01-02 03:04:05.678', 'yyyyMMdd HH:mm')" => "20260102 03:04"),
+    function!("convert_tz", [], "a timestamp or text, the zone it is read in, and the zone it is wanted in", "The time at which clocks there show it, as clocks here do.", convert_tz_typing, |call| convert_tz(call), "convert_tz('2026-07-01 12:00:00', 'Europe/Berlin', 'Asia/Tokyo')" => "2026-07-01 19:00:00"),
     function!("to_date", [], "text, and its pattern as of date_format", "A date read from text.", to_date_typing, |call| date_of_text(call), "to_date('02.01.2026', 'dd.MM.yyyy')" => "2026-01-02"),
     function!("quarter", [], "a time", "Its quarter, 1 to 4.", of_time, |call| part(call, 0, Part::Quarter), "quarter(TIMESTAMP '2026-05-02 03:04:05')" => "2"),
     function!("week", ["weekofyear"], "a time", "Its ISO week, 1 to 53.", of_time, |call| part(call, 0, Part::Week), "week(TIMESTAMP '2026-01-02 03:04:05')" => "1"),
@@ -83,7 +85,7 @@ fn ltz_typing(types: &[DataType], literals: &[Option<&Value>]) -> Fit {
         ([number], _) if number.is_integer() => Some((vec![BigInt], LTZ_3)),
         ([number, digits], [_, Some(Value::I64(precision))]) if number.is_integer() && digits.is_integer() => {
             let precision = u8::try_from(*precision).ok().filter(|precision| matches!(precision, 0 | 3 | 6))?;
-            Some((vec![BigInt; 2], Timestamp { precision, zoned: true }))
+            Some((vec![BigInt; 2], Timestamp { precision, zone: Some(Zone::UTC) }))
         }
         // Without the literal at hand the precision is not known here; the widest loses nothing.
         ([number, digits], [_, None]) if number.is_integer() && digits.is_integer() => Some((vec![BigInt; 2], LTZ_3)),
@@ -127,6 +129,16 @@ fn unixtime_typing(types: &[DataType], _: &[Option<&Value>]) -> Fit {
 fn format_typing(types: &[DataType], _: &[Option<&Value>]) -> Fit {
     let &[time, DataType::Text] = types else { return None };
     Some((vec![as_timestamp(time)?, DataType::Text], DataType::Text))
+}
+
+fn convert_tz_typing(types: &[DataType], _: &[Option<&Value>]) -> Fit {
+    let &[time, DataType::Text, DataType::Text] = types else { return None };
+    let time = match time {
+        DataType::Text => time,
+        Timestamp { precision, .. } => Timestamp { precision, zone: None },
+        _ => return None,
+    };
+    Some((vec![time, DataType::Text, DataType::Text], time))
 }
 
 fn two_times(types: &[DataType], literals: &[Option<&Value>]) -> Fit {
@@ -350,8 +362,49 @@ fn from_unixtime<'a>(call: &Call<'_, 'a>) -> Result<Vector<'a>> {
     }
     write_rows(call, |row, out| {
         let micros = seconds[row].saturating_mul(MICROS_PER_SECOND);
-        crate::expr::calendar::write_timestamp(out, micros, 0, false);
+        crate::expr::calendar::write_timestamp(out, micros, 0, None);
     })
+}
+
+/// CONVERT_TZ: a zone is looked up where its name is another than in the row before.
+fn convert_tz<'a>(call: &Call<'_, 'a>) -> Result<Vector<'a>> {
+    let (mut from, mut to) = (LastZone::default(), LastZone::default());
+    let (froms, tos) = (call.arguments[1].texts(), call.arguments[2].texts());
+    let mut converted = |row: usize, reading: i64| {
+        let instant = from.called(froms[row])?.instant(reading);
+        Ok(to.called(tos[row])?.reading(instant))
+    };
+    if let Data::I64(times) = call.arguments[0].data {
+        let values = each_row(call.rows, call.nulls, call.scratch, |row| converted(row, times[row]))?;
+        return Ok(Vector { data: Data::I64(values), nulls: call.nulls });
+    }
+    let readings = Timestamp { precision: 6, zone: None };
+    let times = cast::cast(&call.arguments[0], DataType::Text, readings, false, call.scratch)?;
+    let mut out = String::new();
+    let values: &[Text<'a>] = each_row(call.rows, call.nulls, call.scratch, |row| {
+        out.clear();
+        crate::expr::calendar::write_timestamp(&mut out, converted(row, times.i64s()[row])?, 0, None);
+        Ok(crate::expr::kernels::text(out.as_bytes(), call.scratch))
+    })?;
+    Ok(Vector { data: Data::Text(values), nulls: call.nulls })
+}
+
+/// The zone last asked for.
+#[derive(Default)]
+struct LastZone<'a> {
+    name: Text<'a>,
+    zone: Option<Zone>,
+}
+
+impl<'a> LastZone<'a> {
+    fn called(&mut self, name: Text<'a>) -> Result<Zone> {
+        if let Some(zone) = self.zone.filter(|_| self.name.as_bytes() == name.as_bytes()) {
+            return Ok(zone);
+        }
+        let zone = crate::zone::named(&name.to_str_lossy())?;
+        (self.name, self.zone) = (name, Some(zone));
+        Ok(zone)
+    }
 }
 
 /// A text column written row by row.

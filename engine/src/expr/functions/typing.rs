@@ -4,7 +4,7 @@ use crate::types::{DECIMAL_DIGITS_MAX, DataType, Value};
 use DataType::{BigInt, Date, Decimal, Double, Int, Interval, Timestamp};
 
 /// TIMESTAMP(3), what a date becomes in arithmetic.
-pub(crate) const TIMESTAMP: DataType = Timestamp { precision: 3, zoned: false };
+pub(crate) const TIMESTAMP: DataType = Timestamp { precision: 3, zone: None };
 
 /// A typing's answer.
 pub(crate) type Fit = Option<(Vec<DataType>, DataType)>;
@@ -38,8 +38,8 @@ pub(crate) fn common(left: DataType, right: DataType) -> Option<DataType> {
         (DataType::Null, other) | (other, DataType::Null) => Some(other),
         (Double, other) | (other, Double) if other.is_numeric() => Some(Double),
         _ if left.is_integer() && right.is_integer() => Some(BigInt),
-        (Timestamp { precision: p, zoned: a }, Timestamp { precision: q, zoned: b }) => {
-            Some(Timestamp { precision: p.max(q), zoned: a && b })
+        (Timestamp { precision: p, zone: a }, Timestamp { precision: q, zone: b }) => {
+            Some(Timestamp { precision: p.max(q), zone: a.and(b) })
         }
         (Date, time @ Timestamp { .. }) | (time @ Timestamp { .. }, Date) => Some(time),
         _ => wider(left, right, 0),

@@ -10,7 +10,7 @@ use crate::types::{DataType, Value};
 use bumpalo::Bump;
 use proptest::prelude::*;
 
-const TIME: DataType = DataType::Timestamp { precision: 3, zoned: false };
+const TIME: DataType = DataType::Timestamp { precision: 3, zone: None };
 
 fn scan(late: Option<Late>) -> Scan {
     let limit = Expr::literal(Value::I64(50), DataType::BigInt);

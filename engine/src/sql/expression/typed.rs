@@ -3,6 +3,7 @@
 use sqlparser::ast::{self, BinaryOperator};
 
 use super::MAX_NODES;
+use super::zoned::over_readings;
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::{Comparison, Expr, ExprKind, functions};
 use crate::sql::functions::nearest_function;
@@ -89,7 +90,7 @@ pub(in crate::sql) fn call(name: &str, arguments: Vec<Expr>, span: Span) -> Resu
     let kind = ExprKind::Call { function: resolved.function, arguments };
     let bound = Expr { kind, data_type: resolved.returns, span: whole };
     check_size(&bound)?;
-    Ok(bound)
+    over_readings(bound)
 }
 
 /// The value of a constant argument, which some functions' types depend on.

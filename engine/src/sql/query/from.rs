@@ -84,7 +84,7 @@ impl Planner<'_> {
         ctes: &HashMap<String, &'a ast::Cte>,
         span: Span,
     ) -> Result<Relation<'a>> {
-        let table = window::of_table(name, arguments, self.options.now_us, span)?;
+        let table = window::of_table(name, arguments, self.options.clock, span)?;
         let source_span = place(table.source.span());
         let mut relation = match table.source {
             ast::Expr::Identifier(name) => self.named(&ast::ObjectName::from(vec![name.clone()]), ctes, source_span)?,
@@ -109,7 +109,7 @@ impl Planner<'_> {
         let known = self.used.iter().find(|used| used.name == path).cloned();
         let table = match known {
             Some(table) => table,
-            None => self.catalog.table(&TableReference::Path(path)).map_err(|error| error.at(span))?,
+            None => self.found(&TableReference::Path(path)).map_err(|error| error.at(span))?,
         };
         self.scan(&table, span)
     }
@@ -162,13 +162,21 @@ impl Planner<'_> {
         self.scan(&table, span)
     }
 
+    /// A table of the catalog; its instants are read and written in the session's zone.
+    fn found(&mut self, reference: &TableReference<'_>) -> Result<Table> {
+        let mut table = self.catalog.table(reference)?;
+        let zone = self.options.clock.zone;
+        table.columns.iter_mut().for_each(|column| column.data_type = column.data_type.in_zone(zone));
+        Ok(table)
+    }
+
     fn table(&mut self, name: &str, quoted: bool, span: Span) -> Result<Table> {
         if let Some(declared) = self.declared.get(&name.to_lowercase()).cloned() {
             if !declared.columns.is_empty() {
                 return Ok(declared);
             }
             let reference = TableReference::Declared { name: &declared.name, options: &declared.options };
-            let inferred = self.catalog.table(&reference).map_err(|error| error.at(declared.span))?;
+            let inferred = self.found(&reference).map_err(|error| error.at(declared.span))?;
             let shift = inferred.columns.len();
             let mut computed = declared.computed;
             computed.iter_mut().for_each(|column| column.ordinal += shift);
@@ -184,7 +192,7 @@ impl Planner<'_> {
         }
         let looks_like_path = name.contains(['/', '*']) || (quoted && name.contains('.'));
         let reference = if looks_like_path { TableReference::Path(name) } else { TableReference::Name(name) };
-        self.catalog.table(&reference).map_err(|error| {
+        self.found(&reference).map_err(|error| {
             if error.code() != Code::UnknownTable || error.report().help.is_some() {
                 return error.at(span);
             }
@@ -228,7 +236,7 @@ impl Planner<'_> {
         }
         for column in &table.computed {
             let mut expression =
-                Binder::new(&scope, self.options.now_us, "a computed column").bind(&column.expression)?;
+                Binder::new(&scope, self.options.clock, "a computed column").bind(&column.expression)?;
             if let Some(data_type) = column.data_type {
                 expression = coerce(expression, data_type);
             }

@@ -40,7 +40,7 @@ impl Planner<'_> {
                 tree => position(tree, select)?,
             };
             let tree = meant.filter(|tree| window::is_function(tree)).unwrap_or(tree);
-            match window::of_group_by(tree, self.options.now_us)? {
+            match window::of_group_by(tree, self.options.clock)? {
                 None => keys.push(tree),
                 Some(spec) if window.is_none() => window = Some(spec),
                 Some(spec) => return Err(Error::new(Code::Syntax, "a second window for one SELECT").at(spec.span)),
@@ -58,9 +58,9 @@ impl Planner<'_> {
                     unsupported("GROUP BY ALL with `*` is not supported", place(item.span())).help("name the columns")
                 );
             };
-            let mut binder = Binder::new(scope, self.options.now_us, "SELECT");
+            let mut binder = Binder::new(scope, self.options.clock, "SELECT");
             (binder.aggregates, binder.overs, binder.windows) = (true, true, &select.named_window);
-            binder.window = Some(DataType::Timestamp { precision: 3, zoned: false });
+            binder.window = Some(DataType::Timestamp { precision: 3, zone: None });
             // What can't be bound is told of where SELECT is.
             let bound = binder.bind(tree);
             if bound.is_err() || binder.calls.is_empty() && binder.over_items.is_empty() {

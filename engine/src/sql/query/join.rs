@@ -92,7 +92,7 @@ impl Planner<'_> {
         let last = tables.iter().rposition(makes_up).unwrap_or(0);
         let mut terms: VecDeque<Term> = VecDeque::new();
         for tree in selection {
-            let condition = Binder::new(&scope, self.options.now_us, "WHERE").condition(tree)?;
+            let condition = Binder::new(&scope, self.options.clock, "WHERE").condition(tree)?;
             terms.extend(conjuncts(condition).into_iter().map(|condition| Term { condition, after: last }));
         }
         for number in 1..tables.len() {
@@ -261,7 +261,7 @@ impl Planner<'_> {
     /// ON: conditions, and what the pre-pass has put among them.
     fn on(&self, tree: &ast::Expr, tables: &[Table<'_>], scope: &Scope) -> Result<On> {
         let (table, before) = tables.split_last().expect("there are two at least");
-        let now = self.options.now_us;
+        let now = self.options.clock;
         let time_of = |table: &Table<'_>| {
             let mut time = table.relation.times.first().cloned()?;
             time.map_columns(&|column| table.offset + column);
@@ -499,7 +499,7 @@ impl Planner<'_> {
         let join = Join { kind, keys: keys.collect(), within: within.clone(), condition, pick, columns, broadcast };
         let adds_time = join.adds_time();
         if adds_time {
-            let data_type = DataType::Timestamp { precision: 6, zoned: false };
+            let data_type = DataType::Timestamp { precision: 6, zone: None };
             fields.push(Field { name: "time".to_owned(), data_type });
         }
         let time = fields.last().map(|field| Expr::column(fields.len() - 1, field.data_type));

@@ -51,11 +51,12 @@ use super::statement::Said;
 use super::suggest::did_you_mean;
 use super::token::place;
 use super::window::WindowSpec;
-use super::{Catalog, Dialect, Options, Program, Table, unsupported};
+use super::{Catalog, Clock, Dialect, Options, Program, Table, unsupported};
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::Expr;
 use crate::plan::{Emit, NodeId, Operator, Plan, SortKey, Window, optimize};
 use crate::types::{DataType, Field, Schema, Value};
+use crate::zone::Zone;
 
 /// Most views and subqueries in each other.
 const MAX_VIEWS: usize = 32;
@@ -137,8 +138,13 @@ impl<'c> Planner<'c> {
         }
     }
 
-    pub fn now_us(&self) -> i64 {
-        self.options.now_us
+    pub fn clock(&self) -> Clock {
+        self.options.clock
+    }
+
+    /// Reads instants off the clocks of `zone` from here on.
+    pub fn move_to(&mut self, zone: Zone) {
+        self.options.clock.zone = zone;
     }
 
     pub fn finish(self) -> Result<Program> {

@@ -33,7 +33,7 @@ impl Planner<'_> {
     ) -> Result<Relation<'a>> {
         for tree in trees.iter().filter(|tree| tree.to_string().contains("SELECT")) {
             loop {
-                let mut binder = Binder::new(&relation.scope, self.options.now_us, "SELECT");
+                let mut binder = Binder::new(&relation.scope, self.options.clock, "SELECT");
                 (binder.aggregates, binder.overs, binder.window) = (true, true, window);
                 binder.scalars.clone_from(known);
                 // Any other error comes again where the tree is bound for good.

@@ -72,7 +72,7 @@ impl Planner<'_> {
             Some(spec) => Some(self.time_of(&relation, &scope, spec)?),
             None => None,
         };
-        let mut binder = Binder::new(&scope, self.options.now_us, "SELECT");
+        let mut binder = Binder::new(&scope, self.options.clock, "SELECT");
         binder.windows = &select.named_window;
         binder.scalars.clone_from(&scalars);
         binder.window = time.as_ref().map(|time| time.data_type);

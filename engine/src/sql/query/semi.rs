@@ -91,7 +91,7 @@ impl Planner<'_> {
             list => {
                 let mut relation = self.from(list, ctes, span)?;
                 for tree in plain {
-                    let condition = Binder::new(&relation.scope, self.options.now_us, "WHERE").condition(tree)?;
+                    let condition = Binder::new(&relation.scope, self.options.clock, "WHERE").condition(tree)?;
                     self.filter(&mut relation, condition)?;
                 }
                 relation
@@ -100,7 +100,7 @@ impl Planner<'_> {
         let mut scalars = Vec::new();
         relation = self.scalars(relation, &valued, None, &mut scalars, ctes)?;
         for tree in valued {
-            let mut binder = Binder::new(&relation.scope, self.options.now_us, "WHERE");
+            let mut binder = Binder::new(&relation.scope, self.options.clock, "WHERE");
             binder.scalars.clone_from(&scalars);
             let condition = binder.condition(tree)?;
             self.filter(&mut relation, condition)?;
@@ -140,7 +140,7 @@ impl Planner<'_> {
             None => (self.query(query, ctes)?, Vec::new()),
         };
         if let Some(input) = input {
-            let input = Binder::new(&scope, self.options.now_us, "WHERE").bind(input)?;
+            let input = Binder::new(&scope, self.options.clock, "WHERE").bind(input)?;
             let value = one_column(&right, span)?;
             conditions.extend(conjuncts(compare(Comparison::Equal, input, shifted(value, width), span)?));
         }
@@ -182,7 +182,7 @@ impl Planner<'_> {
                 unsupported("NOT IN with a subquery that names columns from outside is not supported yet", span);
             return Err(error.help("write NOT EXISTS (SELECT .. WHERE .. AND a = b)"));
         }
-        let mut input = Binder::new(&scope, self.options.now_us, "WHERE").bind(input)?;
+        let mut input = Binder::new(&scope, self.options.clock, "WHERE").bind(input)?;
         let values = self.query(query, ctes)?;
         let value = one_column(&values, span)?;
         let equal = compare(Comparison::Equal, input.clone(), shifted(value, width), span)?;
@@ -236,7 +236,7 @@ impl Planner<'_> {
         let (plan, used) = (self.plan.clone(), self.used.clone());
         let own = self.source(select, &[], &[], ctes)?;
         (self.plan, self.used) = (plan.clone(), used.clone());
-        let now = self.options.now_us;
+        let now = self.options.clock;
         let (mut inside, mut outside) = (Vec::new(), Vec::new());
         for tree in trees {
             match Binder::new(&own.scope, now, "WHERE").condition(tree) {

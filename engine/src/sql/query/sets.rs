@@ -303,7 +303,7 @@ impl Planner<'_> {
             let key = sort_key(item)?;
             let bound = match bare_position(&item.expr, relation.scope.columns.len())? {
                 Some(column) => relation.scope.columns[column].expression.clone(),
-                None => Binder::new(&relation.scope, self.options.now_us, "ORDER BY").bind(&item.expr)?,
+                None => Binder::new(&relation.scope, self.options.clock, "ORDER BY").bind(&item.expr)?,
             };
             sort.push((bound, key));
         }

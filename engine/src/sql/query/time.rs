@@ -14,7 +14,7 @@ impl Planner<'_> {
     /// The event time a window is over.
     pub(super) fn time_of(&mut self, relation: &Relation<'_>, scope: &Scope, spec: &WindowSpec<'_>) -> Result<Expr> {
         let time = match spec.column {
-            Some(tree) => Binder::new(scope, self.options.now_us, "a window").bind(window::descriptor(tree)?)?,
+            Some(tree) => Binder::new(scope, self.options.clock, "a window").bind(window::descriptor(tree)?)?,
             None => relation.times.first().cloned().ok_or_else(|| {
                 let error =
                     Error::new(Code::Type, "the table has no WATERMARK, so the window has no time").at(spec.span);

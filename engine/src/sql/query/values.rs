@@ -34,7 +34,7 @@ impl<'a> Planner<'_> {
                 return Err(Error::new(Code::Type, message).at(at));
             }
             for (column, tree) in columns.iter_mut().zip(trees) {
-                column.push(Binder::new(&nothing, self.options.now_us, "VALUES").bind(tree)?);
+                column.push(Binder::new(&nothing, self.options.clock, "VALUES").bind(tree)?);
             }
         }
         let columns = columns.into_iter().map(|column| one_type(column, span)).collect::<Result<Vec<_>>>()?;

@@ -116,7 +116,9 @@ fn shifted(expression: &Expr) -> Option<(&Expr, i64)> {
     match &expression.kind {
         // More digits of a second change nothing.
         ExprKind::Cast { input, .. } => match (input.data_type, expression.data_type) {
-            (DataType::Timestamp { precision: from, .. }, DataType::Timestamp { precision: to, .. }) if from <= to => {
+            (DataType::Timestamp { precision: from, .. }, DataType::Timestamp { precision: to, .. })
+                if from <= to && input.data_type.counts_as(expression.data_type) =>
+            {
                 shifted(input)
             }
             _ => None,
