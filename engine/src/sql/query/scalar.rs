@@ -4,7 +4,8 @@
 //! bound once more when its column is there.
 //!
 //! One that names columns from outside, as `WHERE u.k = t.k`, is grouped by its own side of every such
-//! equality and joined on them. A row without a group gets what the aggregates say of no rows.
+//! equality and joined on them. A row without a group gets what the aggregates say of no rows. Where the
+//! subquery is no aggregate its rows are counted, and more than one are an error when the value is needed.
 
 use std::collections::HashMap;
 
@@ -14,10 +15,10 @@ use super::group::Grouping;
 use super::join::{Parts, sides};
 use super::semi::shifted;
 use super::{Planner, Relation};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, Span};
 use crate::expr::{Comparison, Expr};
-use crate::plan::{AggregateFunction, JoinKind, NodeId, Operator};
-use crate::sql::expression::{Binder, at, case, compare, is_null, not};
+use crate::plan::{AggregateCall, AggregateFunction, JoinKind, NodeId, Operator};
+use crate::sql::expression::{Binder, at, call, case, coerce, compare, is_null, not};
 use crate::sql::scope::{AGGREGATE_MARK, Scope, ScopeColumn, same, substitute};
 use crate::sql::token::place;
 use crate::sql::unsupported;
@@ -104,8 +105,7 @@ impl Planner<'_> {
             return Err(error.at(span));
         }
         if !self.is_one_row(right.node) {
-            let error = unsupported("a subquery that may give several rows is not supported as a value", span);
-            return Err(error.help("take an aggregate without GROUP BY: (SELECT MAX(x) FROM t)"));
+            return self.only_value(left, right, span);
         }
         // Without a row the value is NULL.
         self.make_columns(&mut right);
@@ -115,6 +115,26 @@ impl Planner<'_> {
         let scope = left.scope.clone();
         let mut joined = self.join(left, right, JoinKind::Left, Parts::default(), span)?;
         joined.scope = scope;
+        Ok((joined, value, None))
+    }
+
+    /// The value of a subquery that may give several rows: an error where there are, if it is needed.
+    fn only_value<'a>(
+        &mut self,
+        left: Relation<'a>,
+        mut right: Relation<'a>,
+        span: Span,
+    ) -> Result<(Relation<'a>, Expr, Option<Vec<Expr>>)> {
+        let (calls, names, mut value) = only_row(right.scope.columns[0].expression.clone(), span)?;
+        let types: Vec<DataType> = calls.iter().map(|call| call.data_type).collect();
+        let columns = self.aggregate(&mut right, Grouping::of(Vec::new(), calls, names), span)?;
+        let width = self.plan.nodes[left.node].schema.fields.len();
+        let placed: Vec<Expr> = (0..types.len()).map(|n| shifted(columns.call(n, types[n]), width)).collect();
+        right.scope = Scope::default();
+        let scope = left.scope.clone();
+        let mut joined = self.join(left, right, JoinKind::Left, Parts::default(), span)?;
+        joined.scope = scope;
+        substitute(&mut value, &|column| placed.get(column.checked_sub(AGGREGATE_MARK)?).cloned());
         Ok((joined, value, None))
     }
 
@@ -130,8 +150,7 @@ impl Planner<'_> {
         let ast::SetExpr::Select(select) = &*query.body else { return Err(unknown) };
         let scope = left.scope.clone();
         let width = self.plan.nodes[left.node].schema.fields.len();
-        let inner: HashMap<String, &ast::Cte> = ctes.iter().map(|(name, cte)| (name.clone(), *cte)).collect();
-        let (relation, conditions) = self.separated(select, &scope, width, &inner)?;
+        let (relation, conditions) = self.separated(select, &scope, width, ctes)?;
         if conditions.is_empty() {
             return Err(unknown);
         }
@@ -163,29 +182,32 @@ impl Planner<'_> {
             let error = Error::new(Code::Type, format!("the subquery gives {} columns, not one value", items.len()));
             return Err(error.at(span));
         };
-        if binder.calls.is_empty() {
-            let error = unsupported("a subquery that may give several rows is not supported as a value", span);
-            return Err(
-                error.help("take an aggregate, as (SELECT MAX(x) FROM u WHERE u.k = t.k), or write a LEFT JOIN")
-            );
+        let mut item = item.clone();
+        let (mut calls, mut names) = (binder.calls, binder.call_names);
+        if calls.is_empty() {
+            (calls, names, item) = only_row(item, span)?;
         }
         let Relation { node, scope: _, times, natural, closed, bounded, emit, .. } = relation;
         let mut right = Relation { node, scope: own.clone(), times, natural, closed, window: None, bounded, emit };
         // What is said of no rows.
         let mut empty = item.clone();
-        let calls = binder.calls.clone();
+        let of_calls: Vec<(AggregateFunction, DataType)> =
+            calls.iter().map(|call| (call.function, call.data_type)).collect();
         substitute(&mut empty, &|column| {
-            let call = calls.get(column.checked_sub(AGGREGATE_MARK)?)?;
-            let value = if call.function == AggregateFunction::Count { Value::I64(0) } else { Value::Null };
-            Some(Expr::literal(value, call.data_type))
+            let (function, data_type) = *of_calls.get(column.checked_sub(AGGREGATE_MARK)?)?;
+            let value = if function == AggregateFunction::Count { Value::I64(0) } else { Value::Null };
+            Some(Expr::literal(value, data_type))
         });
-        let grouping = Grouping::of(keys.clone(), binder.calls, binder.call_names);
-        let columns = self.aggregate(&mut right, grouping, span)?;
+        let columns = self.aggregate(&mut right, Grouping::of(keys.clone(), calls, names), span)?;
+        columns.place(&mut item.clone())?;
         let give = |mut expression: Expr| -> Result<ScopeColumn> {
             columns.place(&mut expression)?;
             Ok(ScopeColumn { relation: String::new(), name: "value".to_owned(), expression, merged: false })
         };
-        let mut given = vec![give(item.clone())?];
+        let mut given = Vec::new();
+        for (number, (_, data_type)) in of_calls.iter().enumerate() {
+            given.push(give(at(Expr::column(AGGREGATE_MARK + number, *data_type), span))?);
+        }
         for key in keys {
             given.push(give(key)?);
         }
@@ -195,9 +217,12 @@ impl Planner<'_> {
         let mut given: Vec<Expr> =
             right.scope.columns.iter().map(|column| shifted(column.expression.clone(), width)).collect();
         let there = given.pop().expect("the mark is the last column");
-        let value = given.remove(0);
+        let keys = given.split_off(of_calls.len());
+        let mut value = item;
+        // Groups that go with no row are not looked at.
+        substitute(&mut value, &|column| given.get(column.checked_sub(AGGREGATE_MARK)?).cloned());
         let mut parts = Parts::default();
-        for (of_outer, key) in outer.iter().zip(given) {
+        for (of_outer, key) in outer.iter().zip(keys) {
             parts.take(compare(Comparison::Equal, of_outer.clone(), key, span)?, width);
         }
         let mut joined = self.join(left, right, JoinKind::Left, parts, span)?;
@@ -217,4 +242,26 @@ impl Planner<'_> {
             _ => false,
         }
     }
+}
+
+/// The value of a row that must be the only one: what to compute of all rows, and the value of that, which
+/// is an error where there are several.
+fn only_row(value: Expr, span: Span) -> Result<(Vec<AggregateCall>, Vec<String>, Expr)> {
+    let value = if value.data_type == DataType::Null { coerce(value, DataType::BigInt) } else { value };
+    let call_of = |function, arguments: Vec<Expr>, data_type| AggregateCall {
+        function,
+        arguments,
+        distinct: false,
+        filter: None,
+        data_type,
+        span,
+    };
+    let data_type = value.data_type;
+    let calls = vec![
+        call_of(AggregateFunction::Max, vec![value], data_type),
+        call_of(AggregateFunction::Count, Vec::new(), DataType::BigInt),
+    ];
+    let mark = |n: usize, data_type| at(Expr::column(AGGREGATE_MARK + n, data_type), span);
+    let only = call("only_value", vec![mark(0, data_type), mark(1, DataType::BigInt)], span)?;
+    Ok((calls, vec!["value".to_owned(), "rows".to_owned()], only))
 }
