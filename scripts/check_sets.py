@@ -140,5 +140,108 @@ class Sets:
             return self.Query(outer.format(c), outer.format(d), [TS, SUM], delay=delay)
         return self.Query(c, d, [TS, TS, INT, INT], delay=delay)
 
+    def q_grouping(self):
+        """GROUPING SETS, ROLLUP and CUBE, also with windows."""
+        r = self.r
+        keys = r.sample(["k", "g", "f", "dt", "k % 2"], r.choice([1, 2, 2, 3]))
+        kinds = {"k": INT, "g": TEXT, "f": BOOL, "dt": DATE, "k % 2": INT}
+        some = lambda: "(" + ", ".join(r.sample(keys, r.randint(0, len(keys)))) + ")"
+        form = r.choice(["ROLLUP", "ROLLUP", "CUBE", "GROUPING SETS", "GROUPING SETS", "with a key", "two"])
+        self.mark(f"grouping {form}")
+        listed = ", ".join(keys)
+        # Every key must be in one set at least.
+        sets = f"GROUPING SETS (({listed}), {some()}, {some()})"
+        match form:
+            case "ROLLUP" | "CUBE":
+                by = f"{form} ({listed})"
+            case "GROUPING SETS":
+                by = sets
+            case "with a key":
+                by = f"i > 0, {r.choice([f'ROLLUP ({listed})', f'CUBE ({listed})', sets])}"
+            case "two":
+                by = f"ROLLUP (f, g), CUBE ({listed})" if "f" not in keys and "g" not in keys else f"ROLLUP ({listed}), CUBE (i > 0)"
+        calls = [("COUNT(*)", INT), ("SUM(i)", SUM), ("MAX(d)", D10), ("COUNT(DISTINCT s)", INT), ("MIN(g)", TEXT)]
+        told = [(f"GROUPING({key})", INT) for key in keys[:1]] + [(f"GROUPING({listed})", INT)]
+        items = [(key, kinds[key]) for key in keys] + r.sample(calls, 2) + r.sample(told, r.choice([0, 1, 2]))
+        names = ", ".join(f"{text} AS c{number}" for number, (text, _) in enumerate(items))
+        tail = r.choice(["", "", " HAVING COUNT(*) > 1", f" HAVING GROUPING({keys[0]}) = 0"])
+        where = r.choice(["", "", " WHERE k > 1", " WHERE id < 0"])
+        kinds = [kind for _, kind in items]
+        if r.random() < 0.3 and form != "two":
+            self.mark("grouping in windows")
+            start = self.bucket("ts", 3_600_000, 0)
+            hour = "INTERVAL '1' HOUR"
+            select = f"SELECT window_start AS w, {names} FROM {{}}{where} GROUP BY window_start, window_end, {by}{tail}"
+            duck = f"(SELECT *, {start} AS window_start, {start} + {hour} AS window_end FROM t) AS t"
+            return self.Query(select.format(f"TUMBLE(t, ts, {hour})"), select.format(duck), [TS] + kinds, delay=r.choice([(), ("INTERVAL '0' SECOND",)]))
+        sql = f"SELECT {names} FROM {r.choice(['t', 'u'])}{where} GROUP BY {by}{tail}"
+        if r.random() < 0.2:
+            sql = f"SELECT c0, COUNT(*) AS n FROM ({sql}) AS q GROUP BY c0"
+            kinds = [kinds[0], INT]
+        return self.Query(sql, sql, kinds)
 
-SHAPES = ["sets", "sets_order", "sets_above", "sets_window"]
+    def q_distinct_on(self):
+        r = self.r
+        keys = r.sample(["k", "g", "f", "i % 3"], r.choice([1, 1, 2]))
+        order = r.sample(["d", "s", "ts", "x"], r.choice([0, 1, 2])) + ["id"]
+        down = [r.choice(["", " DESC", " DESC NULLS FIRST"]) for _ in order]
+        listed = ", ".join(keys)
+        by = ", ".join(keys + [key + tail for key, tail in zip(order, down)])
+        where = r.choice(["", " WHERE k > 1", " WHERE id < 0"])
+        sql = f"SELECT DISTINCT ON ({listed}) id, g, d FROM t{where} ORDER BY {by}"
+        if r.random() < 0.3:
+            self.mark("DISTINCT ON in a subquery")
+            sql = f"SELECT id, d FROM ({sql}) AS q WHERE id > 3"
+            return self.Query(sql, sql, [INT, D10])
+        # Rows of the last key have no order among themselves, so all are compared but that.
+        return self.Query(sql, sql, [INT, TEXT, D10])
+
+    def q_parts(self):
+        """NTILE, PERCENT_RANK and CUME_DIST."""
+        r = self.r
+        by = r.choice(["", "PARTITION BY k ", "PARTITION BY g, f "])
+        order = r.choice(["id", "i, id", "d DESC, id", "ts, id"])
+        loose = r.choice(["i", "d DESC", "g", "ts", "k, f"])
+        calls = [(f"NTILE({r.choice([1, 2, 3, 4, 100])}) OVER ({by}ORDER BY {order})", INT), (f"PERCENT_RANK() OVER ({by}ORDER BY {loose})", DBL),
+                 (f"CUME_DIST() OVER ({by}ORDER BY {loose})", DBL), (f"RANK() OVER ({by}ORDER BY {loose})", INT)]
+        picked = [("id", INT)] + r.sample(calls, r.choice([1, 2, 3]))
+        names = ", ".join(f"{text} AS c{number}" for number, (text, _) in enumerate(picked))
+        kinds = [kind for _, kind in picked]
+        sql = f"SELECT {names} FROM t{r.choice(['', ' WHERE k > 1'])}"
+        form = r.choice(["plain", "group", "QUALIFY"])
+        self.mark(f"parts {form}")
+        if form == "group":
+            sql = f"SELECT c1, COUNT(*) AS n, MAX(c0) AS m FROM ({sql}) AS q GROUP BY c1"
+            return self.Query(sql, sql, [kinds[1], INT, INT])
+        if form == "QUALIFY":
+            sql = f"{sql} QUALIFY c1 <= {r.choice(['0.5', '1', '2'])}"
+        return self.Query(sql, sql, kinds)
+
+    def q_correlated(self):
+        """Values of subqueries that name columns from outside."""
+        r = self.r
+        on = lambda: r.choice(["v.k = t.k", "v.g = t.g", "v.k = t.k AND v.f = t.f", "t.i = v.i", "v.k = t.k AND v.id > 3", "v.k = t.k % 3 AND v.d > 0", "v.id = t.id", "v.k + 1 = t.k"])
+        value = lambda: r.choice([("COUNT(*)", INT), ("MAX(v.id)", INT), ("SUM(v.i)", SUM), ("MIN(v.g)", TEXT), ("COUNT(v.k)", INT), ("COUNT(DISTINCT v.g) + 1", INT), ("COALESCE(MAX(v.id), -1)", INT)])
+        sub = lambda text: f"(SELECT {text} FROM u AS v WHERE {on()})"
+        form = r.choice(["select", "where", "both", "having", "above"])
+        self.mark(f"correlated {form}")
+        first, second = value(), value()
+        match form:
+            case "select":
+                sql = f"SELECT id, {sub(first[0])} AS a, {sub(second[0])} AS b FROM t"
+                return self.Query(sql, sql, [INT, first[1], second[1]])
+            case "where":
+                sql = f"SELECT id FROM t WHERE {r.choice(['t.id', 't.i', 't.k'])} {r.choice(['<', '=', '>='])} {sub(r.choice(['COUNT(*)', 'MAX(v.id)', 'MAX(v.k)']))} AND t.id > 1"
+                return self.Query(sql, sql, [INT])
+            case "both":
+                sql = f"SELECT id, {sub(first[0])} AS a FROM t WHERE {sub('COUNT(*)')} > 1"
+                return self.Query(sql, sql, [INT, first[1]])
+            case "having":
+                inner = r.choice(["(SELECT COUNT(*) FROM u AS v WHERE v.k = t.k)", "(SELECT MAX(v.id) FROM u AS v WHERE v.k = t.k AND v.f)"])
+                sql = f"SELECT t.k, COUNT(*) AS n, {inner} AS a FROM t GROUP BY t.k HAVING COUNT(*) > {inner}"
+                return self.Query(sql, sql, [INT, INT, INT])
+        sql = f"SELECT a, COUNT(*) AS n FROM (SELECT id, {sub(first[0])} AS a FROM t) AS q GROUP BY a"
+        return self.Query(sql, sql, [first[1], INT])
+
+
+SHAPES = ["grouping", "distinct_on", "parts", "correlated", "sets", "sets_order", "sets_above", "sets_window"]

@@ -58,7 +58,7 @@ pub enum Operator {
     Aggregate(Aggregate),
     /// OVER with ROWS or RANGE frames.
     Over(Over),
-    /// ROW_NUMBER, RANK and DENSE_RANK by any order.
+    /// ROW_NUMBER, RANK, NTILE and their like by any order.
     Rank(Rank),
     /// Rows of two inputs put together.
     Join(Join),
@@ -395,8 +395,8 @@ pub enum OverFunction {
     DenseRank,
 }
 
-/// Ranks of rows among their partition: input columns pass through, one BIGINT per function is
-/// added. Rows leave in order of (time, partition, order).
+/// Ranks of rows among their partition: input columns pass through, a column per function is added, BIGINT
+/// or DOUBLE. Rows leave in order of (time, partition, order).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rank {
     /// PARTITION BY: columns of the input, that of `time` first if there is one.
@@ -421,6 +421,27 @@ pub enum RankFunction {
     Rank,
     /// DENSE_RANK: without gaps.
     DenseRank,
+    /// NTILE: the partition in so many parts of equal size, the first ones larger by one; the part's number.
+    Ntile(i64),
+    /// PERCENT_RANK: RANK less 1, of the rows but one; 0 for a row alone. DOUBLE.
+    PercentRank,
+    /// CUME_DIST: the share of rows that are not behind. DOUBLE.
+    CumeDist,
+}
+
+impl RankFunction {
+    /// Depends on how many rows the partition has, so that none of them can be dropped early.
+    pub const fn is_of_partition(self) -> bool {
+        matches!(self, RankFunction::Ntile(_) | RankFunction::PercentRank | RankFunction::CumeDist)
+    }
+
+    /// What it gives.
+    pub const fn data_type(self) -> DataType {
+        match self {
+            RankFunction::PercentRank | RankFunction::CumeDist => DataType::Double,
+            _ => DataType::BigInt,
+        }
+    }
 }
 
 /// Rows of two inputs put together where keys are equal, times are near and a condition holds. Output:

@@ -111,6 +111,52 @@ fn statements_of_other_engines() {
     assert!(cases >= 150, "only {cases} cases");
 }
 
+/// What EXPLAIN (CANONICAL) prints of a script's last statement, and the statements before it; none for
+/// what is no query.
+fn canonical(sql: &str) -> Option<(String, String)> {
+    let script = sql.replace("<market_data>", MARKET_DATA);
+    let script = script.trim_end().trim_end_matches(';');
+    let (before, last) = script.rsplit_once(";\n").map_or(("", script), |(before, last)| (before, last));
+    let before = if before.is_empty() { String::new() } else { format!("{before};\n") };
+    let is_query =
+        ["SELECT", "INSERT", "WITH", "("].iter().any(|word| last.trim_start().to_uppercase().starts_with(word));
+    let explained = format!("{before}EXPLAIN (CANONICAL) {last}");
+    let shown = is_query.then(|| compile(&explained, &mut Tables, &Options::default()).map(|program| program.shown));
+    match shown? {
+        Ok(text) => Some((before, text.unwrap_or_default())),
+        Err(error) => panic!("{}", render(&error, &explained, "q.sql", false)),
+    }
+}
+
+#[test]
+fn canonical_text_plans_the_same() {
+    let (mut queries, mut wrong) = (0, Vec::new());
+    for folder in ["paste", "corpus"] {
+        let folder = format!("{}/tests/{folder}", env!("CARGO_MANIFEST_DIR"));
+        let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        for file in files {
+            let text = std::fs::read_to_string(&file).unwrap();
+            for case in text.split("====\n") {
+                let sql = case.split_once("----\n").map_or(case, |(sql, _)| sql).trim_end();
+                let plan = outcome(sql);
+                if plan.starts_with("error") || sql.to_uppercase().contains("EXPLAIN") {
+                    continue;
+                }
+                let Some((before, canonical)) = canonical(sql) else { continue };
+                queries += 1;
+                let again = outcome(&format!("{before}{canonical}"));
+                let shards = sql.starts_with("-- shards ");
+                if !shards && again != plan {
+                    wrong.push(format!("{sql}\ncanonical:\n{canonical}\nexpected:\n{plan}\nfound:\n{again}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {queries}\n{}", wrong.len(), wrong.join("\n====\n"));
+    assert!(queries >= 150, "only {queries} queries");
+}
+
 #[test]
 fn hostile_scripts_are_refused_not_followed() {
     let deep = |text: &str, count: usize| format!("SELECT {}order_id FROM orders", text.repeat(count));

@@ -1,4 +1,4 @@
-//! ROW_NUMBER, RANK and DENSE_RANK by any order, and the first rows per partition.
+//! ROW_NUMBER, RANK and their like by any order, and the first rows per partition.
 //!
 //! Rows are held per closing time until the watermark has passed it, or all until the end where there
 //! is none, and leave in order of (time, partition, order). Ties of that order break by position in the
@@ -103,14 +103,26 @@ impl Rank {
             }
             let value = |function: RankFunction| match function {
                 RankFunction::RowNumber => number,
-                RankFunction::Rank => rank,
                 RankFunction::DenseRank => dense,
+                RankFunction::Rank => rank,
+                // Said when the size of the partition is known, from the place and the rank.
+                RankFunction::Ntile(_) | RankFunction::PercentRank | RankFunction::CumeDist => rank,
             };
             if self.rank.limit.is_some_and(|(function, most)| value(self.rank.functions[function]) > most) {
                 continue;
             }
             kept.push(row);
             values.iter_mut().zip(&self.rank.functions).for_each(|(values, &function)| values.push(value(function)));
+        }
+        if self.rank.functions.iter().any(|function| function.is_of_partition()) {
+            let mut from = 0;
+            for partition in kept.chunk_by(|&left, &right| equal(self.partition, left, right)) {
+                let rows = from..from + partition.len();
+                for (values, &function) in values.iter_mut().zip(&self.rank.functions) {
+                    of_partition(function, &mut values[rows.clone()]);
+                }
+                from = rows.end;
+            }
         }
         (kept, values)
     }
@@ -159,6 +171,38 @@ impl Rank {
             next.finish(context)?;
         }
         Ok(())
+    }
+}
+
+/// What `function` says of a whole partition, in place of the rows' ranks; shares as their bits.
+fn of_partition(function: RankFunction, ranks: &mut [i64]) {
+    let count = ranks.len() as i64;
+    match function {
+        RankFunction::RowNumber | RankFunction::Rank | RankFunction::DenseRank => {}
+        RankFunction::Ntile(parts) => {
+            let (each, larger) = (count / parts, count % parts);
+            for (place, rank) in (0..).zip(ranks) {
+                *rank = match larger * (each + 1) {
+                    first if place < first => place / (each + 1) + 1,
+                    first => larger + (place - first) / each + 1,
+                };
+            }
+        }
+        RankFunction::PercentRank => {
+            let others = (count - 1).max(1) as f64;
+            ranks.iter_mut().for_each(|rank| *rank = ((*rank - 1) as f64 / others).to_bits() as i64);
+        }
+        RankFunction::CumeDist => {
+            // Equal rows share the place of their last one, from which the next rank begins.
+            let mut end = count;
+            for place in (0..ranks.len()).rev() {
+                let (rank, is_first) = (ranks[place], place as i64 + 1 == ranks[place]);
+                ranks[place] = (end as f64 / count as f64).to_bits() as i64;
+                if is_first {
+                    end = rank - 1;
+                }
+            }
+        }
     }
 }
 
@@ -228,9 +272,17 @@ impl Operator for Rank {
         let (rows, values) = leaving.unwrap_or_else(|| self.ranked(held));
         let part = self.given..(self.given + BATCH_ROWS).min(rows.len());
         let mut added = bumpalo::collections::Vec::with_capacity_in(values.len(), context.scratch);
-        for values in &values {
-            let mut column = Column::new(Physical::I64, context.scratch);
-            column.i64s()[..part.len()].copy_from_slice(&values[part.clone()]);
+        for (values, function) in values.iter().zip(&self.rank.functions) {
+            let physical = function.data_type().physical();
+            let mut column = Column::new(physical, context.scratch);
+            let values = &values[part.clone()];
+            match physical {
+                Physical::F64 => {
+                    let shares = column.f64s().iter_mut().zip(values);
+                    shares.for_each(|(to, bits)| *to = f64::from_bits(*bits as u64));
+                }
+                _ => column.i64s()[..part.len()].copy_from_slice(values),
+            }
             added.push(column.finish(part.len()));
         }
         let chunk = held.chunk(&rows[part.clone()], &self.layout, &added, context.scratch);

@@ -26,7 +26,7 @@ use crate::agg;
 use crate::error::{Result, Span};
 use crate::expr::Expr;
 use crate::operator::Time;
-use crate::types::{DataType, Field, Schema};
+use crate::types::{Field, Schema};
 
 /// Over what a plan is spread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,9 +190,7 @@ impl Spread<'_> {
         let columns: Vec<Expr> = columns.collect();
         let mut ranked = schema.clone();
         ranked.fields.extend(
-            rank.functions
-                .iter()
-                .map(|&function| Field { name: rank_name(function).to_owned(), data_type: DataType::BigInt }),
+            rank.functions.iter().map(|&function| Field { name: rank_name(function), data_type: function.data_type() }),
         );
         let ranked = self.plan.add(Operator::Rank(rank.clone()), vec![input], ranked, span);
         self.plan.add(Operator::Project(columns), vec![ranked], schema, span)

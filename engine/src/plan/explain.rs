@@ -109,7 +109,7 @@ fn describe(operator: &Operator, input: &Schema, output: &Schema) -> Vec<String>
             let columns = columns.join(", ");
             let by = if columns.is_empty() { String::new() } else { format!(" partition by {columns}") };
             let per = if columns.is_empty() { String::new() } else { format!(" per {columns}") };
-            let names: Vec<&str> = rank.functions.iter().map(|function| rank_name(*function)).collect();
+            let names: Vec<String> = rank.functions.iter().map(|function| rank_name(*function)).collect();
             let kept = match rank.limit {
                 Some((function, most)) => format!("rows of {} up to {most}{per}", names[function]),
                 None => "all rows".to_owned(),
@@ -391,11 +391,14 @@ fn call_sql(call: &AggregateCall, schema: &Schema) -> String {
 }
 
 /// A rank as it is written.
-pub(super) fn rank_name(function: RankFunction) -> &'static str {
+pub(super) fn rank_name(function: RankFunction) -> String {
     match function {
-        RankFunction::RowNumber => "ROW_NUMBER()",
-        RankFunction::Rank => "RANK()",
-        RankFunction::DenseRank => "DENSE_RANK()",
+        RankFunction::RowNumber => "ROW_NUMBER()".to_owned(),
+        RankFunction::Rank => "RANK()".to_owned(),
+        RankFunction::DenseRank => "DENSE_RANK()".to_owned(),
+        RankFunction::Ntile(parts) => format!("NTILE({parts})"),
+        RankFunction::PercentRank => "PERCENT_RANK()".to_owned(),
+        RankFunction::CumeDist => "CUME_DIST()".to_owned(),
     }
 }
 

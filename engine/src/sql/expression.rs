@@ -16,7 +16,7 @@ use typed::{binary, boolean, cast, constant, data_type, in_list, literal_as, neg
 use super::aggregate;
 use super::over::OverItem;
 use super::query::of_call;
-use super::scope::Scope;
+use super::scope::{GROUPING_MARK, Scope};
 use super::token::{MAX_NESTING, place};
 use super::{Clock, literal, unsupported};
 use crate::agg::functions as aggregates;
@@ -54,6 +54,8 @@ pub(super) struct Binder<'a> {
     pub calls: Vec<AggregateCall>,
     pub call_names: Vec<String>,
     pub over_items: Vec<OverItem>,
+    /// The arguments of every GROUPING.
+    pub groupings: Vec<Vec<Expr>>,
     depth: usize,
 }
 
@@ -73,6 +75,7 @@ impl<'a> Binder<'a> {
             calls: Vec::new(),
             call_names: Vec::new(),
             over_items: Vec::new(),
+            groupings: Vec::new(),
             depth: 0,
         }
     }
@@ -221,8 +224,8 @@ impl<'a> Binder<'a> {
                     .help("a subquery may stand in FROM, and behind IN and EXISTS among the terms of WHERE"))
             }
             Tree::Rollup(_) | Tree::Cube(_) | Tree::GroupingSets(_) => {
-                Err(unsupported("ROLLUP, CUBE and GROUPING SETS are not supported yet", span)
-                    .help("write one GROUP BY per set"))
+                Err(unsupported("ROLLUP, CUBE and GROUPING SETS stand in GROUP BY only, side by side", span)
+                    .help("write all sets out: GROUPING SETS ((a, b), (a), ())"))
             }
             other => Err(unsupported(format!("`{other}` is not supported yet"), span)),
         }
@@ -473,6 +476,24 @@ impl<'a> Binder<'a> {
         }
     }
 
+    /// GROUPING(a, b): bits that say which of them the row's set does not group by.
+    fn grouping(&mut self, function: &'a ast::Function, span: Span) -> Result<Expr> {
+        if !self.aggregates {
+            return Err(Error::new(Code::Misplaced, format!("GROUPING may not stand in {}", self.clause)).at(span));
+        }
+        let aggregates = std::mem::take(&mut self.aggregates);
+        let of =
+            plain_arguments(function, span).and_then(|trees| trees.into_iter().map(|tree| self.bind(tree)).collect());
+        self.aggregates = aggregates;
+        let of: Vec<Expr> = of?;
+        if of.is_empty() || of.len() > 62 {
+            return Err(Error::new(Code::Type, "GROUPING takes the keys it is about, up to 62").at(span));
+        }
+        let number = self.groupings.len();
+        self.groupings.push(of);
+        Ok(at(Expr::column(GROUPING_MARK + number, DataType::BigInt), span))
+    }
+
     fn function(&mut self, function: &'a ast::Function, span: Span) -> Result<Expr> {
         let name = function.name.to_string();
         let lower = name.to_ascii_lowercase();
@@ -486,6 +507,9 @@ impl<'a> Binder<'a> {
         }
         if let Some(kind) = aggregates::find(&lower) {
             return aggregate::call(self, function, kind, span.to(name_span));
+        }
+        if lower == "grouping" || lower == "grouping_id" {
+            return self.grouping(function, name_span);
         }
         aggregate::refuse(&lower, name_span)?;
         super::over::refuse(&lower, name_span)?;

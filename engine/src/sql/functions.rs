@@ -14,12 +14,18 @@ const fn form(
 }
 
 /// Calls that the binder turns into CASE or a constant.
-const FORMS: [Description; 7] = [
+const FORMS: [Description; 8] = [
     form("coalesce", &["ifnull", "nvl"], "values of one type", "The first that is not NULL."),
     form("nullif", &[], "two values", "The first; NULL if they are equal."),
     form("if", &["iif"], "a condition and two values", "The first value if it is TRUE, else the second."),
     form("cast", &["try_cast"], "(x AS type)", "The value as another type; TRY_CAST gives NULL where it cannot be."),
     form("extract", &[], "(unit FROM time)", "One part of a time, as date_part."),
+    form(
+        "grouping",
+        &["grouping_id"],
+        "keys",
+        "A bit per key, the last one lowest: 1 where the row's grouping set leaves it out.",
+    ),
     form("now", &["current_timestamp", "localtimestamp"], "nothing", "When the run began."),
     form("current_date", &[], "nothing", "The day the run began."),
 ];

@@ -10,6 +10,7 @@
 //! exist ([`Code::UnknownOption`]). No script can exhaust the stack: see [`token`].
 
 mod aggregate;
+mod canonical;
 mod ddl;
 mod expression;
 mod function;

@@ -20,11 +20,18 @@ const fn row(name: &'static str, signature: &'static str, doc: &'static str) -> 
 }
 
 /// Functions that only stand before OVER, for documentation.
-pub(super) const TABLE: [Description; 6] = [
+pub(super) const TABLE: [Description; 9] = [
     row("nth_value", "a value and a number", "The value of that row of the frame, from 1; NULL while there is none."),
     row("row_number", "nothing", "1, 2, 3, .. within the partition."),
     row("rank", "nothing", "The number of the first of the rows that are equal by ORDER BY."),
     row("dense_rank", "nothing", "As rank, without the gaps behind equal rows."),
+    row("ntile", "a number of parts", "In which of so many parts of equal size the row is; needs the whole partition."),
+    row(
+        "percent_rank",
+        "nothing",
+        "The share of other rows that come before it, from 0 to 1; needs the whole partition.",
+    ),
+    row("cume_dist", "nothing", "The share of rows that do not come behind it; needs the whole partition."),
     row("lag", "a value, how many rows, and what else", "The value so many rows before, 1 if not said."),
     row("lead", "a value, how many rows, and what else", "The value so many rows after, 1 if not said."),
 ];
@@ -66,10 +73,6 @@ pub(super) fn refuse(name: &str, span: Span) -> Result<()> {
     if TABLE.iter().any(|known| known.name == name) {
         let error = Error::new(Code::Misplaced, format!("`{name}` needs OVER")).at(span);
         return Err(error.help("write OVER (PARTITION BY k ORDER BY ts)"));
-    }
-    if ["percent_rank", "cume_dist", "ntile"].contains(&name) {
-        return Err(unsupported(format!("`{name}` is not supported: it needs the whole partition"), span)
-            .help("rank, dense_rank and row_number need only the rows before"));
     }
     Ok(())
 }
@@ -164,6 +167,9 @@ fn item<'a>(
         "row_number" => Some(RankFunction::RowNumber),
         "rank" => Some(RankFunction::Rank),
         "dense_rank" => Some(RankFunction::DenseRank),
+        "percent_rank" => Some(RankFunction::PercentRank),
+        "cume_dist" => Some(RankFunction::CumeDist),
+        "ntile" => Some(RankFunction::Ntile(parts(binder, function, span)?)),
         _ => None,
     };
     let mut order = Vec::new();
@@ -179,7 +185,8 @@ fn item<'a>(
         }
         order.push((part(binder, &item.expr)?, key));
     }
-    if order.is_empty() && matches!(ranks, Some(RankFunction::Rank | RankFunction::DenseRank)) {
+    let needs_order = ranks.is_some_and(|ranks| !matches!(ranks, RankFunction::RowNumber | RankFunction::Ntile(_)));
+    if order.is_empty() && needs_order {
         let error = Error::new(Code::Misplaced, format!("`{name}` needs ORDER BY in its OVER")).at(span);
         return Err(error.help("write OVER (PARTITION BY k ORDER BY x DESC)"));
     }
@@ -194,14 +201,26 @@ fn item<'a>(
     Ok(OverItem { call, name: function.to_string(), partition, order, ranks, buffer })
 }
 
+/// Of how many parts NTILE is.
+fn parts(binder: &mut Binder<'_>, function: &ast::Function, span: Span) -> Result<i64> {
+    let &[parts] = &plain_arguments(function, span)?[..] else {
+        return Err(Error::new(Code::Type, "`ntile` takes a number of parts").at(span));
+    };
+    match part(binder, parts)?.kind {
+        ExprKind::Literal(Value::I64(count)) if count > 0 => Ok(count),
+        _ => Err(Error::new(Code::Type, "`ntile` takes a constant number of parts, from 1").at(place(parts.span()))),
+    }
+}
+
 fn part(binder: &mut Binder<'_>, tree: &ast::Expr) -> Result<Expr> {
     let mut inner = Binder::new(binder.scope, binder.clock, "OVER");
     inner.window = binder.window;
     inner.aggregates = binder.aggregates;
     inner.calls = std::mem::take(&mut binder.calls);
     inner.call_names = std::mem::take(&mut binder.call_names);
+    inner.groupings = std::mem::take(&mut binder.groupings);
     let bound = inner.bind(tree);
-    (binder.calls, binder.call_names) = (inner.calls, inner.call_names);
+    (binder.calls, binder.call_names, binder.groupings) = (inner.calls, inner.call_names, inner.groupings);
     bound
 }
 
@@ -331,13 +350,16 @@ fn over_call<'a>(
         "row_number" => Some(OverFunction::RowNumber),
         "rank" => Some(OverFunction::Rank),
         "dense_rank" => Some(OverFunction::DenseRank),
+        // These are ranked whatever their order; see `OverItem::ranks`.
+        "ntile" | "percent_rank" | "cume_dist" => Some(OverFunction::Rank),
         _ => None,
     };
     if let Some(ranks) = ranks {
-        if !plain_arguments(function, span)?.is_empty() {
+        if name != "ntile" && !plain_arguments(function, span)?.is_empty() {
             return Err(Error::new(Code::Type, format!("`{name}` takes no arguments")).at(span));
         }
-        let data_type = DataType::BigInt;
+        let is_share = name == "percent_rank" || name == "cume_dist";
+        let data_type = if is_share { DataType::Double } else { DataType::BigInt };
         return Ok(OverCall {
             function: ranks,
             arguments: Vec::new(),

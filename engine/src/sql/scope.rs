@@ -9,6 +9,8 @@ use crate::expr::{Expr, ExprKind};
 
 /// Column numbers from here on stand for aggregate calls until the aggregate node exists.
 pub(super) const AGGREGATE_MARK: usize = 1 << 20;
+/// Column numbers from here on stand for GROUPING calls until the grouping sets are planned.
+pub(super) const GROUPING_MARK: usize = AGGREGATE_MARK + (1 << 19);
 /// Column numbers from here on stand for OVER calls until their node exists.
 pub(super) const OVER_MARK: usize = 1 << 21;
 /// Stands for the window's start; the next number for its end.

@@ -28,8 +28,15 @@ pub(super) fn run(planner: &mut Planner<'_>, tokens: &[TokenWithSpan], last: boo
     let span = whole(tokens);
     let is = |at: usize, text: &str| is_word(tokens.get(at), text);
     if is(0, "EXPLAIN") {
+        let in_parentheses = |at: usize, token: &Token| tokens.get(at).is_some_and(|found| found.token == *token);
+        if is(1, "CANONICAL") {
+            return canonical(planner, &tokens[2..], span);
+        }
+        if is(2, "CANONICAL") && in_parentheses(1, &Token::LParen) && in_parentheses(3, &Token::RParen) {
+            return canonical(planner, &tokens[4..], span);
+        }
         let skip = if is(1, "PLAN") && is(2, "FOR") { 3 } else { 1 };
-        if is(1, "ANALYZE") || is(1, "CANONICAL") || matches!(tokens.get(1).map(|t| &t.token), Some(Token::LParen)) {
+        if is(1, "ANALYZE") || matches!(tokens.get(1).map(|t| &t.token), Some(Token::LParen)) {
             return Err(unsupported("this form of EXPLAIN is not supported yet", span).help("write EXPLAIN SELECT .."));
         }
         planner.explain = true;
@@ -103,6 +110,30 @@ pub(super) fn run(planner: &mut Planner<'_>, tokens: &[TokenWithSpan], last: boo
         Some(help) => error.help(help),
         None => error.help("begin with SELECT, INSERT INTO, CREATE TABLE, CREATE VIEW or EXPLAIN"),
     })
+}
+
+/// EXPLAIN (CANONICAL): shows a query as it is understood. What it is written into stays as it is.
+fn canonical(planner: &mut Planner<'_>, tokens: &[TokenWithSpan], span: Span) -> Result<()> {
+    let is = |at: usize, text: &str| is_word(tokens.get(at), text);
+    let begins = |at: &usize| {
+        let at = at + usize::from(matches!(tokens[*at].token, Token::LParen));
+        is(at, "SELECT") || is(at, "WITH") || is(at, "VALUES") || is(at, "FROM")
+    };
+    let first = match () {
+        () if is(0, "INSERT") => (2..tokens.len()).find(begins),
+        () => (0..tokens.len().min(1)).find(begins),
+    };
+    let Some(first) = first else {
+        let error = unsupported("EXPLAIN (CANONICAL) is of a SELECT or an INSERT INTO", span);
+        return Err(error.help("write EXPLAIN (CANONICAL) SELECT .."));
+    };
+    planner.try_out(|planner| run(planner, tokens, true))?;
+    let (query, emit) = query(&tokens[first..])?;
+    let into: Vec<String> = tokens[..first].iter().map(|token| token.token.to_string()).collect();
+    let into = if into.is_empty() { String::new() } else { format!("{} ", into.join(" ")) };
+    let text = super::canonical::text(&query, emit, planner.now_us())?;
+    planner.show(&format!("{into}{text}\n"));
+    Ok(())
 }
 
 /// The place of a statement.

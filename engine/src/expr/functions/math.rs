@@ -44,8 +44,19 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!("exp", [], "a number", "e to that power.", typing::double_1, |call| real(call, "exponential", |x, _| x.exp()), "exp(0)" => "1"),
     function!("ln", [], "a number above zero", "Natural logarithm.", typing::double_1, |call| real(call, "logarithm", |x, _| x.ln()), "ln(1)" => "0"),
     function!("log10", [], "a number above zero", "Logarithm to base 10.", typing::double_1, |call| real(call, "logarithm", |x, _| x.log10()), "log10(1000)" => "3"),
+    function!("only_value", [], "a value and how many rows it is of", "The value; an error where it is of several rows, as of a subquery that gives one value.", typing::of_rows, only_value, "only_value(7, 1)" => "7"),
     function!("log", [], "a number, or a base and a number", "Natural logarithm, or to a base.", typing::double_1_or_2, log, "log(2, 8)" => "3"),
 ];
+
+fn only_value<'a>(call: &Call<'_, 'a>) -> Result<Vector<'a>> {
+    let rows = &call.arguments[1];
+    let counts = rows.i64s().iter().enumerate();
+    match counts.filter(|(row, _)| !is_null(call.nulls, *row)).map(|(_, count)| *count).find(|&count| count > 1) {
+        None => Ok(call.arguments[0]),
+        Some(count) => Err(Error::new(Code::Type, format!("a subquery that is used as a value gives {count} rows"))
+            .help("take an aggregate of them: (SELECT MAX(x) FROM ..)")),
+    }
+}
 
 fn out_of_range(call: &Call<'_, '_>, symbol: &str, row: usize) -> Error {
     let show = |index: usize| show_at(&call.arguments[index], row, call.data_type(index));

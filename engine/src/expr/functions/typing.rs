@@ -57,6 +57,14 @@ fn sum(types: &[DataType]) -> Fit {
     wider(left, right, 1).map(|wide| (vec![wide; 2], wide))
 }
 
+/// A value of any type, and a count.
+pub(crate) fn of_rows(types: &[DataType], _: &[Option<&Value>]) -> Fit {
+    match types {
+        &[value, rows] if rows.is_integer() => Some((vec![value, BigInt], value)),
+        _ => None,
+    }
+}
+
 pub(crate) fn plus(types: &[DataType], _: &[Option<&Value>]) -> Fit {
     match *types {
         [time @ (Timestamp { .. } | Interval), Interval] => Some((vec![time, Interval], time)),

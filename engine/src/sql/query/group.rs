@@ -2,13 +2,14 @@
 
 use sqlparser::ast::{self, Spanned};
 
+use super::grouping::Sets;
 use super::select::{aliases, position};
 use super::{Closed, Natural, Planner, Relation};
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::{Expr, ExprKind};
 use crate::plan::{Aggregate, Emit, Late, Operator, Phase, SortKey, Window, WindowKind};
 use crate::sql::expression::Binder;
-use crate::sql::scope::{AGGREGATE_MARK, OVER_MARK, Scope, WINDOW_MARK, same};
+use crate::sql::scope::{AGGREGATE_MARK, GROUPING_MARK, OVER_MARK, Scope, WINDOW_MARK, same};
 use crate::sql::token::place;
 use crate::sql::unsupported;
 use crate::sql::window::{self, WindowSpec};
@@ -21,14 +22,11 @@ impl Planner<'_> {
         select: &'a ast::Select,
         scope: &Scope,
         window: Option<WindowSpec<'a>>,
-    ) -> Result<(Vec<&'a ast::Expr>, Option<WindowSpec<'a>>)> {
-        let (trees, modifiers) = match &select.group_by {
+    ) -> Result<(Sets<'a>, Option<WindowSpec<'a>>)> {
+        let (trees, modifiers): (Vec<&ast::Expr>, _) = match &select.group_by {
             ast::GroupByExpr::Expressions(trees, modifiers) => (trees.iter().collect(), modifiers),
             ast::GroupByExpr::All(modifiers) => (self.plain_items(select, scope)?, modifiers),
         };
-        if !modifiers.is_empty() {
-            return Err(unsupported("ROLLUP, CUBE and TOTALS are not supported yet", place(select.span())));
-        }
         let (mut keys, mut window) = (Vec::new(), window);
         for tree in trees {
             // Arroyo groups by the alias or the place of a window in the SELECT list.
@@ -46,7 +44,7 @@ impl Planner<'_> {
                 Some(spec) => return Err(Error::new(Code::Syntax, "a second window for one SELECT").at(spec.span)),
             }
         }
-        Ok((keys, window))
+        Ok((Sets::of(&keys, modifiers, place(select.span()))?, window))
     }
 
     /// GROUP BY ALL: the items of SELECT that hold no aggregate.
@@ -71,7 +69,11 @@ impl Planner<'_> {
     }
 
     pub(super) fn aggregate(&mut self, relation: &mut Relation<'_>, grouping: Grouping, span: Span) -> Result<Columns> {
-        let Grouping { mut keys, window, calls, names } = grouping;
+        let all: Vec<usize> = (0..grouping.keys.len()).collect();
+        if !grouping.groupings.is_empty() || grouping.sets.len() > 1 || grouping.sets.iter().any(|set| *set != all) {
+            return self.grouping_sets(relation, grouping, span);
+        }
+        let Grouping { mut keys, window, calls, names, .. } = grouping;
         relation.emit = None;
         let by_position = calls.iter().find(|call| call.function.is_by_position());
         if let (Some(call), Natural::Unordered { .. }) = (by_position, &relation.natural)
@@ -110,8 +112,12 @@ impl Planner<'_> {
             fields.push(Field { name, data_type: call.data_type });
         }
         let place = |(n, key): (usize, &Expr)| (key.clone(), Expr::column(first_key + n, key.data_type));
-        let mut columns =
-            Columns { keys: keys.iter().enumerate().map(place).collect(), windowed: window.is_some(), first_call };
+        let mut columns = Columns {
+            keys: keys.iter().enumerate().map(place).collect(),
+            windowed: window.is_some(),
+            first_call,
+            calls: calls.len(),
+        };
         let windowed = aggregate_window.is_some();
         let made = match (&window, again) {
             // Sessions end at any time, so none of them share an end that closes a window over them.
@@ -164,7 +170,7 @@ impl Planner<'_> {
             *item = Expr::column(position, item.data_type);
         }
         let names: Vec<String> = relation.scope.columns.iter().map(|column| column.name.clone()).collect();
-        let grouping = Grouping { keys, window: None, calls: Vec::new(), names: Vec::new() };
+        let grouping = Grouping::of(keys, Vec::new(), Vec::new());
         let columns = self.aggregate(relation, grouping, span)?;
         for (column, name) in relation.scope.columns.iter_mut().zip(names) {
             columns.place(&mut column.expression)?;
@@ -208,6 +214,17 @@ pub(super) struct Grouping {
     pub(super) window: Option<(Window, Expr)>,
     pub(super) calls: Vec<crate::plan::AggregateCall>,
     pub(super) names: Vec<String>,
+    /// Which keys each set is of; none for all of them.
+    pub(super) sets: Vec<Vec<usize>>,
+    /// Of which keys each GROUPING is.
+    pub(super) groupings: Vec<Vec<usize>>,
+}
+
+impl Grouping {
+    /// By all of `keys`, without a window.
+    pub(super) fn of(keys: Vec<Expr>, calls: Vec<crate::plan::AggregateCall>, names: Vec<String>) -> Grouping {
+        Grouping { keys, window: None, calls, names, sets: Vec::new(), groupings: Vec::new() }
+    }
 }
 
 /// If `keys` name the windows whose results the rows are: those windows, a window and a time that
@@ -231,9 +248,18 @@ pub(super) struct Columns {
     keys: Vec<(Expr, Expr)>,
     windowed: bool,
     first_call: usize,
+    /// How many calls there are; what GROUPING says stands behind them.
+    calls: usize,
 }
 
 impl Columns {
+    /// The columns of grouping sets.
+    pub(super) fn of_sets(keys: &[Expr], first_key: usize, calls: usize) -> Columns {
+        let place = |(n, key): (usize, &Expr)| (key.clone(), Expr::column(first_key + n, key.data_type));
+        let first_call = first_key + keys.len();
+        Columns { keys: keys.iter().enumerate().map(place).collect(), windowed: first_key > 0, first_call, calls }
+    }
+
     /// The result of aggregate number `n`.
     pub(super) fn call(&self, n: usize, data_type: DataType) -> Expr {
         Expr::column(self.first_call + n, data_type)
@@ -248,7 +274,8 @@ impl Columns {
         if let ExprKind::Column(column) = &mut expression.kind {
             match *column {
                 OVER_MARK..WINDOW_MARK => {}
-                AGGREGATE_MARK..OVER_MARK => *column = self.first_call + (*column - AGGREGATE_MARK),
+                AGGREGATE_MARK..GROUPING_MARK => *column = self.first_call + (*column - AGGREGATE_MARK),
+                GROUPING_MARK..OVER_MARK => *column = self.first_call + self.calls + (*column - GROUPING_MARK),
                 WINDOW_MARK.. if self.windowed => *column -= WINDOW_MARK,
                 _ => {
                     return Err(Error::new(Code::Misplaced, "this column is neither in GROUP BY nor in an aggregate")

@@ -594,7 +594,11 @@ fn side(expression: &Expr, is_left: &impl Fn(usize) -> bool, right: &std::ops::R
 }
 
 /// The two sides of `=` between a column of the left and one of the right, in that order.
-fn sides(condition: &Expr, is_left: &impl Fn(usize) -> bool, right: &std::ops::Range<usize>) -> Option<(Expr, Expr)> {
+pub(super) fn sides(
+    condition: &Expr,
+    is_left: &impl Fn(usize) -> bool,
+    right: &std::ops::Range<usize>,
+) -> Option<(Expr, Expr)> {
     let ExprKind::Compare { comparison: Comparison::Equal, left, right: other } = &condition.kind else { return None };
     match (side(left, is_left, right), side(other, is_left, right)) {
         ((true, false), (false, true)) => Some(((**left).clone(), (**other).clone())),

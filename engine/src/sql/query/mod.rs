@@ -15,6 +15,7 @@
 //! | `bounds` | windows in FROM without GROUP BY |
 //! | `clauses`, `star` | what parses and is refused; `*` and what is said behind it |
 //! | `group`, `order` | the nodes of GROUP BY and DISTINCT, of ORDER BY and LIMIT |
+//! | `grouping` | GROUPING SETS, ROLLUP and CUBE |
 //! | `over`, `rank` | the nodes of OVER: over frames, and ranks by any order |
 //! | `time` | which columns follow the watermark |
 //! | `sink` | where a query ends |
@@ -23,6 +24,7 @@ mod bounds;
 mod clauses;
 mod from;
 mod group;
+mod grouping;
 mod join;
 mod order;
 mod over;
@@ -41,6 +43,7 @@ use std::collections::HashMap;
 
 pub(super) use clauses::of_call;
 pub(super) use order::sort_key;
+pub(super) use select::shown;
 
 use sqlparser::ast::{self, Spanned};
 
@@ -185,6 +188,14 @@ impl<'c> Planner<'c> {
         let name = name.to_lowercase();
         let view = self.views.remove(&name).is_some();
         Ok(self.declared.remove(&name).is_some() || view)
+    }
+
+    /// Does something for its errors alone: nothing of it stays.
+    pub fn try_out(&mut self, what: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        let kept = (self.plan.clone(), self.used.clone(), self.emits.clone(), self.depth);
+        let done = what(self);
+        (self.plan, self.used, self.emits, self.depth) = kept;
+        done
     }
 
     /// Follows another engine's habits from here on.

@@ -1,19 +1,25 @@
 //! ROW_NUMBER, RANK and DENSE_RANK by any order, and the conditions that bound them.
 
+use sqlparser::ast;
+
+use super::select::position;
 use super::{Natural, Planner, Relation};
-use crate::error::{Result, Span};
+use crate::error::{Code, Error, Result, Span};
 use crate::expr::{Comparison, Expr, ExprKind};
-use crate::plan::{Late, Operator, Rank, SortKey};
+use crate::plan::{Late, Operator, OverCall, OverFunction, Rank, RankFunction, SortKey};
+use crate::sql::expression::{Binder, at, compare};
 use crate::sql::over::OverItem;
 use crate::sql::scope::same;
+use crate::sql::token::place;
 use crate::sql::{unsupported, window};
-use crate::types::{Field, Value};
+use crate::types::{DataType, Field, Value};
 
 impl Planner<'_> {
     /// Whether a call needs all rows of its partition before it says anything. Upwards by the time that
     /// rows come in, ranks count as they come.
     pub(super) fn is_ranked(&self, relation: &Relation<'_>, item: &OverItem) -> bool {
         match (item.ranks, &item.order[..]) {
+            (Some(function), _) if function.is_of_partition() => true,
             (None, _) | (Some(_), []) => false,
             (Some(_), [(order, key)]) if !key.descending && !key.nulls_first => {
                 let kind = order.data_type;
@@ -96,8 +102,67 @@ impl Planner<'_> {
     }
 }
 
+impl Planner<'_> {
+    /// What DISTINCT ON names: a column of the result by name or number, or an expression.
+    pub(super) fn distinct_key<'a>(
+        &self,
+        tree: &'a ast::Expr,
+        select: &'a ast::Select,
+        items: &[(String, Expr)],
+        binder: &mut Binder<'a>,
+    ) -> Result<Expr> {
+        if let ast::Expr::Identifier(name) = tree
+            && let Some((_, bound)) = items.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name.value))
+        {
+            return Ok(at(bound.clone(), place(name.span)));
+        }
+        binder.bind(position(tree, select)?.unwrap_or(tree))
+    }
+
+    /// DISTINCT ON: of the rows with equal `keys` the first by `sort`, which begins with them.
+    pub(super) fn distinct_on(
+        &mut self,
+        relation: &mut Relation<'_>,
+        keys: Vec<Expr>,
+        sort: &[(Expr, SortKey)],
+        span: Span,
+    ) -> Result<()> {
+        let is_key = |item: &Expr| keys.iter().any(|key| same(key, item));
+        let behind = sort.iter().position(|(item, _)| !is_key(item)).unwrap_or(sort.len());
+        let missing = keys.iter().find(|key| !sort[..behind].iter().any(|(item, _)| same(item, key)));
+        if let Some(key) = missing.filter(|_| behind < sort.len()) {
+            let error = Error::new(Code::Misplaced, "ORDER BY must begin with what DISTINCT ON names").at(key.span);
+            return Err(error.help("write DISTINCT ON (k) .. ORDER BY k, ts DESC"));
+        }
+        let call = OverCall {
+            function: OverFunction::RowNumber,
+            arguments: Vec::new(),
+            preceding: None,
+            following: 0,
+            range: None,
+            data_type: DataType::BigInt,
+            span: keys.iter().fold(Span::NONE, |span, key| span.to(key.span)),
+        };
+        let item = OverItem {
+            call,
+            name: "row_number".to_owned(),
+            partition: keys,
+            order: sort[behind..].to_vec(),
+            ranks: Some(RankFunction::RowNumber),
+            buffer: None,
+        };
+        let number = self.over(relation, vec![item], span)?.swap_remove(0);
+        let one = at(Expr::literal(Value::I64(1), DataType::BigInt), span);
+        let first = compare(Comparison::Equal, number, one, span)?;
+        self.filter(relation, first)
+    }
+}
+
 /// Bounds what a rank node of `width` columns keeps, where `condition` lets the first rows through only.
 pub(super) fn narrow(rank: &mut Rank, width: usize, condition: &Expr) {
+    if rank.functions.iter().any(|function| function.is_of_partition()) {
+        return;
+    }
     let terms = match &condition.kind {
         ExprKind::And(terms) => &terms[..],
         _ => std::slice::from_ref(condition),

@@ -6,8 +6,10 @@ use sqlparser::ast::{self, Spanned};
 
 use super::from::lint_alias;
 use super::group::{Grouping, from_has_window, mentions_column, mentions_window};
+use super::grouping::{Sets, grouping_keys, key_sets};
 use super::order::{order_item, sort_key};
 use super::rank::narrow;
+use super::scalar::{has_constant, of_groups};
 use super::semi::terms;
 use super::{Planner, Relation, clauses, star};
 use crate::error::{Code, Error, Result};
@@ -44,7 +46,7 @@ impl Planner<'_> {
             ));
         }
         let window = relation.window.take();
-        let (group_trees, mut window) = self.group_by(select, &relation.scope, window)?;
+        let (Sets { trees: group_trees, sets }, mut window) = self.group_by(select, &relation.scope, window)?;
         if let Some(spec) = &mut window
             && spec.grace > 0
         {
@@ -74,7 +76,7 @@ impl Planner<'_> {
         };
         let mut binder = Binder::new(&scope, self.options.clock, "SELECT");
         binder.windows = &select.named_window;
-        binder.scalars.clone_from(&scalars);
+        binder.scalars = scalars.iter().map(|scalar| (scalar.at, scalar.value.clone())).collect();
         binder.window = time.as_ref().map(|time| time.data_type);
 
         // Aliases serve GROUP BY, HAVING and ORDER BY, not SELECT itself.
@@ -85,15 +87,28 @@ impl Planner<'_> {
         let mut names_window = false;
         // Keys that follow from the window, which is a key already.
         let mut of_window: Vec<Expr> = Vec::new();
-        for tree in &group_trees {
+        // Per tree, which key it is, if it is not of the window.
+        let mut key_of: Vec<Option<usize>> = Vec::new();
+        for (number, tree) in group_trees.iter().enumerate() {
             let tree = position(tree, select)?.unwrap_or(tree);
             let key = binder.bind(tree)?;
-            if matches!(key.kind, ExprKind::Column(WINDOW_MARK..)) {
+            let bound = matches!(key.kind, ExprKind::Column(WINDOW_MARK..));
+            if (bound || mentions_window(&key)) && sets.iter().any(|set| !set.contains(&number)) {
+                return Err(unsupported("a grouping set without the window's bounds is not supported", key.span)
+                    .help("GROUP BY window_start, window_end, GROUPING SETS (..)"));
+            }
+            if bound {
                 names_window = true;
+                key_of.push(None);
             } else if mentions_window(&key) {
                 of_window.push(key);
-            } else if !keys.iter().any(|known| same(known, &key)) {
-                keys.push(key);
+                key_of.push(None);
+            } else {
+                let known = keys.iter().position(|known| same(known, &key));
+                key_of.push(Some(known.unwrap_or(keys.len())));
+                if known.is_none() {
+                    keys.push(key);
+                }
             }
         }
         if let Some(key) = of_window.iter().find(|key| !names_window || mentions_column(key)) {
@@ -121,7 +136,14 @@ impl Planner<'_> {
         for item in order {
             sort.push((order_item(item, select, &items, &mut binder)?, sort_key(item)?));
         }
-        let Binder { calls, call_names, over_items, .. } = binder;
+        let mut on: Vec<Expr> = match &select.distinct {
+            Some(ast::Distinct::On(trees)) => {
+                binder.clause = "DISTINCT ON";
+                trees.iter().map(|tree| self.distinct_key(tree, select, &items, &mut binder)).collect::<Result<_>>()?
+            }
+            _ => Vec::new(),
+        };
+        let Binder { calls, call_names, over_items, groupings, .. } = binder;
         let inside = calls.iter().flat_map(|call| call.arguments.iter().chain(&call.filter));
         if let Some(bound) = inside.into_iter().find(|argument| mentions_window(argument)) {
             return Err(unsupported("a window's bound inside an aggregate is not supported", bound.span)
@@ -130,15 +152,22 @@ impl Planner<'_> {
         let mut overs = over_items;
         let grouped = !group_trees.is_empty() || !calls.is_empty() || having.is_some();
         if grouped && !scalars.is_empty() {
-            if keys.is_empty() {
+            if keys.is_empty() && has_constant(&scalars) {
                 let error = unsupported("a subquery beside aggregates needs GROUP BY", span);
                 return Err(error.help("compute the aggregates in a subquery in FROM"));
             }
-            // It is the same for all rows, so groups do not change.
-            keys.extend(scalars.iter().map(|(_, value)| value.clone()));
+            // It is the same for all rows of a group, so groups do not change.
+            keys.extend(of_groups(&scalars, &keys));
         }
+        let sets = key_sets(&sets, &key_of, keys.len());
+        let groupings = groupings.iter().map(|of| grouping_keys(of, &keys)).collect::<Result<Vec<_>>>()?;
 
-        let aggregated = !group_trees.is_empty() || !calls.is_empty() || having.is_some() || window.is_some();
+        let aggregated = !group_trees.is_empty()
+            || sets.len() > 1
+            || !groupings.is_empty()
+            || !calls.is_empty()
+            || having.is_some()
+            || window.is_some();
         relation.scope = scope;
         if aggregated {
             let implied = window.as_ref().is_some_and(|spec| names_window || !from_has_window(select, spec));
@@ -147,10 +176,10 @@ impl Planner<'_> {
                     .help("add GROUP BY window_start, window_end"));
             }
             let window = window.map(|spec| spec.window).zip(time);
-            let aggregate = Grouping { keys, window, calls, names: call_names };
+            let aggregate = Grouping { keys, window, calls, names: call_names, sets, groupings };
             let columns = self.aggregate(&mut relation, aggregate, span)?;
             let expressions = items.iter_mut().map(|(_, item)| item).chain(sort.iter_mut().map(|(item, _)| item));
-            for expression in expressions.chain(&mut qualify) {
+            for expression in expressions.chain(&mut qualify).chain(&mut on) {
                 columns.place(expression)?;
             }
             for over in &mut overs {
@@ -170,7 +199,7 @@ impl Planner<'_> {
             let meaning =
                 |column: usize| (OVER_MARK..WINDOW_MARK).contains(&column).then(|| placed[column - OVER_MARK].clone());
             let expressions = items.iter_mut().map(|(_, item)| item).chain(sort.iter_mut().map(|(item, _)| item));
-            expressions.chain(&mut qualify).for_each(|expression| substitute(expression, &meaning));
+            expressions.chain(&mut qualify).chain(&mut on).for_each(|expression| substitute(expression, &meaning));
         }
         if let Some(condition) = qualify {
             self.filter(&mut relation, condition)?;
@@ -184,7 +213,7 @@ impl Planner<'_> {
         match &select.distinct {
             None | Some(ast::Distinct::All) => {}
             Some(ast::Distinct::Distinct) => self.distinct(&mut relation, &mut sort, span)?,
-            Some(ast::Distinct::On(_)) => return Err(unsupported("DISTINCT ON is not supported yet", span)),
+            Some(ast::Distinct::On(_)) => self.distinct_on(&mut relation, on, &sort, span)?,
         }
         if !sort.is_empty() {
             self.sort(&mut relation, sort, wanted, span)?;
@@ -312,7 +341,7 @@ pub(super) fn conjunction(first: Expr, second: Expr) -> Expr {
 }
 
 /// The name of an unnamed column: its text, without what the pre-pass has put in.
-fn shown(tree: &ast::Expr) -> String {
+pub(in crate::sql) fn shown(tree: &ast::Expr) -> String {
     let text = tree.to_string();
     let made_up = text.contains(crate::sql::prepass::BUFFER_ITEM);
     if made_up { text.split(" OVER ").next().unwrap_or_default().to_owned() } else { text }

@@ -12,6 +12,7 @@ use sqlparser::ast::{self, Spanned};
 
 use super::group::Grouping;
 use super::join::{Parts, conjuncts};
+use super::scalar::Scalar;
 use super::{Planner, Relation};
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::{Comparison, Expr, ExprKind};
@@ -100,8 +101,8 @@ impl Planner<'_> {
         let mut scalars = Vec::new();
         relation = self.scalars(relation, &valued, None, &mut scalars, ctes)?;
         for tree in valued {
-            let mut binder = Binder::new(&relation.scope, self.options.clock, "WHERE");
-            binder.scalars.clone_from(&scalars);
+            let mut binder = Binder::new(&relation.scope, self.options.now_us, "WHERE");
+            binder.scalars = scalars.iter().map(|scalar: &Scalar| (scalar.at, scalar.value.clone())).collect();
             let condition = binder.condition(tree)?;
             self.filter(&mut relation, condition)?;
         }
@@ -200,7 +201,7 @@ impl Planner<'_> {
         };
         let calls = vec![count(Vec::new()), count(vec![value])];
         let names = vec!["rows".to_owned(), "values".to_owned()];
-        self.aggregate(&mut counted, Grouping { keys: Vec::new(), window: None, calls, names }, span)?;
+        self.aggregate(&mut counted, Grouping::of(Vec::new(), calls, names), span)?;
         counted.scope = Scope::default();
         let width = self.plan.nodes[left.node].schema.fields.len();
         let column = |number: usize| at(Expr::column(width + number, DataType::BigInt), span);
@@ -228,42 +229,9 @@ impl Planner<'_> {
         if !plain_query || !ungrouped || select.having.is_some() || select.qualify.is_some() {
             return Ok(None);
         }
-        let (mut trees, mut subqueries) = (Vec::new(), Vec::new());
-        if let Some(tree) = &select.selection {
-            terms(tree, &mut trees, &mut subqueries);
-        }
-        // The tables' own names first: what they do not know is from outside.
         let (plan, used) = (self.plan.clone(), self.used.clone());
-        let own = self.source(select, &[], &[], ctes)?;
-        (self.plan, self.used) = (plan.clone(), used.clone());
-        let now = self.options.clock;
-        let (mut inside, mut outside) = (Vec::new(), Vec::new());
-        for tree in trees {
-            match Binder::new(&own.scope, now, "WHERE").condition(tree) {
-                Err(error) if matches!(error.code(), Code::UnknownColumn | Code::UnknownTable) => outside.push(tree),
-                _ => inside.push(tree),
-            }
-        }
-        let mut relation = self.source(select, &inside, &subqueries, ctes)?;
-        let mut both = Scope::default();
-        for column in &outer.columns {
-            let shadowed = |name: &str| relation.scope.columns.iter().any(|own| own.name.eq_ignore_ascii_case(name));
-            let hidden = relation
-                .scope
-                .columns
-                .iter()
-                .any(|own| !own.relation.is_empty() && own.relation.eq_ignore_ascii_case(&column.relation));
-            if !hidden {
-                both.columns.push(ScopeColumn { merged: column.merged || shadowed(&column.name), ..column.clone() });
-            }
-        }
-        for column in &relation.scope.columns {
-            both.columns.push(ScopeColumn { expression: shifted(column.expression.clone(), width), ..column.clone() });
-        }
-        let mut conditions = Vec::new();
-        for tree in outside {
-            conditions.extend(conjuncts(Binder::new(&both, now, "WHERE").condition(tree)?));
-        }
+        let (mut relation, conditions) = self.separated(select, outer, width, ctes)?;
+        let now = self.options.now_us;
         // What the subquery selects: a value for IN. Aggregates make it another kind of query.
         let inner = relation.scope.clone();
         let mut binder = Binder::new(&inner, now, "the subquery");
@@ -289,9 +257,57 @@ impl Planner<'_> {
         };
         Ok(Some((relation, conditions)))
     }
+
+    /// FROM and WHERE of a subquery: its rows by the conditions that its own tables answer, and the others
+    /// over the `width` columns of `outer` followed by its own.
+    pub(super) fn separated<'a>(
+        &mut self,
+        select: &'a ast::Select,
+        outer: &Scope,
+        width: usize,
+        ctes: &HashMap<String, &'a ast::Cte>,
+    ) -> Result<(Relation<'a>, Vec<Expr>)> {
+        let (mut trees, mut subqueries) = (Vec::new(), Vec::new());
+        if let Some(tree) = &select.selection {
+            terms(tree, &mut trees, &mut subqueries);
+        }
+        // The tables' own names first: what they do not know is from outside.
+        let (plan, used) = (self.plan.clone(), self.used.clone());
+        let own = self.source(select, &[], &[], ctes)?;
+        (self.plan, self.used) = (plan.clone(), used.clone());
+        let now = self.options.now_us;
+        let (mut inside, mut outside) = (Vec::new(), Vec::new());
+        for tree in trees {
+            match Binder::new(&own.scope, now, "WHERE").condition(tree) {
+                Err(error) if matches!(error.code(), Code::UnknownColumn | Code::UnknownTable) => outside.push(tree),
+                _ => inside.push(tree),
+            }
+        }
+        let relation = self.source(select, &inside, &subqueries, ctes)?;
+        let mut both = Scope::default();
+        for column in &outer.columns {
+            let shadowed = |name: &str| relation.scope.columns.iter().any(|own| own.name.eq_ignore_ascii_case(name));
+            let hidden = relation
+                .scope
+                .columns
+                .iter()
+                .any(|own| !own.relation.is_empty() && own.relation.eq_ignore_ascii_case(&column.relation));
+            if !hidden {
+                both.columns.push(ScopeColumn { merged: column.merged || shadowed(&column.name), ..column.clone() });
+            }
+        }
+        for column in &relation.scope.columns {
+            both.columns.push(ScopeColumn { expression: shifted(column.expression.clone(), width), ..column.clone() });
+        }
+        let mut conditions = Vec::new();
+        for tree in outside {
+            conditions.extend(conjuncts(Binder::new(&both, now, "WHERE").condition(tree)?));
+        }
+        Ok((relation, conditions))
+    }
 }
 
-fn shifted(mut expression: Expr, by: usize) -> Expr {
+pub(super) fn shifted(mut expression: Expr, by: usize) -> Expr {
     expression.map_columns(&|column| column + by);
     expression
 }

@@ -18,7 +18,7 @@ use crate::plan::{AggregateCall, AggregateFunction, Emit, NodeId, Operator, Sort
 use crate::sql::expression::{Binder, at, call, case, coerce, compare};
 use crate::sql::scope::{Scope, ScopeColumn, same};
 use crate::sql::token::place;
-use crate::sql::{types, unsupported};
+use crate::sql::{types, unsupported, window};
 use crate::types::{DataType, Field, Schema, Value};
 
 /// Most tables under one UNION ALL; their turns are counted in a byte.
@@ -107,8 +107,18 @@ impl Planner<'_> {
         }
     }
 
+    /// Whether rows of `node` are results of groups.
+    pub(super) fn has_groups(&self, node: NodeId) -> bool {
+        let this = &self.plan.nodes[node];
+        match &this.operator {
+            Operator::Aggregate(_) => true,
+            Operator::Scan(_) | Operator::Join(_) => false,
+            _ => this.inputs.iter().any(|&input| self.has_groups(input)),
+        }
+    }
+
     /// UNION ALL of `all`; with `sides` the number of its input stands behind each row's columns.
-    fn unite<'a>(&mut self, mut all: Vec<Relation<'a>>, sides: bool, what: &str) -> Result<Relation<'a>> {
+    pub(super) fn unite<'a>(&mut self, mut all: Vec<Relation<'a>>, sides: bool, what: &str) -> Result<Relation<'a>> {
         if all.len() == 1
             && let Some(only) = all.pop()
         {
@@ -163,6 +173,10 @@ impl Planner<'_> {
             true => Natural::Position,
             false => Natural::Unordered { time: times.first().copied() },
         };
+        let mut follows: Vec<Expr> = times.into_iter().map(column).collect();
+        if let Some(closed) = &closed {
+            follows.push(window::time_of(closed.end.clone())?);
+        }
         let scope = fields.iter().enumerate().map(|(n, field)| ScopeColumn {
             relation: String::new(),
             name: field.name.clone(),
@@ -172,7 +186,7 @@ impl Planner<'_> {
         Ok(Relation {
             node,
             scope: Scope { columns: scope.collect() },
-            times: times.into_iter().map(column).collect(),
+            times: follows,
             natural,
             closed,
             window: None,
@@ -233,12 +247,8 @@ impl Planner<'_> {
                 span,
             })
         };
-        let grouping = Grouping {
-            keys,
-            window: None,
-            calls: vec![count(0)?, count(1)?],
-            names: vec!["left".to_owned(), "right".to_owned()],
-        };
+        let names = vec!["left".to_owned(), "right".to_owned()];
+        let grouping = Grouping::of(keys, vec![count(0)?, count(1)?], names);
         let columns = self.aggregate(&mut relation, grouping, span)?;
         for column in &mut relation.scope.columns {
             columns.place(&mut column.expression)?;

@@ -134,7 +134,7 @@ impl Planner<'_> {
         }
         if let (None, Operator::Union(_), Some((Emit::Changes, span))) =
             (windowed, &self.plan.nodes[node].operator, emit)
-            && self.waits_for_the_end(node)
+            && self.has_groups(node)
         {
             let error = unsupported("EMIT CHANGES of a UNION of groups is not supported yet", span);
             return Err(error.help("use EMIT FINAL, or group the UNION itself"));
