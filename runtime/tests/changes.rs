@@ -136,7 +136,8 @@ fn balances_add_up_to_nothing_in_every_row() {
         "SELECT account, SUM(n) AS balance FROM (SELECT account, n FROM credits UNION ALL SELECT account, -n FROM debits) GROUP BY account",
     );
     assert_ne!(united, script);
-    for (script, shards) in [script, &united].into_iter().flat_map(|script| [1, 2, 4, 8].map(|shards| (script, shards))) {
+    for (script, shards) in [script, &united].into_iter().flat_map(|script| [1, 2, 4, 8].map(|shards| (script, shards)))
+    {
         for seed in 0..10 {
             let said = run(&files, script, PIECES, shards, seed);
             let rows: Vec<&str> = said.lines().skip(1).collect();

@@ -25,9 +25,9 @@ mod fold;
 mod join;
 mod net;
 mod store;
-mod unite;
 #[cfg(test)]
 mod tests;
+mod unite;
 
 pub(crate) use again::Again;
 pub(crate) use fold::{Fold, can_take_out};

@@ -239,7 +239,9 @@ fn build_changes(
                 .map(|number| change::Side { layout: input(number).layout(), has_operations: changes.takes[number] });
             Box::new(change::Join::new(join.clone(), sides, gives, place.hash_seed))
         }
-        Change::Unite => Box::new(change::Unite::new(&changes.takes, gives, without(this.schema.clone(), gives).layout())),
+        Change::Unite => {
+            Box::new(change::Unite::new(&changes.takes, gives, without(this.schema.clone(), gives).layout()))
+        }
         Change::Net(net) => Box::new(change::Net::new(net.clone(), takes, input(0).layout())),
     })
 }

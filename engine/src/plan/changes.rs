@@ -215,7 +215,9 @@ impl Pass<'_> {
         }
         let any = takes.contains(&true);
         match &node.operator {
-            Operator::Filter(_) | Operator::Repeat { .. } => Ok((self.add(node, node.operator.clone(), inputs, any), any)),
+            Operator::Filter(_) | Operator::Repeat { .. } => {
+                Ok((self.add(node, node.operator.clone(), inputs, any), any))
+            }
             Operator::Project(list) => {
                 let mut list = list.clone();
                 if any {

@@ -273,10 +273,9 @@ fn describe_changes(changes: &Changes, input: &Schema, output: &Schema) -> Vec<S
             lines
         }
         Change::Join(_) => unreachable!("a join has two inputs"),
-        Change::Unite => vec![
-            format!("Union of {} (changes)", names_of(output)),
-            format!("gives, at the end of a turn: {gives}"),
-        ],
+        Change::Unite => {
+            vec![format!("Union of {} (changes)", names_of(output)), format!("gives, at the end of a turn: {gives}")]
+        }
         Change::Net(Net { key, form, .. }) => {
             let named = |column: &usize| input.fields.get(*column).map_or("?", |field| &field.name);
             let by = match key.as_deref() {
