@@ -154,7 +154,11 @@ pub(crate) fn is_settled(plan: &Plan, id: NodeId) -> bool {
         Operator::Filter(_) | Operator::Project(_) | Operator::Limit { .. } | Operator::Repeat { .. } => inputs(),
         Operator::Union(_) => inputs(),
         Operator::Aggregate(aggregate) => aggregate.window.is_some() && inputs(),
-        Operator::Over(over) => (over.time.is_none() || follows_time(plan, node.inputs[0])) && inputs(),
+        // Without a time a RANGE is the whole partition, which is known at the end only.
+        Operator::Over(over) => {
+            let by_position = over.time.is_none() && over.calls.iter().all(|call| call.range.is_none());
+            (by_position || (over.time.is_some() && follows_time(plan, node.inputs[0]))) && inputs()
+        }
         Operator::Rank(rank) => rank.time.is_some() && inputs(),
         Operator::Join(join) => (join.within.is_some() || join.broadcast || join.pick.is_some()) && inputs(),
         Operator::Exchange(_) | Operator::Sort { .. } | Operator::Sink(_) | Operator::Changes(_) => false,
