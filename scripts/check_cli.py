@@ -213,6 +213,30 @@ def tree(root):
     return {str(path.relative_to(root)): path.read_text().splitlines() for path in sorted(pathlib.Path(root).rglob("*")) if path.is_file()}
 
 
+def changes():
+    """Results in changes, in every form."""
+    csv = ("--quiet", "--format", "csv")
+    groups = "(SELECT b, COUNT(*) AS n FROM 'plain.csv' GROUP BY b)"
+    run([*csv, f"SELECT COUNT(*) AS c, SUM(n) AS s FROM {groups} EMIT CHANGELOG"], out="op,c,s\n+I,3,3\n", runs=EVERYWHERE)
+    run([*csv, f"SELECT MAX(b) AS m FROM {groups} EMIT CHANGES"], out="m\nz\n", runs=EVERYWHERE)
+    run([*csv, "SELECT a, b FROM 'plain.csv' QUALIFY ROW_NUMBER() OVER (ORDER BY a DESC) = 1 EMIT CHANGELOG"], out="op,a,b\n+I,3,z\n", runs=EVERYWHERE)
+    run([*csv, "SELECT p.a, q.b FROM 'plain.csv' p LEFT JOIN 'header.csv' q ON p.b = q.b WHERE p.a = 2 EMIT CHANGELOG"], out="op,a,b\n+I,2,\n", runs=EVERYWHERE)
+    sink = "CREATE TABLE o (m STRING, c BIGINT, PRIMARY KEY (m) NOT ENFORCED) WITH ('path' = '-', {}); INSERT INTO o SELECT MAX(b), COUNT(*) FROM " + groups
+    run(["--quiet", sink.format("'format' = 'csv', 'changelog' = 'upsert'")], out="op,m,c\n+U,z,3\n", runs=EVERYWHERE)
+    object_ = '{"before":null,"after":{"m":"z","c":3},"op":"c"}\n'
+    run(["--quiet", sink.format("'format' = 'debezium-json'")], out=object_, runs=EVERYWHERE)
+    run(["--quiet", sink.format("'format' = 'ndjson', 'changelog' = 'debezium'")], out=object_)
+    run([sink.format("'format' = 'csv', 'changelog' = 'debezium'")], status=2, err="is written as JSON objects")
+    run([sink.format("'format' = 'csv', 'changelog' = 'updates'")], status=2, err="there is no changelog `updates`")
+    run([sink.format("'format' = 'csv', 'changelog' = 'op'") + " EMIT FINAL"], status=2, err="EMIT FINAL gives no changes")
+    keyless = sink.replace(", PRIMARY KEY (m) NOT ENFORCED", "").replace("MAX(b), COUNT(*) FROM ", "b, n FROM 'plain.csv' JOIN ") + " USING (b)"
+    run([keyless.format("'format' = 'csv', 'changelog' = 'upsert'")], status=2, err="'upsert' needs a key")
+    run([f"SELECT LAST_VALUE(n) FROM {groups} EMIT CHANGES"], status=2, err="depends on the order of its rows")
+    run(["SELECT /*+ STATE_TTL('x' = '1h') */ p.a FROM 'plain.csv' p JOIN 'header.csv' q ON p.b = q.b EMIT CHANGES"], status=2, err="STATE_TTL names `x`")
+    run(["SELECT /*+ BROADCAST('p') */ p.a FROM 'plain.csv' p"], status=2, err="there is no hint `BROADCAST`")
+    run([*csv, "SELECT p.b FROM 'plain.csv' p JOIN 'plain.csv' q ON p.a = q.a WHERE p.a = 1 EMIT CHANGES"], out="b\nx\n", runs=EVERYWHERE)
+
+
 def folders():
     """Tables that are written to folders named by values."""
     values = ["2026-01-01", "../../up", "/abs", "..", "", "a b", "ä", None]
@@ -510,7 +534,7 @@ with tempfile.TemporaryDirectory() as folder:
     os.symlink("plain.csv", "linked.csv")
     pathlib.Path("parts").mkdir()
     pathlib.Path("parts/part-0.csv").write_text(FILES["plain.csv"])
-    for part in (rows, statements, refusals, failures, machines, readers_that_go_away, signals, streams, files, checkpoints, folders, limits):
+    for part in (rows, changes, statements, refusals, failures, machines, readers_that_go_away, signals, streams, files, checkpoints, folders, limits):
         part()
     os.chdir("/")
 for failure in failed:

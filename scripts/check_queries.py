@@ -1426,6 +1426,16 @@ def compare(actual, wanted, ordered):
     return note
 
 
+def added_up(rows):
+    """The rows that changes, each behind its operation, leave in the end."""
+    counts = collections.Counter()
+    for operation, *row in rows:
+        counts[tuple(row)] += 1 if operation[0] == "+" else -1
+    if any(count < 0 for count in counts.values()):
+        raise ValueError("a row goes that was not there")
+    return [list(row) for row in counts.elements()]
+
+
 RUNS = [["--shards", "1"], ["--shards", "2"], ["--shards", "7"]]
 
 
@@ -1454,6 +1464,9 @@ class Checker:
         query = generator.query(self.shapes)
         self.seen.update(generator.seen)
         ddl = data.ddl(*query.delay if data.in_order else ())
+        if self.options.changes:
+            query.corelane += " EMIT CHANGELOG"
+            query.ordered = False
         script = ddl + query.corelane + ";\n"
         runs = list(self.pool.map(lambda flags: self.corelane(script, flags), RUNS))
         try:
@@ -1482,7 +1495,8 @@ class Checker:
         self.counts["accepted by both"] += 1
         for flags, (_, out, _) in zip(RUNS, runs):
             try:
-                rows = [[typed(text, kind) for text, kind in zip(row, query.kinds, strict=True)] for row in read_csv(out)[1:]]
+                rows = added_up(read_csv(out)[1:]) if self.options.changes else read_csv(out)[1:]
+                rows = [[typed(text, kind) for text, kind in zip(row, query.kinds, strict=True)] for row in rows]
             except (ValueError, KeyError, decimal.InvalidOperation) as error:
                 return self.wrong(number, query, data, ddl, f"{flags}: unreadable output: {error!r}")
             difference = compare(rows, wanted, query.ordered)
@@ -1521,6 +1535,7 @@ def main():
     parser.add_argument("--only", type=int, help="run this query of the seed only")
     parser.add_argument("--shape", help="only queries of this shape, or `joins` or `sets` for all of theirs")
     parser.add_argument("--rows", type=int, help="rows of a file, about; else 0 to 3000")
+    parser.add_argument("--changes", action="store_true", help="ask for changes, and hold what they add up to against DuckDB")
     parser.add_argument("--keep", help="folder for wrong queries and their files")
     parser.add_argument("--refusals", action="store_true", help="list what was refused, and why")
     options = parser.parse_args()

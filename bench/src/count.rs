@@ -22,6 +22,10 @@ impl Outlets for Count {
         unreachable!("a plan for one shard has no exchange")
     }
 
+    fn exchange_turn(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
+        Ok(())
+    }
+
     fn exchange_finish(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
         unreachable!("a plan for one shard has no exchange")
     }

@@ -16,6 +16,7 @@
 //! | [`scan`] | event time, lateness and WHERE, decided before rows are built |
 //! | [`operator`], [`pipeline`] | what an operator is; a plan at work on one shard |
 //! | [`agg`], [`over`], [`join`] | group tables, aggregates, windows; OVER; joins |
+//! | [`change`] | rows that come and go, and operators that answer in changes |
 //! | [`state`] | what operators hold, as bytes that another process reads |
 //! | [`plan`], [`sql`] | the plan; the dialect, binder, EXPLAIN |
 //! | [`stage`] | stage names and the ledger |
@@ -26,6 +27,7 @@
 
 pub mod agg;
 pub mod batch;
+pub mod change;
 pub mod error;
 pub mod expr;
 pub mod hash;

@@ -5,12 +5,14 @@
 //! are described by its schema. Exchanges are nodes like any other: on every shard the part above
 //! one feeds the rings, the part below it reads them.
 
+pub mod changes;
 pub mod distribute;
 pub mod explain;
 pub mod optimize;
 mod turns;
 mod window;
 
+pub use changes::{Change, Changelog, Changes};
 pub use distribute::{Distribution, distribute};
 pub use explain::explain;
 pub(crate) use turns::scans_under;
@@ -69,6 +71,8 @@ pub enum Operator {
         /// The column, which passes through as the others do.
         times: usize,
     },
+    /// An operator that answers by turns, in rows that come and go.
+    Changes(Changes),
     /// Rows to the shard that owns their key.
     Exchange(Exchange),
     /// The first `n` rows after `offset` skipped.
@@ -102,6 +106,13 @@ impl Operator {
             Operator::Join(_) => "join",
             Operator::Union(_) => "union",
             Operator::Repeat { .. } => "repeat",
+            Operator::Changes(changes) => match changes.change {
+                Change::Aggregate(_) => "aggregate",
+                Change::Again(_) => "again",
+                Change::Join(_) => "join",
+                Change::Unite => "union",
+                Change::Net(_) => "net",
+            },
             Operator::Exchange(_) => "exchange",
             Operator::Limit { .. } => "limit",
             Operator::Sort { .. } => "sort",
@@ -201,6 +212,8 @@ pub enum Emit {
     Final,
     /// After every row, the new value.
     Changes,
+    /// What has changed, and what was before; a form of [`Emit::Changes`] that a query may ask for.
+    Changelog,
 }
 
 /// Which part of an aggregation a node does.
@@ -467,6 +480,8 @@ pub struct Join {
     pub columns: Vec<usize>,
     /// The right input goes to every shard, the left one stays where it is.
     pub broadcast: bool,
+    /// Per side: how long its rows are kept, where the join answers in changes.
+    pub keep: [Option<Box<changes::Keep>>; 2],
 }
 
 /// Which rows of a join leave.
@@ -594,6 +609,8 @@ pub struct Sink {
     pub order: SinkOrder,
     /// PARTITIONED BY: the output columns that name folders, outermost first.
     pub partitioned_by: Vec<usize>,
+    /// It takes changes, in this form.
+    pub changelog: Option<changes::Net>,
 }
 
 /// What a sink's rows are ordered by; within one shard they already come in this order.

@@ -38,6 +38,8 @@ pub enum Stage {
     Over,
     /// Joins.
     Join,
+    /// What a turn has changed.
+    Changes,
     /// Rows to text.
     Format,
     /// Text to its file or to the writer.
@@ -60,7 +62,7 @@ pub enum Stage {
 
 impl Stage {
     /// Every stage, in the order shown.
-    pub const ALL: [Stage; 21] = [
+    pub const ALL: [Stage; 22] = [
         Stage::Read,
         Stage::Index,
         Stage::Convert,
@@ -73,6 +75,7 @@ impl Stage {
         Stage::WindowClose,
         Stage::Over,
         Stage::Join,
+        Stage::Changes,
         Stage::Format,
         Stage::Write,
         Stage::Checkpoint,
@@ -99,6 +102,7 @@ impl Stage {
             Stage::WindowClose => "window_close",
             Stage::Over => "over",
             Stage::Join => "join",
+            Stage::Changes => "changes",
             Stage::Format => "format",
             Stage::Write => "write",
             Stage::Checkpoint => "checkpoint",

@@ -41,6 +41,8 @@ pub enum Message {
     Watermark(Time),
     /// No later row of this sender has a lesser ordinal (`--ordered`).
     Progress(u64),
+    /// A turn of this sender's rows has ended; sent only where operators answer by turns.
+    Turn,
     /// What came before belongs to this epoch, what follows does not.
     Barrier(Call),
     /// This sender has no more rows.

@@ -9,6 +9,7 @@
 //! clock nor a file is touched here except through [`Io`] and the ledger's tick.
 
 mod barrier;
+mod turns;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,6 +52,9 @@ pub struct Shard {
     member: Option<Member>,
     /// Which outboxes have sent the barrier of the epoch that is on its way.
     barred: Vec<bool>,
+    /// Whether operators answer by turns, and whether rows have come since the last one.
+    by_turns: bool,
+    turn_open: bool,
     plan: Arc<Plan>,
     account: Account,
     ended: bool,
@@ -145,7 +149,11 @@ impl Shard {
         let barred = vec![false; parts.outboxes.len()];
         let turns = turns(plan);
         let entries: Vec<NodeId> = parts.sources.iter().map(|(entry, _)| *entry).collect();
-        let sources = parts.sources.into_iter().enumerate().map(|(number, (entry, source))| {
+        let by_turns = parts.pipeline.takes_turns();
+        let sources = parts.sources.into_iter().enumerate().map(|(number, (entry, mut source))| {
+            if by_turns {
+                source.read_by_turns();
+            }
             let (told, finished) = before.sources.get(number).copied().unwrap_or((TIME_MIN, false));
             let earlier = turns.iter().filter(|(scan, _)| *scan == entry).flat_map(|(_, earlier)| earlier);
             let after = earlier.filter_map(|scan| entries.iter().position(|entry| entry == scan)).collect();
@@ -169,6 +177,8 @@ impl Shard {
             stop: parts.stop,
             member: parts.member,
             barred,
+            by_turns,
+            turn_open: false,
             account: parts.account,
             plan: parts.plan,
             ended: false,
@@ -196,6 +206,7 @@ impl Shard {
         for source in 0..self.sources.len() {
             busy |= self.feed(source, io, &mut wait)?;
         }
+        busy |= self.end_turn(&mut wait)?;
         busy |= self.pass_barrier()?;
         let now = self.ledger.now();
         if self.account.is_due(now) {
@@ -204,6 +215,7 @@ impl Shard {
         }
         let due = self.oldest_partial.is_some_and(|since| now.saturating_sub(since) >= self.delay);
         if !busy || due {
+            busy |= self.end_live_turn(&mut wait)?;
             self.tell_progress()?;
         }
         if !busy || due {
@@ -357,6 +369,7 @@ impl Shard {
                     self.outs.since(Since::Due(self.ledger.now()));
                     self.pipeline.watermark(*entry, time, &context, &mut self.outs)?;
                 }
+                Some(Arrival::Turn) => self.pipeline.turn(*entry, &context, &mut self.outs)?,
                 Some(Arrival::Barrier(call)) => {
                     *at_barrier = true;
                     self.member.as_mut().expect("barriers come only with checkpoints").begin(call);
@@ -409,8 +422,12 @@ impl Shard {
                 busy = true;
                 continue;
             }
+            if source.has_ended_turn() {
+                break;
+            }
             match source.pull(io, &context)? {
                 Pulled::Rows(chunk) => {
+                    self.turn_open = true;
                     self.outs.since(Since::Read);
                     self.pipeline.push(*entry, &chunk, &context, &mut self.outs)?;
                 }
@@ -537,6 +554,11 @@ impl Outlets for Outs {
 
     fn exchange_watermark(&mut self, exchange: usize, watermark: Time, _: &Context<'_>) -> Result<(), Error> {
         self.outboxes[exchange].watermark(watermark);
+        Ok(())
+    }
+
+    fn exchange_turn(&mut self, exchange: usize, _: &Context<'_>) -> Result<(), Error> {
+        self.outboxes[exchange].turn();
         Ok(())
     }
 

@@ -53,6 +53,8 @@ pub struct Source {
     /// The split being read, and how many rows are left of its turn.
     turn: Option<(usize, u64)>,
     turn_rows: u64,
+    /// Every turn is ended by [`Source::begin_turn`], that of an only split as well.
+    by_turns: bool,
     next_ordinal: u64,
     shard: usize,
     /// The tokens of its reads begin with its number.
@@ -184,6 +186,7 @@ impl Source {
             retry_at: None,
             turn: None,
             turn_rows: options.turn_rows,
+            by_turns: false,
             next_ordinal: 0,
             shard: options.shard,
             tokens: (options.number as u64) << 32,
@@ -202,6 +205,29 @@ impl Source {
         let Some(event_time) = &self.scanner.scan().event_time else { return TIME_MIN };
         let unfinished = self.splits.iter().filter(|split| !split.ended);
         unfinished.map(|split| split.time.watermark(event_time.delay_us)).min().unwrap_or(TIME_MIN)
+    }
+
+    /// Reads so that turns can be told apart.
+    pub fn read_by_turns(&mut self) {
+        self.by_turns = true;
+    }
+
+    /// Whether the rows of a turn have been read: so many of one split, or all that were left of it. They
+    /// are the same in every run.
+    pub fn has_ended_turn(&self) -> bool {
+        self.by_turns && self.turn.is_some_and(|(split, left)| left == 0 || self.splits[split].ended)
+    }
+
+    /// Goes on behind a turn that was told.
+    pub fn begin_turn(&mut self) {
+        if self.has_ended_turn() {
+            self.turn = None;
+        }
+    }
+
+    /// Whether rows come when they come, and not as fast as they are read.
+    pub fn is_live(&self) -> bool {
+        self.pace.is_some() || self.retry_at.is_some()
     }
 
     /// Whether every split has ended.
@@ -301,7 +327,7 @@ impl Source {
             },
         };
         self.turn = Some((chosen, turn));
-        let most = if self.splits.len() == 1 { most } else { most.min(turn) };
+        let most = if self.splits.len() == 1 && !self.by_turns { most } else { most.min(turn) };
         let split = &mut self.splits[chosen];
         if split.reading {
             return Ok(Pulled::Waiting);

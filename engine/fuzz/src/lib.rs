@@ -278,6 +278,9 @@ impl Outlets for Nowhere {
     fn exchange_watermark(&mut self, _: usize, _: Time, _: &Context<'_>) -> Result<()> {
         Ok(())
     }
+    fn exchange_turn(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
+        Ok(())
+    }
     fn exchange_finish(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
         Ok(())
     }

@@ -231,7 +231,7 @@ impl Aggregation {
                 let step = if self.shape.has_lists() { 1 } else { share.len().max(1) };
                 for share in share.chunks(step) {
                     if page.rows + share.len() > BATCH_ROWS {
-                        self.turn(&mut page, chunk, &mut origins, context, caller, next)?;
+                        self.hand_on(&mut page, chunk, &mut origins, context, caller, next)?;
                     }
                     self.change_window(start, &rows, share, &mut page, scratch)?;
                     origins.extend_from_slice(share);
@@ -239,7 +239,7 @@ impl Aggregation {
                 start += window.map_or(1, |(window, _)| window.slide);
             }
         }
-        self.turn(&mut page, chunk, &mut origins, context, caller, next)
+        self.hand_on(&mut page, chunk, &mut origins, context, caller, next)
     }
 
     /// The same for calls that [`changes`] answers: every row has one window and gives one row.
@@ -335,7 +335,7 @@ impl Aggregation {
     }
 
     /// Hands on the page of changes and begins the next.
-    fn turn<'a>(
+    fn hand_on<'a>(
         &self,
         page: &mut Page<'a>,
         chunk: &Chunk<'a>,
@@ -512,7 +512,7 @@ impl Operator for Aggregation {
                 self.pass_single(chunk, context, caller, next)
             }
             (_, Emit::Final) => self.add(chunk, context),
-            (_, Emit::Changes) => self.change(chunk, context, caller, next),
+            (_, Emit::Changes | Emit::Changelog) => self.change(chunk, context, caller, next),
         };
         context.ledger.copied(Copied::Keys, std::mem::take(&mut self.copied));
         context.ledger.enter(caller);

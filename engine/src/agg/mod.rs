@@ -53,13 +53,14 @@ use crate::pipeline::Place;
 use crate::plan::{Aggregate, Phase};
 use crate::types::{DataType, Field, Physical, Schema, Value};
 
-pub(crate) use answer::decimal_mean;
-pub(crate) use key::{KEY_COLUMNS_MAX, KeyLayout, Keys, from_order_bits, make_tags, order_bits};
+pub(crate) use answer::{Source, decimal_mean};
+pub(crate) use key::{KEY_COLUMNS_MAX, KeyLayout, Keys, from_order_bits, make_tags, order_bits, tag};
 pub(crate) use mean::decimal_means;
 pub(crate) use saved::{SavedKeys, by_key_group};
 pub(crate) use shape::without_spans;
+pub(crate) use shape::{Kind, Shape};
 pub(crate) use table::Table;
-pub(crate) use update::merge_moments;
+pub(crate) use update::{Groups, Rows, Values, add_i128, add_wide, merge_moments};
 
 /// The columns of the partial states of `aggregate`: `[window_start,] keys.., accumulators..`. Key
 /// columns are named as in `input` where they are plain columns of it.
@@ -76,7 +77,7 @@ pub fn partial_schema(aggregate: &Aggregate, input: &Schema) -> Result<Schema> {
         };
         fields.push(Field { name, data_type: key.data_type });
     }
-    fields.extend(shape::Shape::new(aggregate, 1)?.partial_fields());
+    fields.extend(Shape::new(aggregate, 1)?.partial_fields());
     Ok(Schema { fields })
 }
 
@@ -100,6 +101,6 @@ pub(crate) fn build(aggregate: &Aggregate, input: Vec<Physical>, place: Place) -
         return Ok(Box::new(session::Sessions::new(aggregate, input, place)?));
     }
     let sources = if aggregate.phase == Phase::Merge { place.shards } else { 1 };
-    let shape = shape::Shape::new(aggregate, sources)?;
+    let shape = Shape::new(aggregate, sources)?;
     Ok(Box::new(aggregation::Aggregation::new(aggregate, shape, place)?))
 }

@@ -332,7 +332,14 @@ pub(crate) fn exchange(plan: &mut Plan, input: NodeId, keys: Vec<Expr>, kind: Ex
 pub(crate) fn sink(plan: &mut Plan, input: NodeId) {
     let schema = plan.nodes[input].schema.clone();
     let visible = schema.fields.len();
-    let sink = Sink { number: 0, table: None, visible, order: SinkOrder::Arrival, partitioned_by: Vec::new() };
+    let sink = Sink {
+        number: 0,
+        table: None,
+        visible,
+        order: SinkOrder::Arrival,
+        partitioned_by: Vec::new(),
+        changelog: None,
+    };
     plan.add(Operator::Sink(sink), vec![input], schema, Span::NONE);
 }
 

@@ -64,7 +64,7 @@ impl Values<'_> {
         }
     }
 
-    fn is_null(&self, row: usize) -> bool {
+    pub(crate) fn is_null(&self, row: usize) -> bool {
         match self {
             Values::Plain(vector) => is_null(vector.nulls, row),
             Values::Product(left, right) | Values::Pair(left, right) => {
@@ -183,6 +183,18 @@ impl Groups {
     ) -> Result<()> {
         let bases = scratch.alloc_slice_fill_copy(rows.count, 0u32);
         self.find(shape, rows.keys, bases, hash_seed, scratch)?;
+        self.update_at(shape, rows, bases, snapshot, scratch)
+    }
+
+    /// Adds rows to the groups at `bases`.
+    pub(crate) fn update_at<'a>(
+        &mut self,
+        shape: &Shape,
+        rows: &Rows<'a>,
+        bases: &'a [u32],
+        snapshot: Option<&mut [u64]>,
+        scratch: &'a Bump,
+    ) -> Result<()> {
         let seen = scratch.alloc_slice_fill_copy(shape.lanes.len(), None);
         for (number, lane) in shape.lanes.iter().enumerate() {
             seen[number] = rows.passed[number];

@@ -86,6 +86,11 @@ impl Index {
         std::hint::black_box(links.fold(0, |all, link| all ^ link.next));
     }
 
+    /// The first row of the chain of `hash`.
+    pub(crate) fn head(&self, hash: u64) -> u32 {
+        self.heads[bits(hash) as usize & (self.heads.len() - 1)]
+    }
+
     /// Appends the rows of the chain from `head` on that have this hash, the newest first, down to row
     /// `first`.
     #[inline]

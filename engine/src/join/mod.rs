@@ -27,16 +27,16 @@ use bumpalo::Bump;
 
 use crate::batch::Chunk;
 use crate::error::Result;
-use crate::operator::{Context, Next, Operator, TIME_MIN, Time};
+use crate::operator::{Context, Next, Operator, TIME_MIN, Time, Turns};
 use crate::over::reorder::Reorder;
 use crate::plan;
 use crate::stage::Stage;
 use crate::state::{Saved, State};
 use crate::types::Physical;
+pub(crate) use index::{Index, NONE};
 use pairs::{Pairs, Probe};
 use right::Right;
-use stored::Stored;
-pub(crate) use stored::{Order, contents};
+pub(crate) use stored::{Order, Stored, contents, equal};
 
 /// The shapes of the two inputs, and what orders their rows.
 pub(crate) struct Inputs {
@@ -64,6 +64,8 @@ pub(crate) struct Join {
     /// What is passed on when all that was let out has left.
     passing: Option<Time>,
     passed: Time,
+    turns: Turns,
+    turning: bool,
     finishing: bool,
 }
 
@@ -90,6 +92,8 @@ impl Join {
             released: TIME_MIN,
             passing: None,
             passed: TIME_MIN,
+            turns: Turns::new(2),
+            turning: false,
             finishing: false,
         }
     }
@@ -144,6 +148,9 @@ impl Join {
             self.passed = time;
             next.watermark(time, context)?;
         }
+        if std::mem::take(&mut self.turning) {
+            next.turn(context)?;
+        }
         if std::mem::take(&mut self.finishing) {
             self.right.clear();
             self.waiting = Reorder::new(self.left.layout.clone());
@@ -190,9 +197,15 @@ impl Operator for Join {
         self.release(context, next)
     }
 
+    fn turn(&mut self, input: usize, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
+        self.turning |= self.turns.end(input);
+        self.pass(context, next)
+    }
+
     fn finish(&mut self, input: usize, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
         self.watermarks[input] = Time::MAX;
         self.finished[input] = true;
+        self.turning |= self.turns.finish(input);
         self.release(context, next)
     }
 

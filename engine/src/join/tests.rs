@@ -154,6 +154,7 @@ fn a_join(kind: JoinKind, keys: &[usize], within: Option<(i64, i64)>, condition:
         },
         pick: None,
         broadcast: false,
+        keep: [None, None],
     }
 }
 

@@ -53,6 +53,10 @@ impl Operator for ExchangeOut {
         next.outlets.exchange_watermark(self.exchange.number, watermark, context)
     }
 
+    fn turn(&mut self, _: usize, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
+        next.outlets.exchange_turn(self.exchange.number, context)
+    }
+
     fn finish(&mut self, _: usize, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
         next.outlets.exchange_finish(self.exchange.number, context)
     }

@@ -88,6 +88,16 @@ impl Held {
         self.batches.iter().map(|batch| keys.iter().map(|key| batch.vector(key.column)).collect()).collect()
     }
 
+    /// The batches that hold the rows, all but the last of them full.
+    pub(crate) fn batches(&self) -> &[Batch] {
+        &self.batches
+    }
+
+    /// The first `width` columns, batch by batch.
+    pub(crate) fn vectors(&self, width: usize) -> Vec<Vec<Vector<'_>>> {
+        self.batches.iter().map(|batch| (0..width).map(|column| batch.vector(column)).collect()).collect()
+    }
+
     /// The position of a row in the input, where rows carry one.
     pub(crate) fn position(&self, at: At) -> Option<u64> {
         self.batches[at.0 as usize].positions().map(|all| all[usize::from(at.1)])

@@ -9,13 +9,14 @@ mod columns;
 pub(crate) mod evaluate;
 mod exchange;
 mod filter;
-mod held;
+pub(crate) mod held;
 mod limit;
 mod project;
 mod rank;
 mod repeat;
 mod sink;
 mod sort;
+mod turns;
 mod union;
 
 use bumpalo::Bump;
@@ -29,6 +30,7 @@ pub(crate) use rank::Rank;
 pub(crate) use repeat::Repeat;
 pub(crate) use sink::Sink;
 pub(crate) use sort::{Sort, compare};
+pub(crate) use turns::Turns;
 pub(crate) use union::{Order as UnionOrder, Union};
 
 use crate::batch::Chunk;
@@ -66,6 +68,14 @@ pub trait Operator: Send {
     fn watermark(&mut self, input: usize, watermark: Time, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
         let _ = input;
         next.watermark(watermark, context)
+    }
+
+    /// A turn of `input` has ended: what came before is one consistent piece of the input, on which
+    /// operators of changes answer. Passed on behind what is due; operators of several inputs pass on
+    /// what all of them have ended (see [`Turns`]).
+    fn turn(&mut self, input: usize, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
+        let _ = input;
+        next.turn(context)
     }
 
     /// The input has ended. Passed on as [`Operator::watermark`] is.
@@ -114,6 +124,8 @@ pub trait Outlets {
     fn exchange(&mut self, exchange: usize, chunk: &Chunk<'_>, hashes: &[u64], context: &Context<'_>) -> Result<()>;
     /// A watermark for every receiver of `exchange`.
     fn exchange_watermark(&mut self, exchange: usize, watermark: Time, context: &Context<'_>) -> Result<()>;
+    /// The end of a turn for every receiver of `exchange`.
+    fn exchange_turn(&mut self, exchange: usize, context: &Context<'_>) -> Result<()>;
     /// The end of this shard's rows in `exchange`.
     fn exchange_finish(&mut self, exchange: usize, context: &Context<'_>) -> Result<()>;
     /// Rows for sink `sink`.
@@ -156,6 +168,11 @@ impl Next<'_> {
     /// Passes a watermark on.
     pub fn watermark(&mut self, watermark: Time, context: &Context<'_>) -> Result<()> {
         self.each_user(|operator, input, next| operator.watermark(input, watermark, context, next))
+    }
+
+    /// Passes the end of a turn on.
+    pub fn turn(&mut self, context: &Context<'_>) -> Result<()> {
+        self.each_user(|operator, input, next| operator.turn(input, context, next))
     }
 
     /// Passes the end on.

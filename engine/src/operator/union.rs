@@ -9,7 +9,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::{Context, Next, Operator, TIME_MIN, Time};
+use super::{Context, Next, Operator, TIME_MIN, Time, Turns};
 use crate::batch::Chunk;
 use crate::error::Result;
 use crate::join::contents;
@@ -43,6 +43,8 @@ pub(crate) struct Union {
     passed: Time,
     /// What is passed on when all that may leave has left.
     watermark: Option<Time>,
+    turns: Turns,
+    turning: bool,
     finish: bool,
 }
 
@@ -61,6 +63,8 @@ impl Union {
             finished: vec![false; inputs],
             passed: TIME_MIN,
             watermark: None,
+            turns: Turns::new(inputs),
+            turning: false,
             finish: false,
         }
     }
@@ -86,6 +90,9 @@ impl Union {
         }
         if let Some(watermark) = self.watermark.take() {
             next.watermark(watermark, context)?;
+        }
+        if std::mem::take(&mut self.turning) {
+            next.turn(context)?;
         }
         if std::mem::take(&mut self.finish) {
             next.finish(context)?;
@@ -131,7 +138,13 @@ impl Operator for Union {
         self.advance(context, next)
     }
 
+    fn turn(&mut self, input: usize, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
+        self.turning |= self.turns.end(input);
+        self.pass(context, next)
+    }
+
     fn finish(&mut self, input: usize, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
+        self.turning |= self.turns.finish(input);
         self.watermarks[input] = Time::MAX;
         self.finished[input] = true;
         self.advance(context, next)

@@ -32,6 +32,8 @@ pub enum Message {
     Batch(Batch),
     /// No later row has a time at or before this.
     Watermark(Time),
+    /// A turn of the sender's rows has ended.
+    Turn,
     /// Nothing more comes.
     Finish,
 }
@@ -57,6 +59,8 @@ struct Input {
     queues: Vec<VecDeque<Message>>,
     watermarks: Vec<Time>,
     finished: Vec<bool>,
+    /// Which senders have ended a turn that others have not.
+    turned: Vec<bool>,
     watermark: Time,
     done: bool,
 }
@@ -90,6 +94,11 @@ impl Outlets for LocalOutlets {
 
     fn exchange_watermark(&mut self, exchange: usize, watermark: Time, _: &Context<'_>) -> Result<()> {
         self.outboxes[exchange].iter_mut().for_each(|outbox| outbox.push(Message::Watermark(watermark)));
+        Ok(())
+    }
+
+    fn exchange_turn(&mut self, exchange: usize, _: &Context<'_>) -> Result<()> {
+        self.outboxes[exchange].iter_mut().for_each(|outbox| outbox.push(Message::Turn));
         Ok(())
     }
 
@@ -187,6 +196,7 @@ impl Local {
                     queues: (0..senders).map(|_| VecDeque::new()).collect(),
                     watermarks: vec![TIME_MIN; senders],
                     finished: vec![false; senders],
+                    turned: vec![false; senders],
                     watermark: TIME_MIN,
                     done: false,
                 }
@@ -250,7 +260,8 @@ impl Local {
         for (shard, this) in self.shards.iter().enumerate() {
             for (input, this) in this.inputs.iter().enumerate() {
                 let queues = this.queues.iter().enumerate();
-                ready.extend(queues.filter(|(_, queue)| !queue.is_empty()).map(|(queue, _)| (shard, input, queue)));
+                let queues = queues.filter(|(number, queue)| !queue.is_empty() && !this.turned[*number]);
+                ready.extend(queues.map(|(queue, _)| (shard, input, queue)));
             }
         }
         ready
@@ -269,6 +280,7 @@ impl Local {
                 pipeline.push(entry, &chunk, &context, outlets)?;
             }
             Message::Watermark(watermark) => input.watermarks[queue] = watermark,
+            Message::Turn => input.turned[queue] = true,
             Message::Finish => {
                 input.watermarks[queue] = Time::MAX;
                 input.finished[queue] = true;
@@ -280,6 +292,12 @@ impl Local {
         if least > input.watermark && least < Time::MAX {
             input.watermark = least;
             pipeline.watermark(entry, least, &context, outlets)?;
+            drain(pipeline, entry, ledger, outlets)?;
+        }
+        let mut senders = input.turned.iter().zip(&input.finished);
+        if input.turned.contains(&true) && senders.all(|(turned, finished)| *turned || *finished) {
+            input.turned.fill(false);
+            pipeline.turn(entry, &context, outlets)?;
             drain(pipeline, entry, ledger, outlets)?;
         }
         if !input.done && input.finished.iter().all(|&finished| finished) {

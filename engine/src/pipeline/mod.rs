@@ -12,12 +12,14 @@ mod tests;
 
 use crate::agg;
 use crate::batch::Chunk;
+use crate::change;
 use crate::error::{Code, Error, Result};
 use crate::join::{self, Join};
 use crate::operator::{self, Context, Next, Outlets, Slot, Time};
 use crate::over::Over;
-use crate::plan::{self, NodeId, Plan};
+use crate::plan::{self, Change, NodeId, Plan};
 use crate::state::{Saved, Section, State, damaged};
+use crate::types::Schema;
 
 /// Which shard of how many this is, and with which seed keys are hashed.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +34,7 @@ pub struct Pipeline {
     slots: Vec<Slot>,
     /// Per node: the operators of its stage if it is an entry, in the plan's order.
     stages: Vec<Option<Vec<NodeId>>>,
+    takes_turns: bool,
 }
 
 /// A scan and an exchange are entered behind their own node, so a scan's slot is never called.
@@ -56,7 +59,8 @@ impl Pipeline {
             slots.push(Slot { users: users.collect(), operator: build(plan, node, place)? });
         }
         let stages = (0..plan.nodes.len()).map(|node| is_entry(plan, node).then(|| stage(plan, node))).collect();
-        Ok(Pipeline { slots, stages })
+        let takes_turns = plan.nodes.iter().any(|node| matches!(node.operator, plan::Operator::Changes(_)));
+        Ok(Pipeline { slots, stages, takes_turns })
     }
 
     /// The nodes at which chunks enter, in the plan's order.
@@ -86,6 +90,17 @@ impl Pipeline {
     ) -> Result<()> {
         debug_assert!(!self.pending(entry), "a stage with output due is fed nothing");
         behind(&mut self.slots, entry, outlets, |next| next.watermark(watermark, context))
+    }
+
+    /// A turn of `entry`'s rows has ended; see [`operator::Operator::turn`].
+    pub fn turn(&mut self, entry: NodeId, context: &Context<'_>, outlets: &mut dyn Outlets) -> Result<()> {
+        debug_assert!(!self.pending(entry), "a stage with output due is fed nothing");
+        behind(&mut self.slots, entry, outlets, |next| next.turn(context))
+    }
+
+    /// Whether some operator answers by turns.
+    pub fn takes_turns(&self) -> bool {
+        self.takes_turns
     }
 
     /// `entry` has no more rows.
@@ -190,10 +205,44 @@ fn build(plan: &Plan, node: NodeId, place: Place) -> Result<Box<dyn operator::Op
             Box::new(operator::Union::new(*union, this.inputs.len(), &this.layout(), order))
         }
         plan::Operator::Repeat { times } => Box::new(operator::Repeat::new(*times, layout())),
+        plan::Operator::Changes(changes) => {
+            build_changes(plan, node, changes, place).map_err(|error| error.at(span))?
+        }
         plan::Operator::Exchange(exchange) => Box::new(operator::ExchangeOut::new(exchange.clone(), place)),
         plan::Operator::Limit { limit, offset } => Box::new(operator::Limit::new(*limit, *offset, sinks(plan, node))),
         plan::Operator::Sort { keys, limit } => Box::new(operator::Sort::new(keys.clone(), *limit, layout())),
         plan::Operator::Sink(sink) => Box::new(operator::Sink::new(sink.number)),
+    })
+}
+
+fn build_changes(
+    plan: &Plan,
+    node: NodeId,
+    changes: &plan::Changes,
+    place: Place,
+) -> Result<Box<dyn operator::Operator>> {
+    let this = &plan.nodes[node];
+    let without = |mut schema: Schema, operations: bool| {
+        schema.fields.truncate(schema.fields.len() - usize::from(operations));
+        schema
+    };
+    let input = |number: usize| without(plan.nodes[this.inputs[number]].schema.clone(), changes.takes[number]);
+    let (takes, gives) = (changes.takes[0], changes.gives);
+    Ok(match &changes.change {
+        Change::Aggregate(aggregate) => Box::new(change::Fold::new(aggregate, (takes, gives), place)?),
+        Change::Again(again) => {
+            let output = without(this.schema.clone(), gives);
+            Box::new(change::Again::new(again, takes, (input(0), output), place)?)
+        }
+        Change::Join(join) => {
+            let sides = [0, 1]
+                .map(|number| change::Side { layout: input(number).layout(), has_operations: changes.takes[number] });
+            Box::new(change::Join::new(join.clone(), sides, gives, place.hash_seed))
+        }
+        Change::Unite => {
+            Box::new(change::Unite::new(&changes.takes, gives, without(this.schema.clone(), gives).layout()))
+        }
+        Change::Net(net) => Box::new(change::Net::new(net.clone(), takes, input(0).layout())),
     })
 }
 

@@ -31,6 +31,9 @@ impl Outlets for Recorder {
     fn exchange_watermark(&mut self, _: usize, _: Time, _: &Context<'_>) -> Result<()> {
         unreachable!("these plans have no exchange")
     }
+    fn exchange_turn(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
+        Ok(())
+    }
     fn exchange_finish(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
         unreachable!("these plans have no exchange")
     }

@@ -18,9 +18,11 @@
 //!
 //! Below an exchange nothing is repeated: what is grouped by the same keys again crosses again.
 
+use super::changes::Net;
 use super::explain::rank_name;
 use super::{
-    Aggregate, Exchange, ExchangeKind, Join, NodeId, Operator, Phase, Plan, Rank, SinkOrder, Window, optimize,
+    Aggregate, Change, Changes, Exchange, ExchangeKind, Join, NodeId, Operator, Phase, Plan, Rank, SinkOrder, Window,
+    optimize,
 };
 use crate::agg;
 use crate::error::{Result, Span};
@@ -88,6 +90,14 @@ impl Spread<'_> {
                 places.push(spread.join(inputs, join, &node.schema, node.span));
                 continue;
             }
+            if let Operator::Changes(Changes { change: Change::Join(join), .. }) = &node.operator {
+                let (of_left, of_right): (Vec<Expr>, Vec<Expr>) = join.join.keys.iter().cloned().unzip();
+                let left = spread.rows(places[node.inputs[0]], of_left, node.span);
+                let right = spread.rows(places[node.inputs[1]], of_right, node.span);
+                let inputs = vec![left, right];
+                places.push(spread.plan.add(node.operator.clone(), inputs, node.schema.clone(), node.span));
+                continue;
+            }
             let input = node.inputs.first().map(|&input| places[input]);
             let place = match (input, &node.operator) {
                 (Some(input), Operator::Aggregate(aggregate)) => {
@@ -120,6 +130,22 @@ impl Spread<'_> {
                     let input = spread.gathered(input, first, node.span);
                     spread.plan.add(node.operator.clone(), vec![input], node.schema.clone(), node.span)
                 }
+                (Some(input), Operator::Changes(changes)) => {
+                    let keys = match &changes.change {
+                        Change::Aggregate(aggregate) => Some(aggregate.keys.clone()),
+                        Change::Again(again) => Some(again.partition.clone()),
+                        Change::Net(Net { key: Some(key), spread: true, .. }) => {
+                            let fields = &spread.plan.nodes[input].schema.fields;
+                            Some(key.iter().map(|&column| Expr::column(column, fields[column].data_type)).collect())
+                        }
+                        Change::Net(_) | Change::Join(_) | Change::Unite => None,
+                    };
+                    let inputs = match keys {
+                        Some(keys) => vec![spread.rows(input, keys, node.span)],
+                        None => node.inputs.iter().map(|&input| places[input]).collect(),
+                    };
+                    spread.plan.add(node.operator.clone(), inputs, node.schema.clone(), node.span)
+                }
                 (_, operator) => {
                     let inputs = node.inputs.iter().map(|&input| places[input]).collect();
                     spread.plan.add(operator.clone(), inputs, node.schema.clone(), node.span)
@@ -149,6 +175,13 @@ impl Spread<'_> {
         let ordered = self.distribution.ordered && kind == ExchangeKind::Rows && !unites(&self.plan, input);
         let exchange = Exchange { number, keys, kind, ordered, held_within: None, needs };
         self.plan.add(Operator::Exchange(exchange), vec![input], schema, span)
+    }
+
+    /// Rows to the owners of `keys`, for operators that answer by turns: in no order.
+    fn rows(&mut self, input: NodeId, keys: Vec<Expr>, span: Span) -> NodeId {
+        let exchange = self.exchange(input, keys, ExchangeKind::Rows, span);
+        self.unordered(exchange);
+        exchange
     }
 
     fn hold(&mut self, exchange: NodeId, within: Option<Time>) {

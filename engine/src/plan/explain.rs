@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
+use super::changes::{Again, Changelog, Join as ChangingJoin, Net};
 use super::{
-    AggregateCall, AggregateFunction, Emit, ExchangeKind, Join, JoinKind, Late, NodeId, Operator, OverCall,
-    OverFunction, Phase, Plan, RankFunction, ReadOrder, Scan, SinkOrder, SortKey, Window, WindowKind,
+    AggregateCall, AggregateFunction, Change, Changes, Emit, ExchangeKind, Join, JoinKind, Late, NodeId, Operator,
+    OverCall, OverFunction, Phase, Plan, RankFunction, ReadOrder, Scan, SinkOrder, SortKey, Window, WindowKind,
 };
 use crate::expr::{Comparison, Expr, ExprKind, functions, zone_between};
 use crate::types::{DataType, MICROS_PER_SECOND, Schema, Value};
@@ -26,6 +27,10 @@ fn write_node(plan: &Plan, id: NodeId, depth: usize, out: &mut String) {
     let input = node.inputs.first().map(|&input| &plan.nodes[input].schema);
     let empty = Schema::default();
     let lines = match &node.operator {
+        Operator::Changes(Changes { change: Change::Join(join), takes, gives }) => {
+            let schema = |side: usize| &plan.nodes[node.inputs[side]].schema;
+            describe_changing_join(join, takes, *gives, [schema(0), schema(1)], &node.schema)
+        }
         Operator::Join(join) => {
             describe_join(join, [0, 1].map(|side| &plan.nodes[node.inputs[side]].schema), &node.schema)
         }
@@ -138,6 +143,7 @@ fn describe(operator: &Operator, input: &Schema, output: &Schema) -> Vec<String>
             lines
         }
         Operator::Repeat { times } => vec![format!("Repeat each row as often as {}", input.fields[*times].name)],
+        Operator::Changes(changes) => describe_changes(changes, input, output),
         Operator::Exchange(exchange) => {
             let kind = match exchange.kind {
                 ExchangeKind::PartialStates => "partial states",
@@ -237,6 +243,84 @@ fn describe_join(join: &Join, [left, right]: [&Schema; 2], output: &Schema) -> V
     lines
 }
 
+/// An operator of changes of one input.
+fn describe_changes(changes: &Changes, input: &Schema, output: &Schema) -> Vec<String> {
+    let list = |expressions: &[Expr]| expressions.iter().map(|e| sql(e, input)).collect::<Vec<_>>().join(", ");
+    let takes = if changes.takes[0] { "rows that come and go" } else { "rows that come" };
+    let gives = if changes.gives { "rows that come and go" } else { "rows that come" };
+    match &changes.change {
+        Change::Aggregate(aggregate) => {
+            let keys = list(&aggregate.keys);
+            let by = if keys.is_empty() { String::new() } else { format!(" by {keys}") };
+            let calls: Vec<String> = aggregate.calls.iter().map(|call| call_sql(call, input)).collect();
+            let mut lines = vec![format!("Aggregate (changes){by}")];
+            if !calls.is_empty() {
+                lines.push(format!("computes: {}", calls.join(", ")));
+            }
+            lines.push(format!("takes: {takes}; gives, at the end of a turn: {gives}"));
+            let group = if keys.is_empty() { "in all".to_owned() } else { format!("per group of ({keys})") };
+            lines.push(format!("state: one row {group}, for ever"));
+            lines
+        }
+        Change::Again(Again { operator, partition, keeps_first }) => {
+            let mut lines = describe(operator, input, output);
+            lines.pop();
+            lines[0].push_str(" (changes)");
+            lines.push(format!("takes: {takes}; gives, at the end of a turn: {gives}"));
+            let per =
+                if partition.is_empty() { "in all".to_owned() } else { format!("of every ({})", list(partition)) };
+            let kept = if *keeps_first { "the first rows" } else { "all rows" };
+            lines.push(format!("state: {kept} {per}, for ever; those of what a turn touched are gone through again"));
+            lines
+        }
+        Change::Join(_) => unreachable!("a join has two inputs"),
+        Change::Unite => {
+            vec![format!("Union of {} (changes)", names_of(output)), format!("gives, at the end of a turn: {gives}")]
+        }
+        Change::Net(Net { key, form, .. }) => {
+            let named = |column: &usize| input.fields.get(*column).map_or("?", |field| &field.name);
+            let by = match key.as_deref() {
+                None => ", without a key".to_owned(),
+                Some([]) => ", of one row".to_owned(),
+                Some(key) => format!(" by {}", key.iter().map(named).collect::<Vec<_>>().join(", ")),
+            };
+            let form = match form {
+                Changelog::Values => "new rows",
+                Changelog::Operations => "+I, -U, +U, -D",
+                Changelog::Upsert => "+U with the row, -D with the key",
+                Changelog::Debezium => "before, after",
+            };
+            vec![format!("Net changes of a turn{by}"), format!("gives: {form}")]
+        }
+    }
+}
+
+fn describe_changing_join(
+    join: &ChangingJoin,
+    takes: &[bool],
+    gives: bool,
+    sides: [&Schema; 2],
+    output: &Schema,
+) -> Vec<String> {
+    let mut number = 0;
+    // The operations of a side are none of its columns.
+    let inputs = sides.map(|schema| {
+        let fields = schema.fields[..schema.fields.len() - usize::from(takes[number])].to_vec();
+        number += 1;
+        Schema { fields }
+    });
+    let mut lines = describe_join(&join.join, [&inputs[0], &inputs[1]], output);
+    lines.pop();
+    lines[0].push_str(" (changes)");
+    lines.push(format!("gives, at the end of a turn: rows that come{}", if gives { " and go" } else { "" }));
+    let kept = |side: usize| match &join.keep[side] {
+        Some(keep) => format!("until the watermark is {} past them", duration(keep.micros)),
+        None => "for ever".to_owned(),
+    };
+    lines.push(format!("state: left rows {}, right rows {}", kept(0), kept(1)));
+    lines
+}
+
 fn describe_scan(scan: &Scan, output: &Schema) -> Vec<String> {
     let names = |columns: &[super::ScanColumn]| columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ");
     let mut lines = vec![format!("Scan `{}`", scan.table)];
@@ -312,7 +396,7 @@ fn keys_text(keys: &[SortKey], schema: &Schema) -> String {
 
 fn emit_text(emit: Emit, windowed: bool) -> &'static str {
     match (emit, windowed) {
-        (Emit::Changes, _) => "changes, a row out per row in",
+        (Emit::Changes | Emit::Changelog, _) => "changes, a row out per row in",
         (Emit::Final, true) => "final, when the window closes",
         (Emit::Final, false) => "final, at the end of the input",
     }

@@ -8,7 +8,7 @@
 //!    first in a scan, so that the rest is converted for the rows that are kept.
 //! 4. [`set_needs`]: positions and ordinals are carried only where something reads them.
 
-use super::{Emit, Join, Late, Needs, Node, NodeId, Operator, Plan, ReadOrder, Scan, SinkOrder};
+use super::{Change, Emit, Join, Late, Needs, Node, NodeId, Operator, Plan, ReadOrder, Scan, SinkOrder};
 use crate::error::Span;
 use crate::expr::{Expr, ExprKind};
 use crate::types::{Field, Schema};
@@ -84,6 +84,7 @@ fn expressions(operator: &mut Operator) -> Vec<&mut Expr> {
         }
         Operator::Exchange(exchange) => exchange.keys.iter_mut().collect(),
         Operator::Join(_) => unreachable!("a join has two inputs"),
+        Operator::Changes(_) => unreachable!("plans are tidied before they answer in changes"),
         Operator::Scan(_)
         | Operator::Rank(_)
         | Operator::Union(_)
@@ -214,6 +215,9 @@ fn fold_join(plan: &mut Plan, places: &[Place], old: &Plan, node: &Node, mut joi
         sides[1].rewrite(&mut within.right);
     }
     join.pick.iter_mut().for_each(|pick| sides[1].rewrite(&mut pick.value));
+    for (side, keep) in sides.iter().zip(&mut join.keep) {
+        keep.iter_mut().for_each(|keep| side.rewrite(&mut keep.time));
+    }
     let mut both = sides[0].clone();
     both.columns.extend(sides[1].columns.iter().cloned().map(|mut column| {
         column.map_columns(&|index| widths[0] + index);
@@ -290,7 +294,7 @@ fn required(plan: &Plan) -> Vec<Vec<bool>> {
             | Operator::Exchange(_) => {
                 wants.extend((0..own.len()).filter(|&column| own[column]));
             }
-            Operator::Aggregate(_) | Operator::Scan(_) | Operator::Join(_) => {}
+            Operator::Aggregate(_) | Operator::Scan(_) | Operator::Join(_) | Operator::Changes(_) => {}
         }
         if !matches!(operator, Operator::Project(_)) {
             for expression in expressions(&mut operator) {
@@ -321,6 +325,9 @@ fn required_of_join(join: &Join, own: &[bool], left: usize) -> [Vec<usize>; 2] {
     for (of_left, of_right) in join.keys.iter().map(|(left, right)| (left, right)).chain(within) {
         of_left.visit_columns(&mut |column| wants[0].push(column));
         of_right.visit_columns(&mut |column| wants[1].push(column));
+    }
+    for (wants, keep) in wants.iter_mut().zip(&join.keep) {
+        keep.iter().for_each(|keep| keep.time.visit_columns(&mut |column| wants.push(column)));
     }
     if let Some(pick) = &join.pick {
         pick.value.visit_columns(&mut |column| wants[1].push(column));
@@ -463,6 +470,8 @@ fn prune_join(
         within.right.map_columns(&of_right);
     }
     join.pick.iter_mut().for_each(|pick| pick.value.map_columns(&of_right));
+    join.keep[0].iter_mut().for_each(|keep| keep.time.map_columns(&of_left));
+    join.keep[1].iter_mut().for_each(|keep| keep.time.map_columns(&of_right));
     join.condition.iter_mut().for_each(|condition| condition.map_columns(&of_both));
     let (mut columns, mut fields, mut place) = (Vec::new(), Vec::new(), vec![None; required.len()]);
     for (number, &column) in join.columns.iter().enumerate().filter(|(number, _)| required[*number]) {
@@ -523,6 +532,11 @@ pub(super) fn reads_positions(plan: &Plan, node: NodeId) -> bool {
             aggregate.window.is_some_and(|(window, _)| window.is_session())
                 || aggregate.calls.iter().any(|call| call.function.is_by_position())
         }
+        Operator::Changes(changes) => match &changes.change {
+            Change::Aggregate(aggregate) => aggregate.calls.iter().any(|call| call.function.is_by_position()),
+            Change::Again(_) => !changes.takes[0],
+            Change::Join(_) | Change::Unite | Change::Net(_) => false,
+        },
         // Ties break by position.
         Operator::Over(_) | Operator::Rank(_) | Operator::Sort { .. } | Operator::Join(_) => true,
         Operator::Union(union) => union.time.is_some() || reads_positions(plan, *user),
@@ -541,7 +555,7 @@ pub(crate) fn carries_positions(plan: &Plan, node: NodeId) -> Option<bool> {
     match &this.operator {
         Operator::Scan(scan) => scan.needs.positions.then_some(true),
         Operator::Exchange(exchange) if !exchange.needs.positions => None,
-        Operator::Aggregate(_) => None,
+        Operator::Aggregate(_) | Operator::Changes(_) => None,
         Operator::Join(_) => Some(false),
         Operator::Union(_) => {
             // The same row may have come by two ways, and then stands there twice.
@@ -572,6 +586,7 @@ pub(crate) fn carried(plan: &Plan, mut node: NodeId) -> Needs {
             Operator::Exchange(exchange) => return exchange.needs,
             Operator::Aggregate(aggregate) if aggregate.emit == Emit::Final => return Needs::default(),
             Operator::Join(_) => return Needs { positions: true, ordinals: false },
+            Operator::Changes(_) => return Needs::default(),
             Operator::Union(_) => {
                 let all = plan.nodes[node].inputs.iter().map(|&input| carried(plan, input));
                 let every = Needs { positions: true, ordinals: true };

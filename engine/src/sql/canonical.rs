@@ -9,6 +9,7 @@
 
 use sqlparser::ast::{self, Ident};
 
+use super::Clock;
 use super::prepass::join::{AS_OF_TERM, ASOF_TERM, WITHIN_TERM};
 use super::prepass::{BUFFER_ITEM, WINDOW_ITEM};
 use super::statement::Said;
@@ -20,9 +21,9 @@ use crate::plan::{Emit, Window, WindowKind};
 const ASOF_MARK: &str = "\u{1}ASOF ";
 
 /// The canonical text of a query.
-pub(super) fn text(query: &ast::Query, emit: Said, now_us: i64) -> Result<String> {
+pub(super) fn text(query: &ast::Query, emit: Said, clock: Clock) -> Result<String> {
     let mut query = query.clone();
-    let rewriter = Rewriter { now_us };
+    let rewriter = Rewriter { clock };
     rewriter.query(&mut query)?;
     let mut text = query.to_string();
     for operator in ["LEFT JOIN ", "LEFT OUTER JOIN ", "INNER JOIN ", "JOIN "] {
@@ -31,6 +32,7 @@ pub(super) fn text(query: &ast::Query, emit: Said, now_us: i64) -> Result<String
     }
     match emit {
         Some((Emit::Changes, _)) => text.push_str(" EMIT CHANGES"),
+        Some((Emit::Changelog, _)) => text.push_str(" EMIT CHANGELOG"),
         Some((Emit::Final, _)) => text.push_str(" EMIT FINAL"),
         None => {}
     }
@@ -38,7 +40,7 @@ pub(super) fn text(query: &ast::Query, emit: Said, now_us: i64) -> Result<String
 }
 
 struct Rewriter {
-    now_us: i64,
+    clock: Clock,
 }
 
 impl Rewriter {
@@ -117,7 +119,7 @@ impl Rewriter {
         };
         let Some(at) = items.iter().position(is_window) else { return Ok(()) };
         let tree = meant(&items[at]);
-        let Some(spec) = window::of_group_by(&tree, self.now_us)? else { return Ok(()) };
+        let Some(spec) = window::of_group_by(&tree, self.clock)? else { return Ok(()) };
         let [ast::TableWithJoins { relation, joins }] = &mut select.from[..] else { return Ok(()) };
         if !joins.is_empty() || spec.grace > 0 {
             return Ok(());
@@ -168,7 +170,7 @@ impl Rewriter {
             },
             _ => return Ok(()),
         };
-        let table = window::of_table(&name, &arguments, self.now_us, crate::error::Span::NONE)?;
+        let table = window::of_table(&name, &arguments, self.clock, crate::error::Span::NONE)?;
         let source = match table.source {
             ast::Expr::Subquery(query) => {
                 let mut query = query.clone();

@@ -280,7 +280,7 @@ impl Reader<'_, '_> {
             } else if is_word(Some(&self.parser.peek_token()), "PRIMARY")
                 && is_word(Some(&self.parser.peek_nth_token(1)), "KEY")
             {
-                self.primary_key()?;
+                self.primary_key(None)?;
             } else {
                 self.column(ordinal)?;
                 ordinal += 1;
@@ -345,7 +345,7 @@ impl Reader<'_, '_> {
                 return self.expected("NULL");
             }
         } else if is_word(Some(&self.parser.peek_token()), "PRIMARY") {
-            self.primary_key()?;
+            self.primary_key(Some((column, span)))?;
         } else if self.word("COMMENT") {
             self.text("the comment in quotes")?;
         } else if self.word("LATENESS") {
@@ -367,17 +367,24 @@ impl Reader<'_, '_> {
         Ok(true)
     }
 
-    /// Accepted for the sake of pasted scripts: nothing is enforced, as it says.
-    fn primary_key(&mut self) -> Result<()> {
+    /// Nothing is enforced, as it says; changes are told apart by it. `column`: the one it stands behind.
+    fn primary_key(&mut self, column: Option<(&str, Span)>) -> Result<()> {
         let span = place(self.parser.peek_token().span);
         self.parser.next_token();
         self.parser.next_token();
         if self.parser.consume_token(&Token::LParen) {
-            while !self.parser.consume_token(&Token::RParen) {
-                if self.parser.next_token().token == Token::EOF {
-                    return self.expected("`)`");
+            loop {
+                let name = self.name("the name of a column")?;
+                self.table.primary_key.push(name);
+                if self.parser.consume_token(&Token::RParen) {
+                    break;
+                }
+                if !self.parser.consume_token(&Token::Comma) {
+                    return self.expected("`,` or `)`");
                 }
             }
+        } else if let Some((column, span)) = column {
+            self.table.primary_key.push((column.to_owned(), span));
         }
         if self.word("NOT") && self.word("ENFORCED") {
             return Ok(());

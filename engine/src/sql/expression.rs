@@ -10,8 +10,9 @@ mod zoned;
 
 use sqlparser::ast::{self, BinaryOperator, CastKind, CeilFloorKind, InTarget, Spanned, UnaryOperator};
 
-pub(super) use typed::{at, call, case, coerce, compare, is_null, not, text, window_mark};
+pub(super) use typed::{at, case, coerce, is_null, not, text, window_mark};
 use typed::{binary, boolean, cast, constant, data_type, in_list, literal_as, negate_if};
+pub(crate) use typed::{call, compare};
 
 use super::aggregate;
 use super::over::OverItem;

@@ -2,7 +2,8 @@
 //!
 //! Four steps, one file or two each: [`token`] cuts the script into tokens whose places are bytes;
 //! [`prepass`] takes out what no SQL parser reads (EMIT, WINDOW TUMBLING, `10s`); the parser or
-//! [`ddl`] makes a tree ([`function`] has written out the calls of the script's own functions); [`query`] and [`expression`] bind names and types and build the plan, which
+//! [`ddl`] makes a tree ([`function`] has written out the calls of the script's own functions; what hints say is kept
+//! apart, see [`hint`]); [`query`] and [`expression`] bind names and types and build the plan, which
 //! [`crate::plan::optimize`] then tidies.
 //!
 //! Invariants: nothing is guessed. What is valid SQL but cannot be done is an error with its place
@@ -15,6 +16,7 @@ mod ddl;
 mod expression;
 mod function;
 mod functions;
+mod hint;
 mod literal;
 mod over;
 mod prepass;
@@ -29,7 +31,9 @@ mod token;
 mod types;
 mod window;
 
+pub(crate) use expression::{call, compare};
 pub use functions::{Family, families, nearest_function};
+pub(crate) use query::conjunction;
 pub use render::{render, render_json};
 pub use split::{Rows, Statement, StatementKind, split};
 pub(crate) use suggest::nearest;
@@ -170,6 +174,8 @@ pub struct Table {
     pub options: Vec<TableOption>,
     /// PARTITIONED BY: columns that name folders when the table is written, outermost first.
     pub partitioned_by: Vec<(String, Span)>,
+    /// PRIMARY KEY (..) NOT ENFORCED: columns that tell its rows apart.
+    pub primary_key: Vec<(String, Span)>,
     /// Whether its input ends.
     pub bounded: bool,
     /// Rows that stand in the script: CSV without a header, with [`NULL_FIELD`] for NULL.
@@ -238,6 +244,7 @@ impl Table {
             watermark: None,
             options: Vec::new(),
             partitioned_by: Vec::new(),
+            primary_key: Vec::new(),
             bounded: true,
             text: None,
             span: Span::NONE,
@@ -262,6 +269,8 @@ pub struct Program {
     pub explain: bool,
     /// Per sink, when its results leave; `None` where nothing is aggregated.
     pub emits: Vec<Option<Emit>>,
+    /// What a user may not expect of it.
+    pub warnings: Vec<String>,
     /// What SHOW and DESCRIBE say, if there are any; ends with a new line unless empty.
     pub shown: Option<String>,
 }
@@ -277,7 +286,8 @@ impl Program {
 /// INSERT, and the last SELECT.
 pub fn compile(script: &str, catalog: &mut dyn Catalog, options: &Options) -> Result<Program> {
     let statements = token::statements(script)?;
-    let mut planner = query::Planner::new(catalog, *options);
+    let hints = hint::all(script, &statements)?;
+    let mut planner = query::Planner::new(catalog, *options, hints);
     let last = statements.len().saturating_sub(1);
     for (number, tokens) in statements.iter().enumerate() {
         statement::run(&mut planner, tokens, number == last)?;

@@ -4,7 +4,7 @@
 //!
 //! | written | becomes |
 //! |---|---|
-//! | `EMIT CHANGES`, `EMIT FINAL`, `EMIT ON WINDOW CLOSE`, .. | nothing; [`Lifted::emit`] |
+//! | `EMIT CHANGES`, `EMIT CHANGELOG`, `EMIT FINAL`, `EMIT ON WINDOW CLOSE`, .. | nothing; [`Lifted::emit`] |
 //! | `WINDOW TUMBLING (..)`, `HOPPING (..)`, `SLIDING (..)`, wherever it stands | the GROUP BY item `__window(size, slide, grace[, column])`, in microseconds |
 //! | `TUMBLE(TABLE t, DESCRIPTOR(ts), ..)` | the same without `TABLE` |
 //! | `WINDOW SESSION (gap)`, `SESSION (ts, gap, key)` | the same, with 0 for the slide, the keys last |
@@ -273,7 +273,9 @@ impl Pass<'_> {
         let start = self.here();
         self.at += 1;
         let words = |pass: &Self, words: &[&str]| words.iter().enumerate().all(|(n, word)| pass.is(n, word));
-        let (emit, length) = if words(self, &["CHANGES"]) {
+        let (emit, length) = if words(self, &["CHANGELOG"]) {
+            (Emit::Changelog, 1)
+        } else if words(self, &["CHANGES"]) {
             (Emit::Changes, 1)
         } else if words(self, &["FINAL"]) {
             (Emit::Final, 1)

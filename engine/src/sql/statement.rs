@@ -131,7 +131,7 @@ fn canonical(planner: &mut Planner<'_>, tokens: &[TokenWithSpan], span: Span) ->
     let (query, emit) = query(&tokens[first..])?;
     let into: Vec<String> = tokens[..first].iter().map(|token| token.token.to_string()).collect();
     let into = if into.is_empty() { String::new() } else { format!("{} ", into.join(" ")) };
-    let text = super::canonical::text(&query, emit, planner.now_us())?;
+    let text = super::canonical::text(&query, emit, planner.clock())?;
     planner.show(&format!("{into}{text}\n"));
     Ok(())
 }

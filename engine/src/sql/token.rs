@@ -75,11 +75,6 @@ pub(super) fn statements(script: &str) -> Result<Vec<Vec<TokenWithSpan>>> {
         let start = places.byte(span.start);
         let span = Span { start, end: places.byte(span.end) };
         match found {
-            Token::Whitespace(Whitespace::MultiLineComment(text)) if text.starts_with('+') => {
-                return Err(Error::new(Code::UnknownOption, "hints are not supported yet")
-                    .at(span)
-                    .help("leave it out; options of a table stand in CREATE TABLE .. WITH (..)"));
-            }
             Token::Whitespace(_) | Token::EOF => {}
             Token::SemiColon => all.push(std::mem::take(&mut statement)),
             found => statement.push(token(found, span)),
@@ -99,6 +94,26 @@ pub(super) fn tokens_of(text: &str, span: Span) -> Result<Vec<TokenWithSpan>> {
     let tokens: Vec<TokenWithSpan> = tokens.map(|found| token(found, span)).collect();
     check_limits(&tokens)?;
     Ok(tokens)
+}
+
+/// The texts of all hints `/*+ .. */`, with their places.
+pub(super) fn hints(script: &str) -> Result<Vec<(String, Span)>> {
+    let mut places = Places::new(script);
+    let tokens = Tokenizer::new(&GenericDialect, script).tokenize_with_location().map_err(|error| {
+        let start = Places::new(script).byte(error.location);
+        Error::new(Code::Syntax, tidy(&error.message)).at(Span { start, end: start + 1 })
+    })?;
+    let mut hints = Vec::new();
+    for TokenWithSpan { token, span } in tokens {
+        let start = places.byte(span.start);
+        let span = Span { start, end: places.byte(span.end) };
+        if let Token::Whitespace(Whitespace::MultiLineComment(text)) = token
+            && let Some(text) = text.strip_prefix('+')
+        {
+            hints.push((text.to_owned(), span));
+        }
+    }
+    Ok(hints)
 }
 
 /// A message of the parser in our own words: one line, names in backticks.

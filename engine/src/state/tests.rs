@@ -28,7 +28,7 @@ const CASES: [&str; 8] = [
 ];
 
 /// Queries whose operators hold every kind of state.
-const HOLDING: [&str; 11] = [
+const HOLDING: [&str; 15] = [
     "SELECT k, COUNT(*) AS n, COUNT(DISTINCT t) AS d, SUM(x) AS s, AVG(x) AS a, MIN(t) AS mn, MAX(t) AS mx, \
      FIRST_VALUE(t) AS f, LAST_VALUE(t) AS l, MEDIAN(x) AS md, STRING_AGG(t, ',') AS j, ARG_MAX(t, x) AS am, \
      STDDEV(x) AS dev FROM r GROUP BY k",
@@ -56,6 +56,13 @@ const HOLDING: [&str; 11] = [
     "SELECT k, t, x, window_end FROM TUMBLE(r, ts, INTERVAL '1' MINUTE) \
      QUALIFY ROW_NUMBER() OVER (PARTITION BY window_start, window_end ORDER BY x DESC, t) <= 5",
     "SELECT t, x FROM r ORDER BY x DESC, t LIMIT 50 OFFSET 3",
+    "SELECT n, COUNT(*) AS c, SUM(n) AS s, MAX(m) AS m FROM (SELECT k, COUNT(*) AS n, MAX(t) AS m FROM r GROUP BY k) \
+     GROUP BY n EMIT CHANGELOG",
+    "SELECT k, t, x, n FROM (SELECT k, t, x, ROW_NUMBER() OVER (PARTITION BY k ORDER BY x DESC, t) AS n FROM r) WHERE n <= 3 \
+     EMIT CHANGELOG",
+    "SELECT k, SUM(n) AS n FROM (SELECT k, COUNT(*) AS n FROM r GROUP BY k UNION ALL SELECT t AS k, COUNT(*) AS n FROM r GROUP BY t) \
+     GROUP BY k EMIT CHANGELOG",
+    "SELECT a.t, b.n FROM r AS a LEFT JOIN (SELECT k, COUNT(*) AS n FROM r GROUP BY k) AS b ON a.k = b.k EMIT CHANGELOG",
 ];
 
 const TABLE: &str = "CREATE TABLE r (ms BIGINT, k STRING, t STRING, x DOUBLE, ts AS TO_TIMESTAMP_LTZ(ms, 3), \
@@ -147,6 +154,9 @@ impl Outlets for Void {
         Ok(())
     }
     fn exchange_watermark(&mut self, _: usize, _: Time, _: &Context<'_>) -> Result<()> {
+        Ok(())
+    }
+    fn exchange_turn(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
         Ok(())
     }
     fn exchange_finish(&mut self, _: usize, _: &Context<'_>) -> Result<()> {

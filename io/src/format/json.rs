@@ -1,6 +1,6 @@
 //! NDJSON and JSON. Decimals are numbers with all their digits; times, NaN and infinities are text.
 
-use corelane_engine::batch::{Chunk, Data};
+use corelane_engine::batch::{Chunk, Data, Vector};
 use corelane_engine::types::{DataType, Field};
 
 use super::buffer::Buffer;
@@ -55,37 +55,46 @@ impl Json {
             if !self.lines {
                 out.extend(b",\n");
             }
-            for ((column, data_type), key) in chunk.columns.iter().zip(types).zip(&self.keys) {
-                out.extend(key);
-                if column.is_null(row) {
-                    out.extend(b"null");
-                    continue;
-                }
-                match &column.data {
-                    Data::Text(values) => string(values[row].as_bytes(), out),
-                    Data::F64(values) if !values[row].is_finite() => {
-                        out.push(b'"');
-                        super::value::double(out, values[row]);
-                        out.push(b'"');
-                    }
-                    other => {
-                        let quoted =
-                            data_type.is_timestamp() || matches!(data_type, DataType::Date | DataType::Interval);
-                        if quoted {
-                            out.push(b'"');
-                        }
-                        super::plain(&mut self.dates, *data_type, other, row, out);
-                        if quoted {
-                            out.push(b'"');
-                        }
-                    }
-                }
+            self.object(types, chunk.columns, row, out);
+            if self.lines {
+                out.push(b'\n');
             }
-            out.extend(if self.lines { b"}\n" } else { b"}" });
             if let Some(ends) = &mut ends {
                 ends.push(out.len() as u32);
             }
         }
+    }
+}
+
+impl Json {
+    /// One row as an object.
+    pub(super) fn object(&mut self, types: &[DataType], columns: &[Vector<'_>], row: usize, out: &mut Buffer) {
+        for ((column, data_type), key) in columns.iter().zip(types).zip(&self.keys) {
+            out.extend(key);
+            if column.is_null(row) {
+                out.extend(b"null");
+                continue;
+            }
+            match &column.data {
+                Data::Text(values) => string(values[row].as_bytes(), out),
+                Data::F64(values) if !values[row].is_finite() => {
+                    out.push(b'"');
+                    super::value::double(out, values[row]);
+                    out.push(b'"');
+                }
+                other => {
+                    let quoted = data_type.is_timestamp() || matches!(data_type, DataType::Date | DataType::Interval);
+                    if quoted {
+                        out.push(b'"');
+                    }
+                    super::plain(&mut self.dates, *data_type, other, row, out);
+                    if quoted {
+                        out.push(b'"');
+                    }
+                }
+            }
+        }
+        out.push(b'}');
     }
 }
 

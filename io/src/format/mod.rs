@@ -1,10 +1,11 @@
-//! Rows to text: CSV, TSV, NDJSON, JSON, and a table for people.
+//! Rows to text: CSV, TSV, NDJSON, JSON, changes as Debezium writes them, and a table for people.
 //!
 //! A [`Formatter`] belongs to one sink on one shard and appends rows to a [`Buffer`]. Headers and
 //! footers are asked for apart, since the output of several shards has one of each.
 
 mod buffer;
 mod cells;
+mod debezium;
 mod digits;
 mod json;
 mod separated;
@@ -28,17 +29,20 @@ pub enum Format {
     Ndjson,
     /// One JSON array of objects.
     Json,
+    /// Changes, one JSON object a line.
+    Debezium,
     /// Aligned columns with borders.
     Table,
 }
 
 impl Format {
     /// Every format and its name.
-    pub const ALL: [(&'static str, Format); 5] = [
+    pub const ALL: [(&'static str, Format); 6] = [
         ("csv", Format::Csv),
         ("tsv", Format::Tsv),
         ("ndjson", Format::Ndjson),
         ("json", Format::Json),
+        ("debezium-json", Format::Debezium),
         ("table", Format::Table),
     ];
 
@@ -59,7 +63,7 @@ impl Format {
         match self {
             Format::Csv => "csv",
             Format::Tsv => "tsv",
-            Format::Ndjson => "ndjson",
+            Format::Ndjson | Format::Debezium => "ndjson",
             Format::Json => "json",
             Format::Table => "txt",
         }
@@ -81,6 +85,7 @@ pub struct Formatter {
 enum Kind {
     Separated(separated::Separated),
     Json(json::Json),
+    Debezium(debezium::Debezium),
     Table(table::Table),
 }
 
@@ -104,6 +109,7 @@ impl Formatter {
             Format::Tsv => Kind::Separated(separated::Separated::new(b'\t', types.clone())),
             Format::Ndjson => Kind::Json(json::Json::new(fields, true)),
             Format::Json => Kind::Json(json::Json::new(fields, false)),
+            Format::Debezium => Kind::Debezium(debezium::Debezium::new(fields)),
             Format::Table => {
                 let layout = (!is_part).then(|| table::Layout::new(&names, &types));
                 Kind::Table(table::Table::new(types.clone(), layout))
@@ -117,7 +123,7 @@ impl Formatter {
         match &mut self.kind {
             Kind::Separated(separated) => separated.header(&self.names, out),
             Kind::Json(json) => json.header(out),
-            Kind::Table(_) => {}
+            Kind::Debezium(_) | Kind::Table(_) => {}
         }
     }
 
@@ -133,6 +139,10 @@ impl Formatter {
                     // Nothing stands before the first row.
                     out.replace(start, b' ');
                 }
+                self.begun |= chunk.rows > 0;
+            }
+            Kind::Debezium(debezium) => {
+                debezium.rows(&self.types, chunk, out, ends);
                 self.begun |= chunk.rows > 0;
             }
             Kind::Table(table) => table.rows(chunk, out, ends),
@@ -152,7 +162,7 @@ impl Formatter {
     /// Appends what stands behind the last row. `rows` is how many there were in all.
     pub fn footer(&mut self, rows: u64, out: &mut Buffer) {
         match &mut self.kind {
-            Kind::Separated(_) => {}
+            Kind::Separated(_) | Kind::Debezium(_) => {}
             Kind::Json(json) => json.footer(rows, out),
             Kind::Table(table) => table.footer(out),
         }

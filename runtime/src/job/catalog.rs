@@ -109,7 +109,7 @@ impl<'d> Inputs<'d> {
             let (name, names) = (&table.name, names.join(", "));
             format!("{name}: the first row was taken as values, not as a header; the columns are called {names}, ... ('header' = 'true' in CREATE TABLE makes it the header)")
         });
-        unread.chain(headless).collect()
+        program.warnings.iter().cloned().chain(unread).chain(headless).collect()
     }
 
     fn inferred(&self, name: &str, patterns: &str, options: &[TableOption]) -> Result<Table> {

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use corelane_engine::plan::{Node, NodeId, Operator, Plan, Sink, SinkOrder};
+use corelane_engine::plan::{Changelog, Node, NodeId, Operator, Plan, Sink, SinkOrder};
 use corelane_engine::sql::{Program, Table, TableOption};
 use corelane_engine::{Code, Error, Result};
 use corelane_io::format::{Assembler, Format, Formatter};
@@ -138,7 +138,9 @@ fn check_sink_options(table: &Table) -> Result<()> {
     // Rows are written in more formats than they are read in.
     let is_ours = |option: &&TableOption| {
         let is_partition = PARTITION_OPTIONS.iter().any(|known| option.key.eq_ignore_ascii_case(known));
-        option.key.eq_ignore_ascii_case("format") || (is_partition && !table.partitioned_by.is_empty())
+        option.key.eq_ignore_ascii_case("format")
+            || option.key.eq_ignore_ascii_case("changelog")
+            || (is_partition && !table.partitioned_by.is_empty())
     };
     read_options(&table.options.iter().filter(|option| !is_ours(option)).cloned().collect::<Vec<_>>())?;
     for option in table.options.iter().filter(|option| !is_ours(option)) {
@@ -230,6 +232,7 @@ impl Outputs {
                         .help(format!("formats: {}", known.join(", ")))
                 })?,
             };
+            let format = form_of(sink, format)?;
             output.check()?;
             if let Some(path) = output.path()
                 && list.iter().any(|(other, _)| other.path() == Some(path))
@@ -399,6 +402,24 @@ impl Outputs {
             merged.push(Merged { target, assembler, lanes, bells: Arc::clone(bells), arrival, pace });
         }
         Ok((by_shard, merged))
+    }
+}
+
+/// The format in which the rows of a sink leave: changes as Debezium writes them have one of their own.
+fn form_of(sink: &Sink, format: Format) -> Result<Format> {
+    let is_debezium = sink.changelog.as_ref().is_some_and(|net| net.form == Changelog::Debezium);
+    match (is_debezium, format) {
+        (true, Format::Ndjson | Format::Debezium) => Ok(Format::Debezium),
+        (true, _) => {
+            let message = "'changelog' = 'debezium' is written as JSON objects, one a line";
+            Err(Error::new(Code::BadOption, message).help("add 'format' = 'ndjson'"))
+        }
+        (false, Format::Debezium) => {
+            let message = "the format `debezium-json` is a form of changes";
+            let help = "write to a table WITH ('format' = 'debezium-json'), or use ndjson";
+            Err(Error::new(Code::BadOption, message).help(help))
+        }
+        (false, format) => Ok(format),
     }
 }
 

@@ -44,6 +44,8 @@ pub(super) struct WayIn {
     pub(super) held: VecDeque<Head>,
     /// The barrier behind which nothing is taken until every sender's has come.
     pub(super) barrier: Option<Call>,
+    /// The sender has ended a turn behind which nothing is taken until every sender has.
+    turned: bool,
 }
 
 impl WayIn {
@@ -59,6 +61,7 @@ impl WayIn {
             head: None,
             held: VecDeque::new(),
             barrier: None,
+            turned: false,
         }
     }
 }
@@ -85,6 +88,8 @@ pub enum Arrival {
     Merged,
     /// No sender has a row at or before this time any more.
     Watermark(Time),
+    /// A turn of all senders has ended.
+    Turn,
     /// Everything that belongs to this epoch has been taken; what comes next does not.
     Barrier(Call),
     /// No sender has rows any more.
@@ -138,7 +143,7 @@ impl Inbox {
         let count = self.ways.len();
         for step in 0..count {
             let from = (self.next + step) % count;
-            if self.ways[from].barrier.is_some() || self.is_ahead(from) {
+            if self.ways[from].barrier.is_some() || self.ways[from].turned || self.is_ahead(from) {
                 continue;
             }
             while let Some(message) = self.ways[from].ring.pop() {
@@ -152,6 +157,10 @@ impl Inbox {
                     }
                     Message::Watermark(watermark) => self.ways[from].watermark = watermark,
                     Message::Progress(_) => {}
+                    Message::Turn => {
+                        self.ways[from].turned = true;
+                        break;
+                    }
                     Message::Barrier(call) => {
                         self.ways[from].barrier = Some(call);
                         break;
@@ -163,7 +172,23 @@ impl Inbox {
                 }
             }
         }
-        self.all_at_barrier()
+        self.turn_ended().or_else(|| self.all_at_barrier())
+    }
+
+    /// The end of a turn, if every sender has ended it. A sender at its barrier has no rows in it; neither
+    /// has one that has finished.
+    fn turn_ended(&mut self) -> Option<Arrival> {
+        let is_there = |way: &WayIn| way.turned || way.finished || way.barrier.is_some();
+        if !self.is_turning() || !self.ways.iter().all(is_there) {
+            return None;
+        }
+        self.ways.iter_mut().for_each(|way| way.turned = false);
+        Some(Arrival::Turn)
+    }
+
+    /// Whether some senders have ended a turn that others have not.
+    pub fn is_turning(&self) -> bool {
+        self.ways.iter().any(|way| way.turned)
     }
 
     /// Whether a sender is so far ahead of the last one that its rows wait where they are.
@@ -172,7 +197,7 @@ impl Inbox {
             return false;
         }
         // The last sender may stand behind its barrier, and this one's must come first.
-        if self.is_aligning() {
+        if self.is_aligning() || self.is_turning() {
             return false;
         }
         let way = &mut self.ways[from];
@@ -229,7 +254,9 @@ mod tests {
                     inbox.give_back(from, batch);
                 }
                 Arrival::Watermark(time) => times.push(time),
-                Arrival::Merged | Arrival::Barrier(_) | Arrival::Finished => panic!("nothing is merged or finished"),
+                Arrival::Merged | Arrival::Turn | Arrival::Barrier(_) | Arrival::Finished => {
+                    panic!("nothing is merged or finished")
+                }
             }
         }
         (rows, times)
@@ -258,6 +285,33 @@ mod tests {
         let (rows, times) = take(&mut inbox);
         assert_eq!(rows, [29 * BATCH_ROWS - AHEAD_ROWS, 1]);
         assert_eq!(times.last(), Some(&39));
+    }
+
+    #[test]
+    fn a_turn_ends_with_that_of_the_last_sender() {
+        let (mut first, mut second, mut inbox) = two_shards(Skew::default());
+        let batch = |inbox: &mut Inbox| match inbox.pop() {
+            Some(Arrival::Batch { from, batch }) => {
+                inbox.give_back(from, batch);
+                Some(from)
+            }
+            Some(Arrival::Turn) => None,
+            _ => panic!("a batch or a turn comes"),
+        };
+        send(&mut first, 1, TIME_MIN);
+        first.turn();
+        // Of the next turn, so it waits.
+        send(&mut first, 1, TIME_MIN);
+        assert_eq!(batch(&mut inbox), Some(0));
+        assert!(inbox.pop().is_none() && inbox.is_turning());
+        send(&mut second, 1, TIME_MIN);
+        second.turn();
+        assert_eq!(batch(&mut inbox), Some(1));
+        assert_eq!(batch(&mut inbox), None, "both have ended it");
+        assert_eq!(batch(&mut inbox), Some(0));
+        first.turn();
+        second.finish();
+        assert_eq!(batch(&mut inbox), None, "the end counts as every later turn");
     }
 
     #[test]

@@ -54,6 +54,8 @@ impl Inbox {
                 Some(Message::Batch(batch)) => way.head = Some(Head { batch, row: 0, lent: true }),
                 Some(Message::Watermark(watermark)) => way.watermark = watermark,
                 Some(Message::Progress(progress)) => way.progress = progress,
+                // Plans whose operators answer by turns have no merged exchange.
+                Some(Message::Turn) => {}
                 Some(Message::Barrier(call)) => way.barrier = Some(call),
                 Some(Message::Finished) => way.finished = true,
                 None => break,

@@ -141,6 +141,16 @@ impl Outbox {
         self.told_progress = self.progress;
     }
 
+    /// Sends what is partial, then the end of a turn.
+    pub fn turn(&mut self) {
+        self.flush();
+        for owner in 0..self.ways.len() {
+            if !self.ways[owner].closed {
+                self.post(owner, Message::Turn);
+            }
+        }
+    }
+
     /// Sends everything and says that this was all.
     pub fn finish(&mut self) {
         self.flush();

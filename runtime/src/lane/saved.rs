@@ -58,6 +58,7 @@ impl Inbox {
                 match message {
                     Message::Watermark(watermark) => way.watermark = watermark,
                     Message::Progress(progress) => way.progress = progress,
+                    Message::Turn => {}
                     Message::Barrier(call) => way.barrier = Some(call),
                     Message::Finished => way.finished = true,
                     Message::Batch(batch) => {

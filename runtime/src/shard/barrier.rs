@@ -32,6 +32,10 @@ impl Shard {
     /// Moves the epoch on its way as far as it can go; returns whether it moved.
     pub(super) fn pass_barrier(&mut self) -> Result<bool> {
         let Some(call) = self.member.as_ref().and_then(|member| member.current) else { return Ok(false) };
+        // What is read belongs to a turn that ends before the barrier.
+        if self.by_turns && self.turn_open && self.sources.iter().any(|feed| !feed.finished) {
+            return self.end_turn_now(&mut Stage::WaitPeer);
+        }
         let mut moved = false;
         for Feed { entry, at_barrier, .. } in self.sources.iter_mut().filter(|feed| !feed.at_barrier) {
             *at_barrier = !self.pipeline.pending(*entry);

@@ -74,7 +74,7 @@ pub(in crate::sql) fn data_type(tree: &ast::DataType, span: Span) -> Result<Data
 }
 
 /// A scalar function or operator with arguments cast to what it takes.
-pub(in crate::sql) fn call(name: &str, arguments: Vec<Expr>, span: Span) -> Result<Expr> {
+pub(crate) fn call(name: &str, arguments: Vec<Expr>, span: Span) -> Result<Expr> {
     let given: Vec<DataType> = arguments.iter().map(|argument| argument.data_type).collect();
     let literals: Vec<Option<&Value>> = arguments.iter().map(|argument| literal(argument)).collect();
     let resolved = functions::resolve(name, &given, &literals).map_err(|error| {
@@ -242,7 +242,7 @@ pub(in crate::sql) fn adopt(other: Expr, literal: Expr) -> Result<(Expr, Expr)> 
     Ok((coerce(other, meet), coerce(literal, meet)))
 }
 
-pub(in crate::sql) fn compare(comparison: Comparison, left: Expr, right: Expr, span: Span) -> Result<Expr> {
+pub(crate) fn compare(comparison: Comparison, left: Expr, right: Expr, span: Span) -> Result<Expr> {
     let (left, right) = together(left, right)?;
     // A bare NULL on both sides still needs a type to be compared in.
     let meet = if left.data_type == DataType::Null { DataType::Boolean } else { left.data_type };

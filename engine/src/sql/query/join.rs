@@ -471,11 +471,13 @@ impl Planner<'_> {
             return Err(unsupported("RIGHT and FULL ASOF JOIN are not supported", span).help("turn the sides round"));
         }
         let within = within(&keys, &mut rest, &left, &right, left_width, pick.as_ref());
-        if within.is_none() && !(left.bounded && right.bounded) {
-            let error = unsupported("a join of endless input needs a bound in time", span);
-            return Err(error
-                .note("without one, all rows of both sides would be held for ever")
-                .help("add ON .. AND a.ts BETWEEN b.ts - INTERVAL '1' HOUR AND b.ts, over watermark columns"));
+        // Without a bound in time a join can answer in changes; the nearest row is not known before the end.
+        let ends = left.bounded && right.bounded;
+        if within.is_none() && !ends && (pick.is_some() || (lookup && !right.bounded)) {
+            let error = unsupported("this join of endless input needs a bound in time", span);
+            return Err(
+                error.help("add ON .. AND a.ts BETWEEN b.ts - INTERVAL '1' HOUR AND b.ts, over watermark columns")
+            );
         }
         if within.is_some() {
             self.judge(&left, Late::Row);
@@ -496,7 +498,13 @@ impl Planner<'_> {
             pick
         });
         let broadcast = lookup && !kind.keeps_right();
-        let join = Join { kind, keys: keys.collect(), within: within.clone(), condition, pick, columns, broadcast };
+        let keep = [self.keep(&left, span)?, self.keep(&right, span)?];
+        if within.is_some() && keep.iter().any(Option::is_some) {
+            let error = unsupported("STATE_TTL of a join with a bound in time is not supported", span);
+            return Err(error.help("leave the hint out: its rows go as the watermark passes them"));
+        }
+        let keys = keys.collect();
+        let join = Join { kind, keys, within: within.clone(), condition, pick, columns, broadcast, keep };
         let adds_time = join.adds_time();
         if adds_time {
             let data_type = DataType::Timestamp { precision: 6, zone: None };

@@ -17,7 +17,7 @@
 //! | `group`, `order` | the nodes of GROUP BY and DISTINCT, of ORDER BY and LIMIT |
 //! | `grouping` | GROUPING SETS, ROLLUP and CUBE |
 //! | `over`, `rank` | the nodes of OVER: over frames, and ranks by any order |
-//! | `time` | which columns follow the watermark |
+//! | `time`, `state` | which columns follow the watermark; for how long rows are kept |
 //! | `sink` | where a query ends |
 
 mod bounds;
@@ -35,6 +35,7 @@ mod semi;
 mod sets;
 mod sink;
 mod star;
+mod state;
 mod time;
 mod values;
 mod within;
@@ -43,12 +44,14 @@ use std::collections::HashMap;
 
 pub(super) use clauses::of_call;
 pub(super) use order::sort_key;
+pub(crate) use select::conjunction;
 pub(super) use select::shown;
 
 use sqlparser::ast::{self, Spanned};
 
 use super::expression::coerce;
 use super::function::Functions;
+use super::hint::Hint;
 use super::scope::{Scope, ScopeColumn};
 use super::statement::Said;
 use super::suggest::did_you_mean;
@@ -57,7 +60,7 @@ use super::window::WindowSpec;
 use super::{Catalog, Clock, Dialect, Options, Program, Table, unsupported};
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::Expr;
-use crate::plan::{Emit, NodeId, Operator, Plan, SortKey, Window, optimize};
+use crate::plan::{Emit, NodeId, Operator, Plan, SortKey, Window, changes, optimize};
 use crate::types::{DataType, Field, Schema, Value};
 use crate::zone::Zone;
 
@@ -122,10 +125,11 @@ pub(super) struct Planner<'c> {
     depth: usize,
     pub explain: bool,
     shown: Option<String>,
+    hints: Vec<Hint>,
 }
 
 impl<'c> Planner<'c> {
-    pub fn new(catalog: &'c mut dyn Catalog, options: Options) -> Self {
+    pub fn new(catalog: &'c mut dyn Catalog, options: Options, hints: Vec<Hint>) -> Self {
         Planner {
             catalog,
             options,
@@ -138,6 +142,7 @@ impl<'c> Planner<'c> {
             depth: 0,
             explain: false,
             shown: None,
+            hints,
         }
     }
 
@@ -151,8 +156,16 @@ impl<'c> Planner<'c> {
     }
 
     pub fn finish(self) -> Result<Program> {
-        let plan = optimize::run(self.plan, self.options.ordinals || self.options.ordered);
-        Ok(Program { plan, tables: self.used, explain: self.explain, emits: self.emits, shown: self.shown })
+        let ordinals = self.options.ordinals || self.options.ordered;
+        let plan = changes::run(optimize::run(self.plan, ordinals), ordinals)?;
+        if let Some(hint) = self.hints.iter().find(|hint| !hint.used) {
+            let what = format!("STATE_TTL names `{}`, which no join of this statement has as a side", hint.table);
+            let error = Error::new(Code::UnknownTable, what).at(hint.span);
+            return Err(error.help("name a table or a subquery that is joined, by what it is called there"));
+        }
+        let warnings = state::warnings(&plan, &self.used);
+        let (tables, explain) = (self.used, self.explain);
+        Ok(Program { plan, tables, explain, emits: self.emits, warnings, shown: self.shown })
     }
 
     pub fn declare(&mut self, mut table: Table) -> Result<()> {

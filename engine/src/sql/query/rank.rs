@@ -52,10 +52,6 @@ impl Planner<'_> {
             };
             lead.partition.iter().any(names).then(|| closed.end.clone())
         });
-        if end.is_none() && !relation.bounded {
-            return Err(unsupported("ranks over endless input need a window", call)
-                .help("PARTITION BY window_start, window_end, over the result of a windowed GROUP BY"));
-        }
         let time = end.as_ref().map(|end| self.column_of(relation, end, "window_end"));
         let mut partition = Vec::from_iter(time);
         for key in &lead.partition {

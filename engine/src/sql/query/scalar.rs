@@ -175,7 +175,7 @@ impl Planner<'_> {
             keys.push(key);
         }
         let own = relation.scope.clone();
-        let mut binder = Binder::new(&own, self.options.now_us, "the subquery");
+        let mut binder = Binder::new(&own, self.options.clock, "the subquery");
         binder.aggregates = true;
         let items = self.items(select, &mut binder)?;
         let [(_, item)] = &items[..] else {

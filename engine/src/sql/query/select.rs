@@ -328,7 +328,7 @@ fn check_partition<'a>(spec: &WindowSpec<'a>, keys: &[Expr], binder: &mut Binder
     }
 }
 
-pub(super) fn conjunction(first: Expr, second: Expr) -> Expr {
+pub(crate) fn conjunction(first: Expr, second: Expr) -> Expr {
     let span = first.span.to(second.span);
     let mut terms = Vec::new();
     for side in [first, second] {

@@ -101,7 +101,7 @@ impl Planner<'_> {
         let mut scalars = Vec::new();
         relation = self.scalars(relation, &valued, None, &mut scalars, ctes)?;
         for tree in valued {
-            let mut binder = Binder::new(&relation.scope, self.options.now_us, "WHERE");
+            let mut binder = Binder::new(&relation.scope, self.options.clock, "WHERE");
             binder.scalars = scalars.iter().map(|scalar: &Scalar| (scalar.at, scalar.value.clone())).collect();
             let condition = binder.condition(tree)?;
             self.filter(&mut relation, condition)?;
@@ -231,7 +231,7 @@ impl Planner<'_> {
         }
         let (plan, used) = (self.plan.clone(), self.used.clone());
         let (mut relation, conditions) = self.separated(select, outer, width, ctes)?;
-        let now = self.options.now_us;
+        let now = self.options.clock;
         // What the subquery selects: a value for IN. Aggregates make it another kind of query.
         let inner = relation.scope.clone();
         let mut binder = Binder::new(&inner, now, "the subquery");
@@ -275,7 +275,7 @@ impl Planner<'_> {
         let (plan, used) = (self.plan.clone(), self.used.clone());
         let own = self.source(select, &[], &[], ctes)?;
         (self.plan, self.used) = (plan.clone(), used.clone());
-        let now = self.options.now_us;
+        let now = self.options.clock;
         let (mut inside, mut outside) = (Vec::new(), Vec::new());
         for tree in trees {
             match Binder::new(&own.scope, now, "WHERE").condition(tree) {

@@ -85,14 +85,9 @@ impl Planner<'_> {
 
     /// What stands on one side of a set operation.
     fn member<'a>(&mut self, tree: &'a ast::SetExpr, ctes: &HashMap<String, &'a ast::Cte>) -> Result<Relation<'a>> {
-        let span = place(tree.span());
         let relation = self.set_tree(tree, ctes)?;
         if let Some((Emit::Changes, said)) = relation.emit {
             return Err(unsupported("EMIT CHANGES below a UNION is not supported yet", said).help("use EMIT FINAL"));
-        }
-        if !relation.bounded && self.waits_for_the_end(relation.node) {
-            let error = unsupported("GROUP BY without a window over endless input gives no row to a UNION", span);
-            return Err(error.help("use a window"));
         }
         Ok(relation)
     }
@@ -104,16 +99,6 @@ impl Planner<'_> {
             Operator::Aggregate(aggregate) => aggregate.window.is_none(),
             Operator::Scan(_) | Operator::Join(_) => false,
             _ => this.inputs.iter().any(|&input| self.waits_for_the_end(input)),
-        }
-    }
-
-    /// Whether rows of `node` are results of groups.
-    pub(super) fn has_groups(&self, node: NodeId) -> bool {
-        let this = &self.plan.nodes[node];
-        match &this.operator {
-            Operator::Aggregate(_) => true,
-            Operator::Scan(_) | Operator::Join(_) => false,
-            _ => this.inputs.iter().any(|&input| self.has_groups(input)),
         }
     }
 

@@ -3,9 +3,14 @@
 use super::{Natural, Planner, Relation};
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::{Expr, ExprKind};
-use crate::plan::{Emit, JoinKind, Operator, Sink, SinkOrder, SortKey};
-use crate::sql::{Dialect, unsupported};
+use crate::plan::changes::{self, Changelog, Net};
+use crate::plan::{Emit, NodeId, Operator, Plan, Sink, SinkOrder, SortKey};
+use crate::sql::statement::Said;
+use crate::sql::{Dialect, Table, unsupported};
 use crate::types::Field;
+
+/// A form of changes and where it was asked for; columns that tell rows apart.
+type Asked = (Option<(Changelog, Span)>, Option<Vec<usize>>);
 
 impl Planner<'_> {
     /// The end of a query: output columns first, then those that only order.
@@ -16,8 +21,10 @@ impl Planner<'_> {
         emit: Option<(Emit, Span)>,
         span: Span,
     ) -> Result<()> {
-        let chosen = self.choose_emit(&relation, emit.or(relation.emit))?;
-        if chosen != Some(Emit::Changes) {
+        let (asked, key) = self.asked_changes(table.as_deref(), &relation)?;
+        let (chosen, form) = self.choose_emit(&relation, emit.or(relation.emit), asked)?;
+        let changelog = form.map(|form| Net { key, form, spread: false });
+        if form.is_none() && chosen != Some(Emit::Changes) {
             self.settle(&mut relation, span)?;
         }
         let visible = relation.scope.columns.len();
@@ -52,7 +59,7 @@ impl Planner<'_> {
         };
         let input = self.add(Operator::Project(columns), relation.node, fields.clone(), span);
         let partitioned_by = self.partition_columns(table.as_deref(), &fields[..visible])?;
-        let sink = Sink { number: self.emits.len(), table, visible, order, partitioned_by };
+        let sink = Sink { number: self.emits.len(), table, visible, order, partitioned_by, changelog };
         self.add(Operator::Sink(sink), input, fields, span);
         self.emits.push(chosen);
         Ok(())
@@ -69,6 +76,36 @@ impl Planner<'_> {
         let columns = relation.scope.columns.iter();
         let keys = columns.map(|column| (column.expression.clone(), ascending.clone())).collect();
         self.sort(relation, keys, None, span)
+    }
+
+    /// The form of changes that the table written to says, and where its key stands in the result.
+    fn asked_changes(&self, table: Option<&str>, relation: &Relation<'_>) -> Result<Asked> {
+        let table = table.and_then(|name| self.used.iter().find(|table| table.name.eq_ignore_ascii_case(name)));
+        let Some(table) = table else { return Ok((None, None)) };
+        // Flink's name for the format says the form as well.
+        let debezium = table.option("format").filter(|format| format.value.eq_ignore_ascii_case("debezium-json"));
+        if let (None, Some(format)) = (table.option("changelog"), debezium) {
+            return Ok((Some((Changelog::Debezium, format.span)), self.key_of(table, relation)?));
+        }
+        let form = table.option("changelog").map(|option| {
+            let form = Changelog::parse(&option.value).ok_or_else(|| {
+                let known = Changelog::ALL.map(|(name, _)| name).join(", ");
+                let error = Error::new(Code::BadOption, format!("there is no changelog `{}`", option.value));
+                error.at(option.span).help(format!("one of: {known}"))
+            });
+            form.map(|form| (form, option.span))
+        });
+        Ok((form.transpose()?, self.key_of(table, relation)?))
+    }
+
+    /// Where the columns of a table's PRIMARY KEY stand in the result.
+    fn key_of(&self, table: &Table, relation: &Relation<'_>) -> Result<Option<Vec<usize>>> {
+        let column = |(name, span): &(String, Span)| {
+            let found = relation.scope.columns.iter().position(|column| column.name.eq_ignore_ascii_case(name));
+            found.ok_or_else(|| Error::new(Code::UnknownColumn, format!("column `{name}` not found")).at(*span))
+        };
+        let key = table.primary_key.iter().map(column).collect::<Result<Vec<usize>>>()?;
+        Ok((!key.is_empty()).then_some(key))
     }
 
     /// Where the columns of PARTITIONED BY stand in the result.
@@ -92,84 +129,133 @@ impl Planner<'_> {
         }
     }
 
-    /// Sets the emit mode of the last aggregation; `None` where there is none.
-    fn choose_emit(&mut self, relation: &Relation<'_>, emit: Option<(Emit, Span)>) -> Result<Option<Emit>> {
-        let mut node = relation.node;
-        let mut through = Vec::new();
-        let windowed = loop {
-            match &self.plan.nodes[node].operator {
-                Operator::Aggregate(aggregate) => {
-                    if aggregate.window.is_some_and(|(window, _)| window.is_session()) {
-                        through.push("SESSION windows");
-                    }
-                    break Some(aggregate.window.is_some());
-                }
-                Operator::Scan(_) | Operator::Join(_) | Operator::Union(_) => break None,
-                operator => {
-                    through.push(match operator {
-                        Operator::Over(_) => "OVER",
-                        Operator::Rank(_) => "a rank",
-                        Operator::Sort { .. } => "ORDER BY",
-                        Operator::Repeat { .. } => "INTERSECT or EXCEPT",
-                        _ => "",
-                    });
-                    node = self.plan.nodes[node].inputs[0];
-                }
-            }
-        };
+    /// When results leave, and in what form changes do; `None` where rows only come anyway.
+    fn choose_emit(
+        &mut self,
+        relation: &Relation<'_>,
+        emit: Said,
+        asked: Option<(Changelog, Span)>,
+    ) -> Result<(Option<Emit>, Option<Changelog>)> {
         let said = emit.map(|(emit, _)| emit);
-        let ranked = through.contains(&"a rank");
-        if windowed.is_none() && ranked && said == Some(Emit::Changes) {
-            let span = emit.map_or(Span::NONE, |(_, span)| span);
-            return Err(unsupported("EMIT CHANGES with a rank is not supported yet", span).help("use EMIT FINAL"));
-        }
-        if let (None, Operator::Join(join), Some((Emit::Changes, span))) =
-            (windowed, &self.plan.nodes[node].operator, emit)
-            && !matches!(join.kind, JoinKind::Inner | JoinKind::Semi)
-            && join.within.is_none()
-        {
-            // A pair is a pair for ever; a row without a partner may get one until the end.
-            let error = unsupported("EMIT CHANGES of an outer join without a bound in time is not supported yet", span);
-            return Err(error.help("use EMIT FINAL, or bound how far apart in time rows may be"));
-        }
-        if let (None, Operator::Union(_), Some((Emit::Changes, span))) =
-            (windowed, &self.plan.nodes[node].operator, emit)
-            && self.has_groups(node)
-        {
-            let error = unsupported("EMIT CHANGES of a UNION of groups is not supported yet", span);
-            return Err(error.help("use EMIT FINAL, or group the UNION itself"));
-        }
-        let Some(windowed) = windowed else { return Ok(None) };
+        let span = emit.map(|(_, span)| span);
+        let asked = asked.or(span.filter(|_| said == Some(Emit::Changelog)).map(|span| (Changelog::Operations, span)));
+        let is_settled = changes::is_settled(&self.plan, relation.node);
+        let answer = self.answer(relation.node);
+        let windowed = answer.aggregate.is_some_and(|node| self.is_windowed(node));
         let updates = matches!(self.options.dialect, Dialect::RisingWave | Dialect::Ksql);
-        let usual = if updates || !(relation.bounded || windowed) { Emit::Changes } else { Emit::Final };
-        let blocked = through.iter().find(|through| !through.is_empty());
-        let chosen = match (said.or(self.options.emit).unwrap_or(usual), blocked) {
-            (Emit::Changes, Some(what)) if said.is_some() => {
-                let span = emit.map_or(Span::NONE, |(_, span)| span);
-                return Err(
-                    unsupported(format!("EMIT CHANGES with {what} is not supported yet"), span).help("use EMIT FINAL")
-                );
-            }
-            (Emit::Changes, Some(_)) => Emit::Final,
-            (chosen, _) => chosen,
+        let usual = if updates || !(relation.bounded || is_settled) { Emit::Changes } else { Emit::Final };
+        let form = asked.map(|(form, _)| form);
+        let chosen = match said.or(form.map(|_| Emit::Changes)).or(self.options.emit).unwrap_or(usual) {
+            Emit::Changelog => Emit::Changes,
+            chosen => chosen,
         };
-        if chosen == Emit::Final && !windowed && !relation.bounded {
-            let span = emit.map_or(self.plan.nodes[node].span, |(_, span)| span);
-            let error = unsupported("FINAL without a window over endless input would never give a row", span);
-            return Err(error.help("use EMIT CHANGES or a window"));
-        }
-        if let (Emit::Changes, true) = (chosen, self.options.ordered)
-            && self.scans_under(self.plan.nodes[node].inputs[0]).len() > 1
-        {
-            let error = unsupported("EMIT CHANGES of a UNION has no order of arrival", self.plan.nodes[node].span);
-            return Err(error.help("leave --ordered out"));
-        }
-        if let Operator::Aggregate(aggregate) = &mut self.plan.nodes[node].operator {
-            if chosen == Emit::Changes && aggregate.calls.is_empty() {
-                return Err(unsupported("EMIT CHANGES with DISTINCT is not supported yet", self.plan.nodes[node].span));
+        if is_settled && (form.is_some() || answer.aggregate.is_none()) {
+            // Rows only come, whatever is asked for; but a window that is open has no result yet.
+            if let (Some(Emit::Changes | Emit::Changelog), true, Some(_), Some(span)) = (said, windowed, form, span) {
+                let error = unsupported("changes of open windows have the form of new rows only", span);
+                return Err(error.help("leave EMIT CHANGES out: then closed windows leave, once"));
             }
-            aggregate.emit = chosen;
+            return Ok((answer.aggregate.map(|_| Emit::Final), form));
         }
-        Ok(Some(chosen))
+        if let (Some((_, span)), Emit::Final) = (asked, chosen) {
+            let error = Error::new(Code::Misplaced, "EMIT FINAL gives no changes, so they have no form").at(span);
+            return Err(error.help("use EMIT CHANGES, or leave the form out"));
+        }
+        match chosen {
+            Emit::Final if !is_settled && !relation.bounded => {
+                let span = span.unwrap_or(self.plan.nodes[relation.node].span);
+                let error = unsupported("FINAL without a window over endless input would never give a row", span);
+                Err(error.help("use EMIT CHANGES or a window"))
+            }
+            Emit::Final => {
+                if let Some(span) = self.kept_for_a_time(relation.node) {
+                    let error = unsupported("STATE_TTL is for results in changes: at the end all rows count", span);
+                    return Err(error.help("add EMIT CHANGES, or leave the hint out"));
+                }
+                Ok((answer.aggregate.map(|_| Emit::Final), None))
+            }
+            // An aggregate over rows that only come, right under the output: a row out per row in.
+            _ if answer.is_plain(&self.plan) && form.is_none() => {
+                let node = answer.aggregate.expect("it is an aggregate");
+                if self.options.ordered && self.scans_under(self.plan.nodes[node].inputs[0]).len() > 1 {
+                    let error =
+                        unsupported("EMIT CHANGES of a UNION has no order of arrival", self.plan.nodes[node].span);
+                    return Err(error.help("leave --ordered out"));
+                }
+                self.emit_by_row(node);
+                Ok((Some(Emit::Changes), None))
+            }
+            _ if is_settled => {
+                let blocked = answer.through.first().copied().unwrap_or("SESSION windows");
+                match span {
+                    Some(span) => {
+                        let what = format!("EMIT CHANGES with {blocked} is not supported yet");
+                        Err(unsupported(what, span).help("use EMIT FINAL"))
+                    }
+                    None => Ok((answer.aggregate.map(|_| Emit::Final), None)),
+                }
+            }
+            _ if self.options.ordered => {
+                let span = span.unwrap_or(self.plan.nodes[relation.node].span);
+                let error = unsupported("--ordered is for results of a row out per row in", span);
+                Err(error.help("leave it out: the changes of a turn leave together"))
+            }
+            _ => Ok((Some(Emit::Changes), Some(form.unwrap_or(Changelog::Values)))),
+        }
+    }
+
+    /// Where a join under `node` stands that keeps rows for a time only.
+    fn kept_for_a_time(&self, node: NodeId) -> Option<Span> {
+        let this = &self.plan.nodes[node];
+        match &this.operator {
+            Operator::Join(join) if join.keep.iter().any(Option::is_some) => Some(this.span),
+            _ => this.inputs.iter().find_map(|&input| self.kept_for_a_time(input)),
+        }
+    }
+
+    fn is_windowed(&self, node: NodeId) -> bool {
+        matches!(&self.plan.nodes[node].operator, Operator::Aggregate(aggregate) if aggregate.window.is_some())
+    }
+
+    /// Has an aggregate give a row out for every row in.
+    fn emit_by_row(&mut self, node: NodeId) {
+        if let Operator::Aggregate(aggregate) = &mut self.plan.nodes[node].operator {
+            aggregate.emit = Emit::Changes;
+        }
+    }
+
+    /// What stands between a query's end and its last aggregate.
+    fn answer(&self, mut node: NodeId) -> Answer {
+        let mut through = Vec::new();
+        loop {
+            match &self.plan.nodes[node].operator {
+                Operator::Aggregate(_) => return Answer { aggregate: Some(node), through },
+                Operator::Filter(_) | Operator::Project(_) | Operator::Limit { .. } => {}
+                Operator::Over(_) => through.push("OVER"),
+                Operator::Rank(_) => through.push("a rank"),
+                Operator::Sort { .. } => through.push("ORDER BY"),
+                Operator::Repeat { .. } => through.push("INTERSECT or EXCEPT"),
+                _ => return Answer { aggregate: None, through },
+            }
+            node = self.plan.nodes[node].inputs[0];
+        }
+    }
+}
+
+/// What a query ends in.
+struct Answer {
+    /// The last aggregate, where one alone decides.
+    aggregate: Option<NodeId>,
+    /// What stands above it and needs all of its results.
+    through: Vec<&'static str>,
+}
+
+impl Answer {
+    /// Whether it is an aggregate of settled rows, with calls, right under the output.
+    fn is_plain(&self, plan: &Plan) -> bool {
+        let Some(node) = self.aggregate.filter(|_| self.through.is_empty()) else { return false };
+        let Operator::Aggregate(aggregate) = &plan.nodes[node].operator else { return false };
+        let is_session = aggregate.window.is_some_and(|(window, _)| window.is_session());
+        !is_session && !aggregate.calls.is_empty() && changes::is_settled(plan, plan.nodes[node].inputs[0])
     }
 }
