@@ -143,7 +143,7 @@ impl Guess {
     }
 
     fn see_timestamp(&mut self, text: &str) {
-        self.timestamp &= value::timestamp(text.as_bytes(), 6, true).is_ok();
+        self.timestamp &= value::timestamp(text.as_bytes(), 6, Some(Zone::UTC)).is_ok();
         if let (true, Some((_, time))) = (self.timestamp, text.split_once(['T', 't', ' '])) {
             self.zoned |= time.contains(['Z', 'z', '+', '-']);
             let digits =

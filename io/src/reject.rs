@@ -74,7 +74,7 @@ impl RejectPart {
         self.begin("late", table, row.file(), row.line(), row.offset);
         for (name, time) in [(",\"time\":\"", row.time), (",\"watermark\":\"", row.watermark)] {
             self.text.extend(name.as_bytes());
-            Dates::default().timestamp(&mut self.text, time, 6, false);
+            Dates::default().timestamp(&mut self.text, time, 6, None);
             self.text.push(b'"');
         }
         let behind = row.watermark.saturating_sub(row.time);

@@ -119,7 +119,7 @@ impl Nexmark {
 
     fn time(&mut self, out: &mut Buffer, millis: u64) {
         out.push(b',');
-        self.dates.timestamp(out, millis as i64 * 1000, 3, false);
+        self.dates.timestamp(out, millis as i64 * 1000, 3, None);
     }
 }
 
