@@ -91,3 +91,55 @@ impl Outlets for Seen {
 
     fn satisfied(&mut self, _: usize) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use corelane_io::fs::RealDisk;
+
+    use super::*;
+    use crate::{cli, job};
+
+    const OVER: &str = "SELECT symbol, SUM(v) OVER (PARTITION BY symbol ORDER BY ts ROWS BETWEEN 9 PRECEDING AND \
+                        CURRENT ROW) FROM t";
+    const GROUPS: &str = "SELECT symbol, SUM(v) FROM t GROUP BY symbol";
+
+    /// The owners that a run of `query` on two shards has, over rows whose symbols are `symbols` in turn.
+    fn chosen(query: &str, symbols: &[u32]) -> Owners {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for file in 0..2 {
+            let mut text = String::from("at,symbol,v\n");
+            for row in 0..1000 {
+                writeln!(text, "{},SYM{},1", row * 2 + file, symbols[row % symbols.len()]).expect("it is a string");
+            }
+            std::fs::write(folder.path().join(format!("{file}.csv")), text).expect("the file can be written");
+        }
+        let table = "CREATE TABLE t (at BIGINT, symbol STRING, v BIGINT, ts AS TO_TIMESTAMP_LTZ(at, 3), \
+                     WATERMARK FOR ts AS ts - INTERVAL '2' SECOND);";
+        let input = format!("t={}/*.csv", folder.path().display());
+        let words = ["corelane", "--file", "-", "--shards", "2", "--executor", "threads", "--input", &input];
+        let options = cli::parse_run(words.map(str::to_owned)).expect("the flags are right");
+        let disk = RealDisk::default();
+        let program = job::compile(&format!("{table} {query};"), &disk, &options).expect("the query compiles");
+        job::prepare(program, &disk, &options).expect("the files are there").plan.owners.clone()
+    }
+
+    #[test]
+    fn ten_keys_whose_rows_cross_are_halved() {
+        let ten: Vec<u32> = (0..10).collect();
+        let owners = chosen(OVER, &ten);
+        assert_ne!(owners, Owners::default());
+        // Four of the ten have their key groups in the lower half.
+        let groups = [903, 1170, 1227, 1371, 2218, 2592, 2741, 3133, 3303, 3762];
+        assert_eq!(groups.iter().filter(|group| owners.groups(0, 2).contains(group)).count(), 5);
+        assert_eq!(owners, chosen(OVER, &ten), "the same files have the same owners");
+    }
+
+    #[test]
+    fn ranges_are_even_where_keys_are_many_or_rows_do_not_cross() {
+        let many: Vec<u32> = (0..500).collect();
+        assert_eq!(chosen(OVER, &many), Owners::default());
+        assert_eq!(chosen(GROUPS, &[1, 2, 3]), Owners::default());
+    }
+}
