@@ -119,9 +119,9 @@ pub fn lay(layout: &[Physical], owners: &Owners, bells: &Arc<[Doorbell]>, ordere
             into.push(WayIn::new(receiver, give_back));
         }
     }
-    let boxes = ways_out.into_iter().zip(ways_in);
-    let lanes = boxes.map(|(ways_out, ways_in)| Lanes {
-        outbox: Outbox::new(ways_out, Deal::new(owners, shards), bells, layout, Size { full, credit }, ordered),
+    let boxes = ways_out.into_iter().zip(ways_in).enumerate();
+    let lanes = boxes.map(|(shard, (ways_out, ways_in))| Lanes {
+        outbox: Outbox::new(shard, ways_out, Deal::new(owners, shards), bells, layout, Size { full, credit }, ordered),
         inbox: Inbox::new(ways_in, bells, layout, skew, ordered),
     });
     lanes.collect()

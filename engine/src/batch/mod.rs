@@ -8,6 +8,7 @@
 #![allow(unsafe_code, reason = "columns live in one arena")]
 
 mod select;
+mod store;
 mod text;
 mod vector;
 
@@ -16,6 +17,7 @@ use std::ops::Range;
 use std::ptr::NonNull;
 
 use select::{Selection, as_range};
+use store::Store;
 
 pub use text::{INLINE_MAX, Text};
 pub use vector::{BATCH_ROWS, BITMAP_WORDS, Chunk, Data, Nulls, Vector, count_nulls, gather, is_null, slice};
@@ -279,19 +281,19 @@ impl Batch {
 
     /// Appends the rows of `chunk` from `first` on, copying long text; returns how many fit.
     pub fn append_from(&mut self, chunk: &Chunk<'_>, first: usize) -> usize {
-        self.append_range(chunk, first..chunk.rows)
+        self.append_range(chunk, first..chunk.rows, Store::Near)
     }
 
-    fn append_range(&mut self, chunk: &Chunk<'_>, rows: Range<usize>) -> usize {
+    fn append_range(&mut self, chunk: &Chunk<'_>, rows: Range<usize>, store: Store) -> usize {
         let start = self.rows;
         let count = rows.len().min(self.room - start);
         let (from, to) = (rows.start..rows.start + count, start..start + count);
         for (index, source) in chunk.columns.iter().enumerate() {
             match source.data {
-                Data::I64(values) => self.i64s_mut(index)[to.clone()].copy_from_slice(&values[from.clone()]),
-                Data::I128(values) => self.i128s_mut(index)[to.clone()].copy_from_slice(&values[from.clone()]),
-                Data::F64(values) => self.f64s_mut(index)[to.clone()].copy_from_slice(&values[from.clone()]),
-                Data::Text(values) => self.texts_mut(index).set_all(start, &values[from.clone()]),
+                Data::I64(values) => store.copy(&values[from.clone()], &mut self.i64s_mut(index)[to.clone()]),
+                Data::I128(values) => store.copy(&values[from.clone()], &mut self.i128s_mut(index)[to.clone()]),
+                Data::F64(values) => store.copy(&values[from.clone()], &mut self.f64s_mut(index)[to.clone()]),
+                Data::Text(values) => self.texts_mut(index).set_all(start, &values[from.clone()], store),
             }
             if source.nulls.is_some() {
                 let nulls = to.clone().zip(from.clone()).filter(|&(_, row)| source.is_null(row));
@@ -299,14 +301,15 @@ impl Batch {
             }
         }
         if let Some(positions) = chunk.positions {
-            self.positions_mut()[to.clone()].copy_from_slice(&positions[from.clone()]);
+            store.copy(&positions[from.clone()], &mut self.positions_mut()[to.clone()]);
         }
         if let Some(ordinals) = chunk.ordinals {
-            self.ordinals_mut()[to.clone()].copy_from_slice(&ordinals[from.clone()]);
+            store.copy(&ordinals[from.clone()], &mut self.ordinals_mut()[to.clone()]);
         }
         if let Some(floors) = chunk.floors {
             self.floors_mut()[to].copy_from_slice(&floors[from]);
         }
+        store.end();
         self.stamp = self.stamp.max(chunk.stamp);
         self.rows = start + count;
         count
@@ -314,18 +317,28 @@ impl Batch {
 
     /// Appends the rows of `chunk` named by `selection`, copying long text; returns how many fit.
     pub fn append(&mut self, chunk: &Chunk<'_>, selection: &[u16]) -> usize {
+        self.append_by(chunk, selection, Store::Near)
+    }
+
+    /// The same for a batch that another core will read, and has read before: past the caches, for to take
+    /// the lines back from that core costs several times as much as to write them to memory.
+    pub fn append_away(&mut self, chunk: &Chunk<'_>, selection: &[u16]) -> usize {
+        self.append_by(chunk, selection, Store::Away)
+    }
+
+    fn append_by(&mut self, chunk: &Chunk<'_>, selection: &[u16], store: Store) -> usize {
         if let Some(rows) = as_range(selection) {
-            return self.append_range(chunk, rows);
+            return self.append_range(chunk, rows, store);
         }
         let start = self.rows;
         let count = selection.len().min(self.room - start);
         let selection = Selection::new(&selection[..count]);
         for (index, source) in chunk.columns.iter().enumerate() {
             match source.data {
-                Data::I64(from) => selection.copy(from, &mut self.i64s_mut(index)[start..]),
-                Data::I128(from) => selection.copy(from, &mut self.i128s_mut(index)[start..]),
-                Data::F64(from) => selection.copy(from, &mut self.f64s_mut(index)[start..]),
-                Data::Text(from) => self.texts_mut(index).set_selected(start, from, &selection),
+                Data::I64(from) => store.fill(selection.of(from), &mut self.i64s_mut(index)[start..]),
+                Data::I128(from) => store.fill(selection.of(from), &mut self.i128s_mut(index)[start..]),
+                Data::F64(from) => store.fill(selection.of(from), &mut self.f64s_mut(index)[start..]),
+                Data::Text(from) => self.texts_mut(index).set_selected(start, from, &selection, store),
             }
             if source.nulls.is_some() {
                 for (to, &row) in selection.rows.iter().enumerate() {
@@ -336,14 +349,15 @@ impl Batch {
             }
         }
         if let Some(from) = chunk.positions {
-            selection.copy(from, &mut self.positions_mut()[start..]);
+            store.fill(selection.of(from), &mut self.positions_mut()[start..]);
         }
         if let Some(from) = chunk.ordinals {
-            selection.copy(from, &mut self.ordinals_mut()[start..]);
+            store.fill(selection.of(from), &mut self.ordinals_mut()[start..]);
         }
         if let Some(from) = chunk.floors {
-            selection.copy(from, &mut self.floors_mut()[start..]);
+            store.fill(selection.of(from), &mut self.floors_mut()[start..]);
         }
+        store.end();
         self.stamp = self.stamp.max(chunk.stamp);
         self.rows = start + count;
         count
@@ -381,25 +395,23 @@ impl TextsMut<'_> {
     }
 
     /// Puts `texts` at `start` and behind.
-    fn set_all(&mut self, start: usize, texts: &[Text<'_>]) {
+    fn set_all(&mut self, start: usize, texts: &[Text<'_>], store: Store) {
         if !texts.iter().fold(true, |all, text| all & text.is_inline()) {
             return texts.iter().zip(start..).for_each(|(&text, to)| self.set_view(to, text));
         }
-        for (slot, &text) in self.slots[start..start + texts.len()].iter_mut().zip(texts) {
-            // SAFETY: the view holds its text itself, so it borrows nothing.
-            *slot = unsafe { std::mem::transmute::<Text<'_>, Text<'static>>(text) };
-        }
+        // SAFETY: the views hold their texts themselves, so they borrow nothing.
+        let inline = texts.iter().map(|&text| unsafe { std::mem::transmute::<Text<'_>, Text<'static>>(text) });
+        store.fill(inline, &mut self.slots[start..start + texts.len()]);
     }
 
     /// Puts the selected ones of `texts` at `start` and behind.
-    fn set_selected(&mut self, start: usize, texts: &[Text<'_>], selection: &Selection<'_>) {
+    fn set_selected(&mut self, start: usize, texts: &[Text<'_>], selection: &Selection<'_>, store: Store) {
         if !selection.of(texts).fold(true, |all, text| all & text.is_inline()) {
             return selection.of(texts).zip(start..).for_each(|(text, to)| self.set_view(to, text));
         }
-        for (slot, text) in self.slots[start..].iter_mut().zip(selection.of(texts)) {
-            // SAFETY: the view holds its text itself, so it borrows nothing.
-            *slot = unsafe { std::mem::transmute::<Text<'_>, Text<'static>>(text) };
-        }
+        // SAFETY: the views hold their texts themselves, so they borrow nothing.
+        let inline = selection.of(texts).map(|text| unsafe { std::mem::transmute::<Text<'_>, Text<'static>>(text) });
+        store.fill(inline, &mut self.slots[start..]);
     }
 }
 

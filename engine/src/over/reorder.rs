@@ -156,9 +156,14 @@ impl Reorder {
         }
         let side = |pick: fn(&Batch) -> Option<&[u64]>| {
             self.batches.front().is_some_and(|(batch, _)| pick(batch).is_some()).then(|| {
-                // Batches of one input all have it.
                 let sides = self.batches.iter().map(|(batch, _)| pick(batch).unwrap_or_default());
-                places.pick(BumpVec::from_iter_in(sides, scratch).as_slice(), scratch)
+                let sides = BumpVec::from_iter_in(sides, scratch);
+                if self.batches.iter().all(|(batch, _)| pick(batch).is_some()) {
+                    return places.pick(&sides, scratch);
+                }
+                // Rows of several inputs, not all of which have it.
+                let some = places.rows().map(|(batch, row)| sides[batch].get(row).copied().unwrap_or(0));
+                &*scratch.alloc_slice_fill_iter(some)
             })
         };
         let (positions, ordinals) = (side(Batch::positions), side(Batch::ordinals));

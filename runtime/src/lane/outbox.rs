@@ -17,6 +17,8 @@ use crate::ring::{Receiver, Sender};
 
 /// One shard's side of an exchange towards all owners.
 pub struct Outbox {
+    /// Whose it is.
+    shard: usize,
     pub(super) ways: Vec<WayOut>,
     bells: Arc<[Doorbell]>,
     layout: Box<[Physical]>,
@@ -65,8 +67,9 @@ pub(super) struct Size {
 }
 
 impl Outbox {
-    /// An outbox for rows of `layout` to all `ways`, as `deal` deals them; `bells` are those of all shards.
+    /// The outbox of `shard` for rows of `layout` to all `ways`, as `deal` deals them; `bells` are those of all shards.
     pub(super) fn new(
+        shard: usize,
         ways: Vec<WayOut>,
         deal: Deal,
         bells: &Arc<[Doorbell]>,
@@ -75,6 +78,7 @@ impl Outbox {
         ordered: bool,
     ) -> Self {
         Outbox {
+            shard,
             ways,
             bells: Arc::clone(bells),
             layout: layout.into(),
@@ -99,7 +103,8 @@ impl Outbox {
             let (mut taken, count) = (0, self.deal.rows(owner).len());
             while taken < count {
                 let mut batch = self.ways[owner].partial.take().unwrap_or_else(|| self.take());
-                taken += batch.append(chunk, &self.deal.rows(owner)[taken..]);
+                let rows = &self.deal.rows(owner)[taken..];
+                taken += if owner == self.shard { batch.append(chunk, rows) } else { batch.append_away(chunk, rows) };
                 if batch.rows() == self.full {
                     self.send(owner, batch);
                 } else {
