@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 
-CASES = pathlib.Path(__file__).resolve().parent.parent / "bench" / "cases"
+BENCH = pathlib.Path(__file__).resolve().parent.parent / "bench"
 HERTZ = 2000
 # Of each stack: batch-sized arrays lie in some frames.
 STACK_BYTES = 24576
@@ -35,12 +35,19 @@ WORK = [
     ("filter", "engine/src/operator/filter.rs", r""),
     ("expression", "engine/src/operator/project.rs", r"^push$"),
     ("window_close", "engine/src/agg/aggregation.rs", r"^(fill|drain)$"),
-    ("aggregate", "engine/src/agg/aggregation.rs", r"^(push|add|merge|change|pass_single|turn)$"),
+    ("aggregate", "engine/src/agg/aggregation.rs", r"^(push|add|merge|change|change_plainly|run_plainly|pass_single|turn)$"),
+    ("aggregate", "engine/src/agg/changes.rs", r""),
+    ("window_close", "engine/src/agg/session.rs", r"^page$"),
+    ("aggregate", "engine/src/agg/session.rs", r"^(push|watermark|drain|absorb|close|until)$"),
+    # Held rows are put in order for whoever holds them: sessions and joins as well.
     ("over", "engine/src/over/mod.rs", r""),
     ("over", "engine/src/operator/rank.rs", r""),
+    ("over", "engine/src/operator/sort.rs", r"^(push|drain|finish)$"),
+    ("join", "engine/src/join/", r""),
     ("exchange_out", "engine/src/operator/exchange.rs", r"^push$"),
-    ("exchange_out", "runtime/src/lane.rs", r"^(scatter|flush|watermark|finish|send\w*|push_waiting|ship)$"),
-    ("exchange_in", "runtime/src/lane.rs", r"^(pop|give_back|merged_chunk)$"),
+    ("exchange_out", "runtime/src/lane/outbox.rs", r"^(scatter|flush|send)$"),
+    ("exchange_in", "runtime/src/lane/inbox.rs", r"^pop\w*$"),
+    ("exchange_in", "runtime/src/lane/merge.rs", r"^pop\w*$"),
     ("format", "io/src/format/", r""),
     ("format", "io/src/order.rs", r""),
     ("format", "runtime/src/sink.rs", r"^rows$"),
@@ -49,16 +56,19 @@ WORK = [
 WORK = [(stage, path, re.compile(pattern)) for stage, path, pattern in WORK]
 TOGETHER = {"partial": "aggregate"}
 
-# Case, query, table, millions of rows for about half a second, flags.
+# Case, query, data set, millions of rows for about half a second, flags.
 RUNS = [
-    ("S0w", "S0w", "orders", 8, []),
-    ("S1", "S1", "market_data", 2, []),
-    ("S2 seed", "S2", "market_data", 8, []),
-    ("S3a seed", "S3a", "market_data", 8, []),
-    ("S3b", "S3b", "market_data", 2, []),
-    ("1BRC", "1BRC", "measurements", 8, []),
-    ("S2 seed forced", "S2", "market_data", 8, ["--force-exchange"]),
-    ("S3b forced", "S3b", "market_data", 2, ["--force-exchange"]),
+    ("S0w", "cases/S0w", "orders", 8, []),
+    ("S1", "cases/S1", "market_data", 2, []),
+    ("S2 seed", "cases/S2", "market_data", 8, []),
+    ("S3a seed", "cases/S3a", "market_data", 8, []),
+    ("S3b", "cases/S3b", "market_data", 2, []),
+    ("1BRC", "cases/1BRC", "measurements", 8, []),
+    ("S2 seed forced", "cases/S2", "market_data", 8, ["--force-exchange"]),
+    ("S3b forced", "cases/S3b", "market_data", 2, ["--force-exchange"]),
+    ("join (q3)", "nexmark/q3", "nexmark", 4, []),
+    ("join of windows (q8)", "nexmark/q8", "nexmark", 4, []),
+    ("session (q11)", "nexmark/q11", "nexmark", 1, []),
 ]
 
 
@@ -109,6 +119,14 @@ def plain(function):
     return names[-1] if names else function
 
 
+def inputs(name, data, sql):
+    """The flags that give the tables of `sql` their files of the data set `name`."""
+    if name != "nexmark":
+        return ["--input", f"{name}={data}/shard*.csv"]
+    tables = [table for table in ("person", "auction", "bid") if f"CREATE TABLE {table} " in sql]
+    return [word for table in tables for word in ("--input", f"{table}={data}/{table}*.csv")]
+
+
 def stage_of(frames):
     for function, place in frames:
         for stage, path, pattern in WORK:
@@ -156,19 +174,19 @@ def main():
     lines, wrong = Lines(options.corelane), 0
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        for case, query, table, millions, flags in RUNS:
+        for case, query, name, millions, flags in RUNS:
             if options.case and case not in options.case:
                 continue
-            rows = int(millions * 1e6 * options.scale)
-            data = folder / f"{table}-{rows}"
+            rows, sql = int(millions * 1e6 * options.scale), BENCH / f"{query}.sql"
+            data = folder / f"{name}-{rows}"
             if not data.exists():
-                command = [options.corelane, "gen", table, "--rows", str(rows), "--shards", "1", "-o", str(data)]
+                command = [options.corelane, "gen", name, "--rows", str(rows), "--shards", "1", "-o", str(data)]
                 subprocess.run(command, check=True, capture_output=True)
             sampled, booked, others = collections.Counter(), collections.Counter(), collections.Counter()
             for _ in range(options.runs):
                 profile, stats = folder / "perf.data", folder / "stats.json"
                 command = ["perf", "record", "-q", "-e", "cpu-clock", "-F", str(HERTZ), "--call-graph", f"dwarf,{STACK_BYTES}", "-o", str(profile), "--"]
-                command += [options.corelane, "run", "--quiet", "--shards", "1", "--input", f"{table}={data}/shard*.csv", "-f", str(CASES / f"{query}.sql")]
+                command += [options.corelane, "run", "--quiet", "--shards", "1", *inputs(name, data, sql.read_text()), "-f", str(sql)]
                 command += ["--format", "csv", "-o", str(folder / "out") + "/", "--stats-json", str(stats), *flags]
                 subprocess.run(command, check=True, capture_output=True)
                 stages, control = samples(str(profile), lines)

@@ -71,22 +71,34 @@ fn long_text(mut state: u64, bytes: &[u8]) -> u64 {
     }
 }
 
-/// Takes the texts of a column. Which texts are long cannot be foreseen, so all are taken as short ones
-/// first, without a branch, and the long ones once more.
+/// Takes the texts of a column, a stretch at a time: short ones have no branch and nothing to remember.
 fn texts(values: &[Text<'_>], hashes: &mut [u64]) {
     for (values, hashes) in values.chunks(TEXTS).zip(hashes.chunks_mut(TEXTS)) {
-        let mut long = [(0u16, 0u64); TEXTS];
-        let mut count = 0;
-        for (row, (state, value)) in hashes.iter_mut().zip(values).enumerate() {
-            let [first, second] = value.words();
-            let after = word(*state, first);
-            long[count] = (row as u16, after);
-            count += usize::from(!value.is_inline());
-            *state = word(after, second);
+        if values.iter().fold(true, |all, value| all & value.is_inline()) {
+            for (state, value) in hashes.iter_mut().zip(values) {
+                let [first, second] = value.words();
+                *state = word(word(*state, first), second);
+            }
+        } else {
+            mixed_texts(values, hashes);
         }
-        for &(row, state) in &long[..count] {
-            hashes[usize::from(row)] = long_text(state, values[usize::from(row)].as_bytes());
-        }
+    }
+}
+
+/// Takes up to [`TEXTS`] texts. Which are long cannot be foreseen, so all are taken as short ones first,
+/// without a branch, and the long ones once more.
+fn mixed_texts(values: &[Text<'_>], hashes: &mut [u64]) {
+    let mut long = [(0u16, 0u64); TEXTS];
+    let mut count = 0;
+    for (row, (state, value)) in hashes.iter_mut().zip(values).enumerate() {
+        let [first, second] = value.words();
+        let after = word(*state, first);
+        long[count] = (row as u16, after);
+        count += usize::from(!value.is_inline());
+        *state = word(after, second);
+    }
+    for &(row, state) in &long[..count] {
+        hashes[usize::from(row)] = long_text(state, values[usize::from(row)].as_bytes());
     }
 }
 
@@ -112,18 +124,6 @@ pub fn end(state: u64) -> u64 {
 #[inline]
 pub fn key_group(hash: u64) -> usize {
     (hash >> 52) as usize
-}
-
-/// The shard among `shards` that owns a hash: contiguous ranges of key groups.
-#[inline]
-pub fn owner(hash: u64, shards: usize) -> usize {
-    (key_group(hash) * shards) >> 12
-}
-
-/// A hash that `shard` of `shards` owns.
-#[inline]
-pub fn owned_by(shard: usize, shards: usize) -> u64 {
-    ((shard * KEY_GROUPS).div_ceil(shards) as u64) << 52
 }
 
 /// Hashes the rows of key columns into `hashes` (one per row; its length is the number of rows).
@@ -178,24 +178,15 @@ mod tests {
         assert_eq!(hashes, EXPECTED, "state and rings of other versions use this hash: {hashes:#018x?}");
     }
 
-    #[test]
-    fn owners_are_contiguous_and_cover_all_shards() {
-        for shards in [1, 2, 3, 7, 64] {
-            let owners: Vec<usize> = (0..KEY_GROUPS as u64).map(|group| owner(group << 52, shards)).collect();
-            assert!(owners.is_sorted());
-            assert_eq!((owners[0], owners[KEY_GROUPS - 1]), (0, shards - 1));
-            assert!((0..shards).all(|shard| owner(owned_by(shard, shards), shards) == shard));
-        }
-    }
-
     /// Every length, alone and among others, gives the words that the table above says.
     #[test]
     fn texts_of_every_length_are_hashed_as_specified() {
         let bytes: Vec<u8> = (1..=60).collect();
-        let all: Vec<Text<'_>> = (0..=60).map(|len| Text::new(&bytes[..len])).collect();
+        let lengths = || (0..TEXTS).map(|number| number % 13).chain(0..=60);
+        let all: Vec<Text<'_>> = lengths().map(|len| Text::new(&bytes[..len])).collect();
         let mut hashes = vec![0; all.len()];
         hash_rows(&[Vector::new(Data::Text(&all))], 7, &mut hashes);
-        for (len, hash) in hashes.into_iter().enumerate() {
+        for (len, hash) in lengths().zip(hashes) {
             let mut padded = bytes[..len].to_vec();
             padded.resize(12.max(4 + (len.saturating_sub(4)).next_multiple_of(8)), 0);
             let head = u64::from(u32::from_le_bytes(padded[..4].try_into().unwrap()));

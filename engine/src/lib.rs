@@ -10,7 +10,7 @@
 //! |---|---|
 //! | [`types`], [`zone`], [`error`] | SQL types and schemas; time zones; errors with their place |
 //! | [`batch`] | arena batches, text views, borrowed columns |
-//! | [`hash`] | the specified hash, key groups, owners |
+//! | [`hash`], [`owners`] | the specified hash, key groups; which shard owns which |
 //! | [`memory`] | huge pages for large tables |
 //! | [`expr`] | expressions, their kernels, the table of functions |
 //! | [`scan`] | event time, lateness and WHERE, decided before rows are built |
@@ -35,6 +35,7 @@ pub mod join;
 mod memory;
 pub mod operator;
 pub mod over;
+pub mod owners;
 pub mod pipeline;
 pub mod plan;
 pub mod scan;

@@ -22,6 +22,7 @@ pub use window::{Window, WindowKind};
 use crate::error::Span;
 use crate::expr::Expr;
 use crate::operator::Time;
+use crate::owners::Owners;
 use crate::types::{DataType, Physical, Schema};
 
 /// Position of a node in [`Plan::nodes`].
@@ -32,6 +33,8 @@ pub type NodeId = usize;
 pub struct Plan {
     /// In topological order.
     pub nodes: Vec<Node>,
+    /// Where the rows of a key belong; the same for all exchanges, so that a join finds both its sides there.
+    pub owners: Owners,
 }
 
 /// One operator with its inputs and output columns.

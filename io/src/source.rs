@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bumpalo::Bump;
+use corelane_engine::batch::Chunk;
 use corelane_engine::operator::Context;
 use corelane_engine::plan::Scan;
 use corelane_engine::scan::{Scanner, SplitTime};
@@ -23,6 +24,8 @@ use crate::split::{self, PIECE_BYTES, Split};
 pub const HEAD_BYTES: usize = 256 << 10;
 /// Bytes read at a time for the first row of a split.
 const PEEK_BYTES: usize = 16 << 10;
+/// Bytes read of a split to see what its rows are like.
+const SAMPLE_BYTES: usize = 64 << 10;
 /// Rows of a head, at most.
 pub const HEAD_ROWS: usize = 1000;
 
@@ -184,6 +187,27 @@ impl Source {
                 }
                 Step::NeedBytes => reader.fill(&ledger)?,
                 Step::End => return Ok(time),
+            }
+        }
+    }
+
+    /// Hands the good rows at the head of a split, a block of it, to `take`; of a split that is a whole
+    /// stream, what is read here is lost.
+    pub fn sample(
+        &self,
+        split: usize,
+        scanner: &Scanner,
+        mut take: impl FnMut(&Chunk<'_>, &Context<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let mut reader = self.reader_in_blocks(split, scanner.scan(), self.block.min(SAMPLE_BYTES))?;
+        let (ledger, mut time, mut scratch) = (Ledger::idle(), SplitTime::default(), Bump::new());
+        reader.fill(&ledger)?;
+        loop {
+            scratch.reset();
+            let context = Context { scratch: &scratch, ledger: &ledger };
+            match reader.next(scanner, &mut time, &context)? {
+                Step::Rows(scanned) => take(&scanned.chunk, &context)?,
+                Step::NeedBytes | Step::End => return Ok(()),
             }
         }
     }

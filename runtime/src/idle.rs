@@ -2,6 +2,9 @@
 
 /// Empty rounds before a shard sleeps; a polled hop costs 50..300 ns, a sleep tens of microseconds.
 pub const SPIN_ROUNDS: u32 = 2_000;
+/// The same for who waits for another shard, and not for input that may never come: long enough for that
+/// shard to work through what it was sent, a few hundred microseconds.
+const PEER_SPINS: u32 = 10;
 
 /// How long a shard without work keeps looking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,10 +24,12 @@ impl IdlePolicy {
         IdlePolicy { spin_rounds: if paced || shards as f64 > cpus { 0 } else { SPIN_ROUNDS }, busy_poll }
     }
 
-    /// Whether the shard sleeps after this many empty rounds in a row.
+    /// Whether the shard sleeps after this many empty rounds in a row; `for_peer` says that it waits for
+    /// another shard.
     #[inline]
-    pub fn sleeps_after(&self, empty_rounds: u32) -> bool {
-        !self.busy_poll && empty_rounds > self.spin_rounds
+    pub fn sleeps_after(&self, empty_rounds: u32, for_peer: bool) -> bool {
+        let most = if for_peer { self.spin_rounds.saturating_mul(PEER_SPINS) } else { self.spin_rounds };
+        !self.busy_poll && empty_rounds > most
     }
 }
 
@@ -36,9 +41,13 @@ mod tests {
     fn spins_only_with_a_cpu_for_each_shard() {
         assert_eq!(IdlePolicy::new(2, 2.0, false, false).spin_rounds, SPIN_ROUNDS);
         assert_eq!(IdlePolicy::new(2, 1.5, false, false).spin_rounds, 0);
-        assert!(IdlePolicy::new(3, 2.0, false, false).sleeps_after(1));
-        assert!(IdlePolicy::new(1, 2.0, true, false).sleeps_after(1));
-        assert!(!IdlePolicy::new(2, 2.0, false, false).sleeps_after(SPIN_ROUNDS));
-        assert!(!IdlePolicy::new(9, 2.0, true, true).sleeps_after(u32::MAX));
+        assert!(IdlePolicy::new(3, 2.0, false, false).sleeps_after(1, true));
+        assert!(IdlePolicy::new(1, 2.0, true, false).sleeps_after(1, false));
+        let spinning = IdlePolicy::new(2, 2.0, false, false);
+        assert!(!spinning.sleeps_after(SPIN_ROUNDS, false) && spinning.sleeps_after(SPIN_ROUNDS + 1, false));
+        assert!(
+            !spinning.sleeps_after(SPIN_ROUNDS + 1, true) && spinning.sleeps_after(PEER_SPINS * SPIN_ROUNDS + 1, true)
+        );
+        assert!(!IdlePolicy::new(9, 2.0, true, true).sleeps_after(u32::MAX, true));
     }
 }

@@ -10,6 +10,7 @@
 //! only by the shard that made it. The reverse ring has room for every batch its home may lend, so
 //! giving back cannot fail. No lane is shared by two exchanges.
 
+mod deal;
 mod inbox;
 mod merge;
 mod outbox;
@@ -19,12 +20,14 @@ use std::sync::Arc;
 
 use corelane_engine::batch::{BATCH_ROWS, Batch};
 use corelane_engine::operator::Time;
+use corelane_engine::owners::Owners;
 use corelane_engine::types::Physical;
 
 use crate::checkpoint::Call;
 use crate::doorbell::Doorbell;
 use crate::ring::ring;
 
+use deal::Deal;
 use inbox::WayIn;
 pub use inbox::{Arrival, Inbox};
 pub use outbox::Outbox;
@@ -103,7 +106,7 @@ pub struct Lanes {
 }
 
 /// Lays the lanes of one exchange between all shards; element `s` is for shard `s`.
-pub fn lay(layout: &[Physical], bells: &Arc<[Doorbell]>, ordered: bool, skew: Skew) -> Vec<Lanes> {
+pub fn lay(layout: &[Physical], owners: &Owners, bells: &Arc<[Doorbell]>, ordered: bool, skew: Skew) -> Vec<Lanes> {
     let shards = bells.len();
     let full = full_rows(layout, shards);
     let credit = BATCHES_PER_DESTINATION * shards + BATCH_ROWS.div_ceil(full);
@@ -118,9 +121,9 @@ pub fn lay(layout: &[Physical], bells: &Arc<[Doorbell]>, ordered: bool, skew: Sk
             into.push(WayIn::new(receiver, give_back));
         }
     }
-    let boxes = ways_out.into_iter().zip(ways_in);
-    let lanes = boxes.map(|(ways_out, ways_in)| Lanes {
-        outbox: Outbox::new(ways_out, bells, layout, Size { full, credit }, ordered),
+    let boxes = ways_out.into_iter().zip(ways_in).enumerate();
+    let lanes = boxes.map(|(shard, (ways_out, ways_in))| Lanes {
+        outbox: Outbox::new(shard, ways_out, Deal::new(owners, shards), bells, layout, Size { full, credit }, ordered),
         inbox: Inbox::new(ways_in, bells, layout, skew, ordered),
     });
     lanes.collect()
@@ -144,7 +147,7 @@ mod tests {
     fn credit_is_always_enough_for_one_more_chunk_once_all_is_home() {
         for shards in [1, 3, 8, 40] {
             let bells: Arc<[Doorbell]> = (0..shards).map(|_| Doorbell::new().expect("an eventfd")).collect();
-            let mut lanes = lay(&[Physical::Text; 4], &bells, false, Skew::default());
+            let mut lanes = lay(&[Physical::Text; 4], &Owners::default(), &bells, false, Skew::default());
             let times = [corelane_engine::batch::Text::EMPTY; BATCH_ROWS];
             let columns = [Vector { data: Data::Text(&times), nulls: None }; 4];
             let chunk =

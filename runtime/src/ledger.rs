@@ -70,15 +70,25 @@ pub fn table(shards: &[Books], rows: Option<u64>, columns: usize) -> String {
             text.push_str(&format!("{name:<NAME$}"));
             if let Some(rows) = rows {
                 let all: f64 = entries.iter().map(|column| column[row].1).sum();
-                text.push_str(&format!("{:>COLUMN$.2}", all / rows.max(1) as f64));
+                text.push_str(&format!("{:>COLUMN$}", unsigned_zero(format!("{:.2}", all / rows.max(1) as f64))));
             }
             for shard in block.clone() {
-                text.push_str(&format!("{:>8.1}%", 100.0 * entries[shard][row].1 / shards[shard].wall.max(1.0)));
+                let share = format!("{:.1}%", 100.0 * entries[shard][row].1 / shards[shard].wall.max(1.0));
+                text.push_str(&format!("{:>COLUMN$}", unsigned_zero(share)));
             }
             text.push('\n');
         }
     }
     text
+}
+
+/// `number` as it is, but for the sign of a nought: what is a little less than nothing is nothing.
+pub fn unsigned_zero(number: String) -> String {
+    if number.starts_with("-0.0") && !number.contains(|digit| matches!(digit, '1'..='9')) {
+        number[1..].to_owned()
+    } else {
+        number
+    }
 }
 
 /// A bar per shard, `columns` characters wide: its wall time from left to right, in order of the table. Work is
@@ -134,6 +144,8 @@ mod tests {
         let text = table(std::slice::from_ref(&books), None, 80);
         assert_eq!(text.lines().nth(1), Some("read              27.0%"));
         assert!(!text.contains("join"));
+        let (nothing, little) = (unsigned_zero("-0.00%".to_owned()), unsigned_zero("-0.02%".to_owned()));
+        assert_eq!((&*nothing, &*little), ("0.00%", "-0.02%"));
         let text = table(&[books.clone(), books], Some(100), 80);
         assert_eq!(text.lines().nth(1), Some("read               5.40    27.0%    27.0%"));
     }

@@ -8,6 +8,8 @@ use std::fmt::Write;
 
 /// Bad rows shown per source; the number of the others is said.
 const SHOWN: usize = 5;
+/// Characters before what a line says.
+const LABEL: usize = 9;
 
 /// The report, in lines of about `columns` characters. `full` adds nanoseconds per row and a bar per shard to
 /// the ledger, and what a row has cost beside time.
@@ -34,7 +36,7 @@ pub fn report(stats: &Stats, full: bool, columns: usize) -> String {
             write_why_nothing(&mut out, source);
         }
     }
-    write_latency(&mut out, stats);
+    write_latency(&mut out, stats, columns);
     write_ledger(&mut out, stats, full, columns);
     line(
         &mut out,
@@ -120,7 +122,7 @@ fn write_why_nothing(out: &mut String, source: &Source) {
     line(out, format_args!("         no output: {why}"));
 }
 
-fn write_latency(out: &mut String, stats: &Stats) {
+fn write_latency(out: &mut String, stats: &Stats, columns: usize) {
     let latency = &stats.latency;
     let lines = match stats.rate {
         Some(_) => {
@@ -130,10 +132,10 @@ fn write_latency(out: &mut String, stats: &Stats) {
         None => vec![latency.engine.line("engine (closed loop, throughput-bound)")],
     };
     for text in lines {
-        line(out, format_args!("{text}"));
+        folded(out, &text, "  ", columns);
     }
     if latency.window_close.count > 0 {
-        line(out, format_args!("{}", latency.window_close.line("window close")));
+        folded(out, &latency.window_close.line("window close"), "  ", columns);
     }
 }
 
@@ -145,45 +147,59 @@ fn write_ledger(out: &mut String, stats: &Stats, full: bool, columns: usize) {
     out.push_str(&ledger::table(&books, full.then_some(stats.totals.rows_in), columns));
     if full {
         out.push_str(&ledger::bars(&books, columns));
-        write_costs(out, &stats.costs);
+        write_costs(out, &stats.costs, columns);
     }
 }
 
-fn write_costs(out: &mut String, costs: &Costs) {
-    let percent = |share: f64| format!("{:.1}%", 100.0 * share);
-    line(
-        out,
-        format_args!(
-            "costs    per 1,000 rows {:.3} switches, {:.2} messages between shards ({:.2} operations on rings)",
-            costs.switches_per_1000_rows, costs.ring_messages_per_1000_rows, costs.ring_operations_per_1000_rows,
-        ),
+fn write_costs(out: &mut String, costs: &Costs, columns: usize) {
+    let percent = |share: f64| ledger::unsigned_zero(format!("{:.1}%", 100.0 * share));
+    let rows = format!(
+        "costs    per 1,000 rows {:.3} switches, {:.2} messages between shards ({:.2} operations on rings)",
+        costs.switches_per_1000_rows, costs.ring_messages_per_1000_rows, costs.ring_operations_per_1000_rows,
     );
+    folded(out, &rows, " ", columns);
     // In the order in which a row meets them.
     let causes = ["read", "carry", "exchange", "keys", "held", "format", "merge", "write"];
     let copied = causes.iter().filter_map(|cause| Some((cause, *costs.copied_bytes_per_row.get(cause)?)));
     let copied: Vec<String> =
         copied.filter(|(_, bytes)| *bytes >= 0.05).map(|(cause, bytes)| format!("{cause} {bytes:.1}")).collect();
-    line(out, format_args!("         bytes copied per row: {}", copied.join(", ")));
+    folded(out, &format!("         bytes copied per row: {}", copied.join(", ")), ", ", columns);
     let (readers, writers) = (percent(costs.reader_share), percent(costs.writer_share));
     let thread = match costs.writer_cpu_seconds {
         0.0 => String::new(),
         seconds => format!(", and {seconds:.3} s on the merging thread"),
     };
-    line(
-        out,
-        format_args!("         readers (read, index, convert) {readers}; writers (format, write) {writers}{thread}"),
+    let both = format!("         readers (read, index, convert) {readers}; writers (format, write) {writers}{thread}");
+    folded(out, &both, " ", columns);
+    let left = format!(
+        "         left: control {}, unexplained {}; the ledger itself {:.2}% ({} marks of {:.0} ns)",
+        percent(costs.control_share),
+        percent(costs.unexplained_share),
+        100.0 * costs.ledger_share,
+        grouped(costs.ledger_marks),
+        costs.ledger_mark_ns,
     );
-    line(
-        out,
-        format_args!(
-            "         left: control {}, unexplained {}; the ledger itself {:.2}% ({} marks of {:.0} ns)",
-            percent(costs.control_share),
-            percent(costs.unexplained_share),
-            100.0 * costs.ledger_share,
-            grouped(costs.ledger_marks),
-            costs.ledger_mark_ns,
-        ),
-    );
+    folded(out, &left, " ", columns);
+}
+
+/// Writes `text` in lines of `columns` characters, as far as it can be broken at a `separator` behind its label;
+/// further lines begin where the first goes on behind the label.
+fn folded(out: &mut String, text: &str, separator: &str, columns: usize) {
+    let (label, rest) = text.split_at(LABEL);
+    let (mut text, mut width) = (label.to_owned(), LABEL);
+    for (number, part) in rest.split(separator).enumerate() {
+        let more = part.chars().count() + separator.len();
+        if number > 0 && width + more > columns {
+            text.push_str(separator.trim_end());
+            line(out, format_args!("{text}"));
+            (text, width) = (" ".repeat(LABEL), LABEL);
+        } else if number > 0 {
+            text.push_str(separator);
+        }
+        text.push_str(part);
+        width += more;
+    }
+    line(out, format_args!("{text}"));
 }
 
 /// `1234567` as `1,234,567`.
@@ -267,7 +283,9 @@ source   bid: 1,500 read = 6 bad + 90 filtered + 4 late + 1,400 delivered
          bad row: bid.csv:4: no number
          bad row: bid.csv:5: no number
          and 1 more bad rows
-latency  engine (closed loop, throughput-bound)  p50 100 ns  p90 100 ns  p99 100 ns  p99.9 100 ns  p99.99 100 ns  max 100 ns  mean 100 ns ± 0 ns
+latency  engine (closed loop, throughput-bound)  p50 100 ns  p90 100 ns
+         p99 100 ns  p99.9 100 ns  p99.99 100 ns  max 100 ns
+         mean 100 ns ± 0 ns
 ledger          shard 0
 read              75.0%
 unexplained       25.0%
@@ -293,6 +311,8 @@ machine  1,234 involuntary switches, 0 voluntary, 0.50 s stolen, 5.0 MB at most
             assert!(text.contains(part), "{part} in\n{text}");
         }
         assert!(!text.contains("closed loop"));
+        let mut folded = text.lines().skip_while(|line| !line.starts_with("latency"));
+        assert!(folded.all(|line| line.chars().count() <= 80), "{text}");
     }
 
     #[test]

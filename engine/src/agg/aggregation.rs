@@ -421,7 +421,7 @@ impl Aggregation {
             return Ok(());
         }
         let hash = hash::end(hash::start(self.place.hash_seed));
-        if hash::owner(hash, self.place.shards) == self.place.shard {
+        if self.place.owns(hash) {
             let initial = self.shape.initial.clone();
             let at = self.window_at(0);
             self.open[at].1.table.only_group(super::key::tag(hash), &initial)?;

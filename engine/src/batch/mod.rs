@@ -7,11 +7,17 @@
 
 #![allow(unsafe_code, reason = "columns live in one arena")]
 
+mod select;
+mod store;
 mod text;
 mod vector;
 
 use bumpalo::Bump;
+use std::ops::Range;
 use std::ptr::NonNull;
+
+use select::{Selection, as_range};
+use store::Store;
 
 pub use text::{INLINE_MAX, Text};
 pub use vector::{BATCH_ROWS, BITMAP_WORDS, Chunk, Data, Nulls, Vector, count_nulls, gather, is_null, slice};
@@ -275,18 +281,19 @@ impl Batch {
 
     /// Appends the rows of `chunk` from `first` on, copying long text; returns how many fit.
     pub fn append_from(&mut self, chunk: &Chunk<'_>, first: usize) -> usize {
+        self.append_range(chunk, first..chunk.rows, Store::Near)
+    }
+
+    fn append_range(&mut self, chunk: &Chunk<'_>, rows: Range<usize>, store: Store) -> usize {
         let start = self.rows;
-        let count = (chunk.rows - first).min(self.room - start);
-        let (from, to) = (first..first + count, start..start + count);
+        let count = rows.len().min(self.room - start);
+        let (from, to) = (rows.start..rows.start + count, start..start + count);
         for (index, source) in chunk.columns.iter().enumerate() {
             match source.data {
-                Data::I64(values) => self.i64s_mut(index)[to.clone()].copy_from_slice(&values[from.clone()]),
-                Data::I128(values) => self.i128s_mut(index)[to.clone()].copy_from_slice(&values[from.clone()]),
-                Data::F64(values) => self.f64s_mut(index)[to.clone()].copy_from_slice(&values[from.clone()]),
-                Data::Text(values) => {
-                    let mut texts = self.texts_mut(index);
-                    to.clone().zip(&values[from.clone()]).for_each(|(to, &text)| texts.set_view(to, text));
-                }
+                Data::I64(values) => store.copy(&values[from.clone()], &mut self.i64s_mut(index)[to.clone()]),
+                Data::I128(values) => store.copy(&values[from.clone()], &mut self.i128s_mut(index)[to.clone()]),
+                Data::F64(values) => store.copy(&values[from.clone()], &mut self.f64s_mut(index)[to.clone()]),
+                Data::Text(values) => self.texts_mut(index).set_all(start, &values[from.clone()], store),
             }
             if source.nulls.is_some() {
                 let nulls = to.clone().zip(from.clone()).filter(|&(_, row)| source.is_null(row));
@@ -294,18 +301,15 @@ impl Batch {
             }
         }
         if let Some(positions) = chunk.positions {
-            self.positions_mut()[to.clone()].copy_from_slice(&positions[from.clone()]);
+            store.copy(&positions[from.clone()], &mut self.positions_mut()[to.clone()]);
         }
         if let Some(ordinals) = chunk.ordinals {
-            self.ordinals_mut()[to.clone()].copy_from_slice(&ordinals[from.clone()]);
+            store.copy(&ordinals[from.clone()], &mut self.ordinals_mut()[to.clone()]);
         }
         if let Some(floors) = chunk.floors {
-            // Rows without one keep the least of all times, with which the batch began.
-            self.has_floors = true;
-            // SAFETY: as in `i64s_mut`.
-            let all = unsafe { self.floors.as_mut() };
-            all[to].copy_from_slice(&floors[from]);
+            self.floors_mut()[to].copy_from_slice(&floors[from]);
         }
+        store.end();
         self.stamp = self.stamp.max(chunk.stamp);
         self.rows = start + count;
         count
@@ -313,23 +317,31 @@ impl Batch {
 
     /// Appends the rows of `chunk` named by `selection`, copying long text; returns how many fit.
     pub fn append(&mut self, chunk: &Chunk<'_>, selection: &[u16]) -> usize {
+        self.append_by(chunk, selection, Store::Near)
+    }
+
+    /// The same for a batch that another core will read, and has read before: past the caches, for to take
+    /// the lines back from that core costs several times as much as to write them to memory.
+    pub fn append_away(&mut self, chunk: &Chunk<'_>, selection: &[u16]) -> usize {
+        self.append_by(chunk, selection, Store::Away)
+    }
+
+    fn append_by(&mut self, chunk: &Chunk<'_>, selection: &[u16], store: Store) -> usize {
+        if let Some(rows) = as_range(selection) {
+            return self.append_range(chunk, rows, store);
+        }
         let start = self.rows;
         let count = selection.len().min(self.room - start);
-        let selection = &selection[..count];
+        let selection = Selection::new(&selection[..count]);
         for (index, source) in chunk.columns.iter().enumerate() {
             match source.data {
-                Data::I64(from) => copy_rows(&mut self.i64s_mut(index)[start..], from, selection),
-                Data::I128(from) => copy_rows(&mut self.i128s_mut(index)[start..], from, selection),
-                Data::F64(from) => copy_rows(&mut self.f64s_mut(index)[start..], from, selection),
-                Data::Text(from) => {
-                    let mut texts = self.texts_mut(index);
-                    for (to, &row) in selection.iter().enumerate() {
-                        texts.set_view(start + to, from[usize::from(row)]);
-                    }
-                }
+                Data::I64(from) => store.fill(selection.of(from), &mut self.i64s_mut(index)[start..]),
+                Data::I128(from) => store.fill(selection.of(from), &mut self.i128s_mut(index)[start..]),
+                Data::F64(from) => store.fill(selection.of(from), &mut self.f64s_mut(index)[start..]),
+                Data::Text(from) => self.texts_mut(index).set_selected(start, from, &selection, store),
             }
             if source.nulls.is_some() {
-                for (to, &row) in selection.iter().enumerate() {
+                for (to, &row) in selection.rows.iter().enumerate() {
                     if source.is_null(usize::from(row)) {
                         self.set_null(index, start + to);
                     }
@@ -337,27 +349,26 @@ impl Batch {
             }
         }
         if let Some(from) = chunk.positions {
-            copy_rows(&mut self.positions_mut()[start..], from, selection);
+            store.fill(selection.of(from), &mut self.positions_mut()[start..]);
         }
         if let Some(from) = chunk.ordinals {
-            copy_rows(&mut self.ordinals_mut()[start..], from, selection);
+            store.fill(selection.of(from), &mut self.ordinals_mut()[start..]);
         }
         if let Some(from) = chunk.floors {
-            // Rows without one keep the least of all times, with which the batch began.
-            self.has_floors = true;
-            // SAFETY: as in `i64s_mut`.
-            copy_rows(&mut unsafe { self.floors.as_mut() }[start..], from, selection);
+            store.fill(selection.of(from), &mut self.floors_mut()[start..]);
         }
+        store.end();
         self.stamp = self.stamp.max(chunk.stamp);
         self.rows = start + count;
         count
     }
-}
 
-#[inline]
-fn copy_rows<T: Copy>(to: &mut [T], from: &[T], selection: &[u16]) {
-    for (to, &row) in to.iter_mut().zip(selection) {
-        *to = from[usize::from(row)];
+    /// By when windows may have ended, to be filled. Rows without one keep the least of all times, with which
+    /// the batch began.
+    fn floors_mut(&mut self) -> &mut [i64] {
+        self.has_floors = true;
+        // SAFETY: as in `i64s_mut`.
+        unsafe { self.floors.as_mut() }
     }
 }
 
@@ -381,6 +392,26 @@ impl TextsMut<'_> {
         // SAFETY: the view points into the batch's own heap, and every way to read it back
         // (`Batch::vector`) ties it to a borrow of the batch; `reset` clears it with the heap.
         self.slots[row] = unsafe { std::mem::transmute::<Text<'_>, Text<'static>>(text) };
+    }
+
+    /// Puts `texts` at `start` and behind.
+    fn set_all(&mut self, start: usize, texts: &[Text<'_>], store: Store) {
+        if !texts.iter().fold(true, |all, text| all & text.is_inline()) {
+            return texts.iter().zip(start..).for_each(|(&text, to)| self.set_view(to, text));
+        }
+        // SAFETY: the views hold their texts themselves, so they borrow nothing.
+        let inline = texts.iter().map(|&text| unsafe { std::mem::transmute::<Text<'_>, Text<'static>>(text) });
+        store.fill(inline, &mut self.slots[start..start + texts.len()]);
+    }
+
+    /// Puts the selected ones of `texts` at `start` and behind.
+    fn set_selected(&mut self, start: usize, texts: &[Text<'_>], selection: &Selection<'_>, store: Store) {
+        if !selection.of(texts).fold(true, |all, text| all & text.is_inline()) {
+            return selection.of(texts).zip(start..).for_each(|(text, to)| self.set_view(to, text));
+        }
+        // SAFETY: the views hold their texts themselves, so they borrow nothing.
+        let inline = selection.of(texts).map(|text| unsafe { std::mem::transmute::<Text<'_>, Text<'static>>(text) });
+        store.fill(inline, &mut self.slots[start..]);
     }
 }
 

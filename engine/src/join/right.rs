@@ -98,11 +98,12 @@ impl Right {
                 None => Time::MAX,
             };
             if let Some(leaving) = &mut self.leaving {
-                for (to, &row) in (start..).zip(taken) {
+                let held = (start..).zip(taken).map(|(to, &row)| {
                     let time = times.map_or(Time::MAX, |times| times[usize::from(row)].saturating_sub(self.lower));
                     let position = held.positions.map_or(0, |positions| positions[usize::from(row)]);
-                    leaving.wait(Held { time, position, tie: 0, batch: number, row: to as u16 });
-                }
+                    Held::new(time, position, 0, number, to as u16)
+                });
+                leaving.wait(bumpalo::collections::Vec::from_iter_in(held, scratch).as_slice());
                 self.matched.resize(self.matched.len() + count, false);
             }
             rest = &rest[count..];
@@ -214,9 +215,9 @@ impl Right {
     pub(crate) fn next_leaving(&mut self, time: Option<Time>) -> Option<u32> {
         let first = self.first;
         let runs = self.leaving.as_mut()?;
-        let held = *runs.ready().first().filter(|held| time.is_none_or(|time| held.time < time))?;
+        let held = *runs.ready().first().filter(|held| time.is_none_or(|time| held.time() < time))?;
         runs.give(1);
-        let row = (held.batch - first) as usize * BATCH_ROWS + usize::from(held.row);
+        let row = (held.batch() - first) as usize * BATCH_ROWS + held.row();
         Some((self.gone + row) as u32)
     }
 

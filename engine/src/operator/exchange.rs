@@ -7,6 +7,7 @@ use super::{Context, Next, Operator, Time};
 use crate::batch::Chunk;
 use crate::error::Result;
 use crate::hash;
+use crate::owners::Owners;
 use crate::pipeline::Place;
 use crate::plan::{Exchange, ExchangeKind};
 use crate::stage::Stage;
@@ -15,18 +16,21 @@ use crate::stage::Stage;
 pub(crate) struct ExchangeOut {
     exchange: Exchange,
     place: Place,
+    /// For copies: a hash that each shard owns.
+    hashes: Vec<u64>,
 }
 
 impl ExchangeOut {
-    pub(crate) fn new(exchange: Exchange, place: Place) -> Self {
-        ExchangeOut { exchange, place }
+    pub(crate) fn new(exchange: Exchange, place: Place, owners: &Owners) -> Self {
+        let hashes = (0..place.shards).map(|shard| owners.hash_of(shard, place.shards)).collect();
+        ExchangeOut { exchange, place, hashes }
     }
 
     /// Every row to every shard.
     fn copies(&self, chunk: &Chunk<'_>, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
         let hashes = context.scratch.alloc_slice_fill_copy(chunk.rows, 0);
-        for shard in 0..self.place.shards {
-            hashes.fill(hash::owned_by(shard, self.place.shards));
+        for &hash in &self.hashes {
+            hashes.fill(hash);
             next.outlets.exchange(self.exchange.number, chunk, hashes, context)?;
         }
         Ok(())

@@ -10,25 +10,54 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
 use super::runs::{Held, Runs};
-use crate::batch::{BATCH_ROWS, Batch, Chunk, Data, Text, Vector};
+use crate::batch::{BATCH_ROWS, Batch, Chunk, Data, Vector};
 use crate::error::Result;
 use crate::operator::Time;
 use crate::state::{Reader, Writer, columns};
 use crate::types::Physical;
 
-/// Rows of one batch that follow each other in the order of output as they do in the batch. Rows that came
-/// in order make long ones, which are copied as a whole.
-struct Stretch {
-    /// Index in [`Reorder::batches`].
-    batch: usize,
-    rows: Range<usize>,
+/// With fewer rows than this to a stretch, rows are copied one by one: a call costs more than a few values.
+const STRETCH_ROWS: usize = 4;
+
+/// Rows that are to leave, in order, and where they lie in the batches.
+struct Places<'p> {
+    part: &'p [Held],
+    /// Number of the first batch.
+    first: u64,
+    /// Rows that follow each other in the order of output as they do in their batch; none where there are too
+    /// many of these.
+    stretches: BumpVec<'p, (usize, Range<usize>)>,
 }
 
-/// Appends `from`, for which there is room.
-#[inline]
-fn copy<T: Copy>(to: &mut BumpVec<'_, T>, from: &[T]) {
-    // A call costs more than a few values.
-    if from.len() < 8 { to.extend(from.iter().copied()) } else { to.extend_from_slice_copy(from) }
+impl<'p> Places<'p> {
+    fn new(part: &'p [Held], first: u64, scratch: &'p Bump) -> Self {
+        let breaks = part.windows(2).filter(|pair| !pair[1].follows(&pair[0])).count();
+        let mut stretches = BumpVec::new_in(scratch);
+        if (breaks + 1) * STRETCH_ROWS <= part.len() {
+            for stretch in part.chunk_by(|before, held| held.follows(before)) {
+                let (batch, row) = ((stretch[0].batch() - first) as usize, stretch[0].row());
+                stretches.push((batch, row..row + stretch.len()));
+            }
+        }
+        Places { part, first, stretches }
+    }
+
+    /// Batch, counted from the first, and row.
+    fn rows(&self) -> impl ExactSizeIterator<Item = (usize, usize)> {
+        self.part.iter().map(|held| ((held.batch() - self.first) as usize, held.row()))
+    }
+
+    /// The values at these places of a column, which every batch has a part of.
+    fn pick<'a, T: Copy>(&self, parts: &[&[T]], scratch: &'a Bump) -> &'a [T] {
+        if self.stretches.is_empty() {
+            return scratch.alloc_slice_fill_iter(self.rows().map(|(batch, row)| parts[batch][row]));
+        }
+        let mut values = BumpVec::with_capacity_in(self.part.len(), scratch);
+        for (batch, rows) in &self.stretches {
+            values.extend_from_slice_copy(&parts[*batch][rows.clone()]);
+        }
+        values.into_bump_slice()
+    }
 }
 
 /// The rows held.
@@ -40,12 +69,22 @@ pub(crate) struct Reorder {
     batches: VecDeque<(Batch, usize)>,
     spare: Vec<Batch>,
     runs: Runs,
+    /// Room for rows of a chunk on their way to the runs.
+    arriving: Vec<Held>,
     arrived: u64,
 }
 
 impl Reorder {
     pub(crate) fn new(layout: Vec<Physical>) -> Self {
-        Reorder { layout, first: 0, batches: VecDeque::new(), spare: Vec::new(), runs: Runs::default(), arrived: 0 }
+        Reorder {
+            layout,
+            first: 0,
+            batches: VecDeque::new(),
+            spare: Vec::new(),
+            runs: Runs::default(),
+            arriving: Vec::new(),
+            arrived: 0,
+        }
     }
 
     /// Takes rows; without `times` they are ordered by position alone, without positions by arrival.
@@ -64,15 +103,16 @@ impl Reorder {
             let count = batch.append_from(chunk, first);
             bytes += batch.column_bytes() - before;
             *live += count;
-            for (to, row) in (start..).zip(first..first + count) {
+            self.arriving.clear();
+            self.arriving.extend((start..).zip(first..first + count).map(|(to, row)| {
                 let time = times.map_or(0, |times| times[row]);
-                let position = chunk.positions.map_or(self.arrived, |positions| positions[row]);
-                self.arrived += 1;
-                let tie = ties.map_or(0, |ties| ties[row]);
-                self.runs.wait(Held { time, position, tie, batch: number, row: to as u16 });
-            }
+                let position = chunk.positions.map_or(self.arrived + row as u64, |positions| positions[row]);
+                Held::new(time, position, ties.map_or(0, |ties| ties[row]), number, to as u16)
+            }));
+            self.runs.wait(&self.arriving);
             first += count;
         }
+        self.arrived += chunk.rows as u64;
         bytes
     }
 
@@ -89,11 +129,12 @@ impl Reorder {
     /// The next rows that may leave, up to a chunk of them.
     pub(crate) fn take<'a>(&mut self, scratch: &'a Bump) -> Chunk<'a> {
         let ready = self.runs.ready();
-        let (chunk, stretches) = self.gather_rows(&ready[..ready.len().min(BATCH_ROWS)], scratch);
-        self.runs.give(chunk.rows);
-        for stretch in &stretches {
-            self.batches[stretch.batch].1 -= stretch.rows.len();
+        let part = &ready[..ready.len().min(BATCH_ROWS)];
+        let chunk = self.gather_rows(part, scratch);
+        for held in part {
+            self.batches[(held.batch() - self.first) as usize].1 -= 1;
         }
+        self.runs.give(chunk.rows);
         while let Some((batch, 0)) = self.batches.front() {
             if self.batches.len() == 1 && batch.rows() < BATCH_ROWS {
                 break;
@@ -106,37 +147,28 @@ impl Reorder {
         chunk
     }
 
-    /// These rows, and where they lie.
-    fn gather_rows<'a>(&self, part: &[Held], scratch: &'a Bump) -> (Chunk<'a>, BumpVec<'a, Stretch>) {
-        let mut stretches: BumpVec<'_, Stretch> = BumpVec::new_in(scratch);
-        for held in part {
-            let (batch, row) = ((held.batch - self.first) as usize, usize::from(held.row));
-            match stretches.last_mut() {
-                Some(last) if last.batch == batch && last.rows.end == row => last.rows.end += 1,
-                _ => stretches.push(Stretch { batch, rows: row..row + 1 }),
-            }
-        }
+    /// These rows.
+    fn gather_rows<'a>(&self, part: &[Held], scratch: &'a Bump) -> Chunk<'a> {
+        let places = Places::new(part, self.first, scratch);
         let mut columns = BumpVec::with_capacity_in(self.layout.len(), scratch);
         for column in 0..self.layout.len() {
-            columns.push(self.gather(column, part.len(), &stretches, scratch));
+            columns.push(self.gather(column, &places, scratch));
         }
         let side = |pick: fn(&Batch) -> Option<&[u64]>| {
             self.batches.front().is_some_and(|(batch, _)| pick(batch).is_some()).then(|| {
-                let mut all = BumpVec::with_capacity_in(part.len(), scratch);
-                for Stretch { batch, rows } in &stretches {
-                    match pick(&self.batches[*batch].0) {
-                        Some(side) => copy(&mut all, &side[rows.clone()]),
-                        None => all.resize(all.len() + rows.len(), 0),
-                    }
+                let sides = self.batches.iter().map(|(batch, _)| pick(batch).unwrap_or_default());
+                let sides = BumpVec::from_iter_in(sides, scratch);
+                if self.batches.iter().all(|(batch, _)| pick(batch).is_some()) {
+                    return places.pick(&sides, scratch);
                 }
-                all.into_bump_slice()
+                // Rows of several inputs, not all of which have it.
+                let some = places.rows().map(|(batch, row)| sides[batch].get(row).copied().unwrap_or(0));
+                &*scratch.alloc_slice_fill_iter(some)
             })
         };
         let (positions, ordinals) = (side(Batch::positions), side(Batch::ordinals));
         let stamp = self.batches.iter().map(|(batch, _)| batch.stamp).max().unwrap_or(0);
-        let chunk =
-            Chunk { rows: part.len(), columns: columns.into_bump_slice(), positions, ordinals, floors: None, stamp };
-        (chunk, stretches)
+        Chunk { rows: part.len(), columns: columns.into_bump_slice(), positions, ordinals, floors: None, stamp }
     }
 
     /// Writes the rows held, in order. Only while none may leave.
@@ -147,7 +179,7 @@ impl Reorder {
         let mut scratch = Bump::new();
         for part in held.chunks(BATCH_ROWS) {
             scratch.reset();
-            columns::write_chunk(&self.gather_rows(part, &scratch).0, to);
+            columns::write_chunk(&self.gather_rows(part, &scratch), to);
         }
     }
 
@@ -169,30 +201,28 @@ impl Reorder {
         Ok(())
     }
 
-    fn gather<'a>(&self, column: usize, count: usize, stretches: &[Stretch], scratch: &'a Bump) -> Vector<'a> {
+    fn gather<'a>(&self, column: usize, places: &Places<'_>, scratch: &'a Bump) -> Vector<'a> {
         let vectors = BumpVec::from_iter_in(self.batches.iter().map(|(batch, _)| batch.vector(column)), scratch);
         macro_rules! pick {
-            ($kind:ident, $of:ident, $copy:expr) => {{
-                let mut values = BumpVec::with_capacity_in(count, scratch);
-                for Stretch { batch, rows } in stretches {
-                    $copy(&mut values, &vectors[*batch].$of()[rows.clone()]);
-                }
-                Data::$kind(values.into_bump_slice())
+            ($kind:ident, $of:ident) => {{
+                let all = BumpVec::from_iter_in(vectors.iter().map(|vector| vector.$of()), scratch);
+                Data::$kind(places.pick(&all, scratch))
             }};
         }
         let data = match self.layout[column] {
-            Physical::I64 => pick!(I64, i64s, copy),
-            Physical::I128 => pick!(I128, i128s, copy),
-            Physical::F64 => pick!(F64, f64s, copy),
-            // The batch may be used again before the chunk is read.
-            Physical::Text => pick!(Text, texts, |values: &mut BumpVec<'a, Text<'a>>, texts: &[Text<'_>]| {
-                values.extend(texts.iter().map(|text| text.copy_to(scratch)));
-            }),
+            Physical::I64 => pick!(I64, i64s),
+            Physical::I128 => pick!(I128, i128s),
+            Physical::F64 => pick!(F64, f64s),
+            Physical::Text => {
+                let all = BumpVec::from_iter_in(vectors.iter().map(|vector| vector.texts()), scratch);
+                // The batch may be used again before the chunk is read.
+                let copies = places.rows().map(|(batch, row)| all[batch][row].copy_to(scratch));
+                Data::Text(scratch.alloc_slice_fill_iter(copies))
+            }
         };
         let nulls = vectors.iter().any(|vector| vector.nulls.is_some()).then(|| {
-            let words = scratch.alloc_slice_fill_copy(count.div_ceil(64).max(1), 0u64);
-            let places = stretches.iter().flat_map(|stretch| stretch.rows.clone().map(|row| (stretch.batch, row)));
-            for (to, (batch, row)) in places.enumerate() {
+            let words = scratch.alloc_slice_fill_copy(places.part.len().div_ceil(64).max(1), 0u64);
+            for (to, (batch, row)) in places.rows().enumerate() {
                 words[to / 64] |= u64::from(vectors[batch].is_null(row)) << (to % 64);
             }
             &*words

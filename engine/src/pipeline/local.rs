@@ -13,6 +13,7 @@ use crate::batch::{BATCH_ROWS, Batch, Chunk, Data, Vector};
 use crate::error::Result;
 use crate::hash;
 use crate::operator::{Context, Outlets, TIME_MIN, Time};
+use crate::owners::Owners;
 use crate::plan::{NodeId, Operator, Plan};
 use crate::stage::Ledger;
 use crate::types::{Physical, Value};
@@ -67,6 +68,7 @@ struct Input {
 
 struct LocalOutlets {
     shards: usize,
+    owners: Owners,
     /// Layout by exchange.
     layouts: Vec<Vec<Physical>>,
     /// Per exchange, per receiver.
@@ -79,8 +81,8 @@ struct LocalOutlets {
 impl Outlets for LocalOutlets {
     fn exchange(&mut self, exchange: usize, chunk: &Chunk<'_>, hashes: &[u64], _: &Context<'_>) -> Result<()> {
         for receiver in 0..self.shards {
-            let owned =
-                (0..chunk.rows as u16).filter(|&row| hash::owner(hashes[usize::from(row)], self.shards) == receiver);
+            let owned = (0..chunk.rows as u16)
+                .filter(|&row| self.owners.owner(hashes[usize::from(row)], self.shards) == receiver);
             let owned: Vec<u16> = owned.collect();
             let mut rest = &owned[..];
             while !rest.is_empty() {
@@ -204,6 +206,7 @@ impl Local {
             let outboxes = (0..exchange_count).map(|_| (0..shards).map(|_| Vec::new()).collect()).collect();
             let outlets = LocalOutlets {
                 shards,
+                owners: plan.owners.clone(),
                 layouts: layouts.clone(),
                 outboxes,
                 rows: vec![Vec::new(); sinks],

@@ -14,6 +14,7 @@ use crate::agg;
 use crate::batch::Chunk;
 use crate::change;
 use crate::error::{Code, Error, Result};
+use crate::hash;
 use crate::join::{self, Join};
 use crate::operator::{self, Context, Next, Outlets, Slot, Time};
 use crate::over::Over;
@@ -27,6 +28,20 @@ pub(crate) struct Place {
     pub(crate) shard: usize,
     pub(crate) shards: usize,
     pub(crate) hash_seed: u64,
+    /// The first of the key groups that are this shard's, and the first behind them.
+    groups: (u16, u16),
+}
+
+impl Place {
+    /// Whether this shard owns keys of this hash.
+    pub(crate) fn owns(&self, hash: u64) -> bool {
+        self.owns_group(hash::key_group(hash) as u16)
+    }
+
+    /// Whether this shard owns the keys of a key group.
+    pub(crate) fn owns_group(&self, key_group: u16) -> bool {
+        (self.groups.0..self.groups.1).contains(&key_group)
+    }
 }
 
 /// The operators of all nodes of a plan, on one shard.
@@ -49,7 +64,8 @@ impl operator::Operator for Entry {
 impl Pipeline {
     /// The operators of `plan` for shard `shard` of `shards`.
     pub fn new(plan: &Plan, shard: usize, shards: usize, hash_seed: u64) -> Result<Pipeline> {
-        let place = Place { shard, shards, hash_seed };
+        let groups = plan.owners.groups(shard, shards);
+        let place = Place { shard, shards, hash_seed, groups: (groups.start as u16, groups.end as u16) };
         let mut slots = Vec::with_capacity(plan.nodes.len());
         for node in 0..plan.nodes.len() {
             let users = plan.users(node).into_iter().flat_map(|user| {
@@ -208,7 +224,9 @@ fn build(plan: &Plan, node: NodeId, place: Place) -> Result<Box<dyn operator::Op
         plan::Operator::Changes(changes) => {
             build_changes(plan, node, changes, place).map_err(|error| error.at(span))?
         }
-        plan::Operator::Exchange(exchange) => Box::new(operator::ExchangeOut::new(exchange.clone(), place)),
+        plan::Operator::Exchange(exchange) => {
+            Box::new(operator::ExchangeOut::new(exchange.clone(), place, &plan.owners))
+        }
         plan::Operator::Limit { limit, offset } => Box::new(operator::Limit::new(*limit, *offset, sinks(plan, node))),
         plan::Operator::Sort { keys, limit } => Box::new(operator::Sort::new(keys.clone(), *limit, layout())),
         plan::Operator::Sink(sink) => Box::new(operator::Sink::new(sink.number)),

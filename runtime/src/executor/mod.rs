@@ -267,7 +267,7 @@ impl<T: Task> Shard<T> {
             self.empty_rounds = self.empty_rounds.saturating_add(1);
             // Who waits for a read sleeps at once, even one that never sleeps otherwise: glommio looks at
             // its rings only when no task can run.
-            if self.policy.sleeps_after(self.empty_rounds) || io.in_flight() > 0 {
+            if self.policy.sleeps_after(self.empty_rounds, deadline.is_none()) || io.in_flight() > 0 {
                 self.bell().arm();
                 self.armed = true;
             } else {

@@ -7,6 +7,7 @@
 pub mod catalog;
 mod cost;
 pub mod outputs;
+mod owners;
 pub mod rejects;
 pub mod task;
 pub mod tell;
@@ -251,7 +252,7 @@ pub fn prepare_with(program: Program, disk: &dyn Disk, options: &Options, grain:
 
     let distribution =
         plan::distribute::Distribution { shards, force_exchange: options.force_exchange, ordered: options.ordered };
-    let plan = plan::distribute::distribute(program.plan.clone(), &distribution)?;
+    let mut plan = plan::distribute::distribute(program.plan.clone(), &distribution)?;
     let catalog = Inputs::new(disk, options);
     let mut inputs = Vec::new();
     for (node, scan) in scans(&plan) {
@@ -265,6 +266,8 @@ pub fn prepare_with(program: Program, disk: &dyn Disk, options: &Options, grain:
         }
         inputs.push((node, input));
     }
+    let hash_seed = options.hash_seed.unwrap_or(corelane_engine::hash::DEFAULT_SEED);
+    plan.owners = owners::choose(&plan, &inputs, shards, hash_seed);
     notes.extend(catalog.notes(&program));
     let outputs = Outputs::new(&plan, &program, options, shards, &inputs)?;
     let limit = match options.max_errors {
@@ -292,7 +295,7 @@ pub fn prepare_with(program: Program, disk: &dyn Disk, options: &Options, grain:
         outputs,
         policy: IdlePolicy::new(shards, runnable, options.rate.is_some(), options.busy_poll),
         turn_rows: grain.turn_rows,
-        hash_seed: options.hash_seed.unwrap_or(corelane_engine::hash::DEFAULT_SEED),
+        hash_seed,
         rate: options.rate,
         delay: options.max_batch_delay.unwrap_or(fast),
         // What is held for the output's order is no shard's: it stays a small part of the budget.
@@ -554,7 +557,7 @@ impl Prepared {
             if let Operator::Exchange(exchange) = &node.operator {
                 let skew =
                     Skew { held: exchange.held_within.is_some_and(|within| spread <= within), most: self.max_skew };
-                let laid = lane::lay(&node.layout(), bells, exchange.ordered, skew);
+                let laid = lane::lay(&node.layout(), &self.plan.owners, bells, exchange.ordered, skew);
                 for (shard, laid) in lanes.iter_mut().zip(laid) {
                     shard.push(laid);
                 }

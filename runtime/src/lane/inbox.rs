@@ -230,6 +230,7 @@ impl Inbox {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use corelane_engine::batch::{Chunk, Data, Vector};
+    use corelane_engine::owners::Owners;
 
     use super::*;
     use crate::lane::{Outbox, lay};
@@ -264,7 +265,7 @@ mod tests {
 
     fn two_shards(skew: Skew) -> (Outbox, Outbox, Inbox) {
         let bells: Arc<[Doorbell]> = (0..2).map(|_| Doorbell::new().expect("an eventfd")).collect();
-        let mut lanes = lay(&[Physical::I64], &bells, false, skew).into_iter();
+        let mut lanes = lay(&[Physical::I64], &Owners::default(), &bells, false, skew).into_iter();
         let (first, second) = (lanes.next().expect("two"), lanes.next().expect("two"));
         (first.outbox, second.outbox, first.inbox)
     }

@@ -7,16 +7,18 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use corelane_engine::batch::{BATCH_ROWS, Batch, Chunk};
-use corelane_engine::hash;
 use corelane_engine::operator::{TIME_MIN, Time};
 use corelane_engine::types::Physical;
 
-use super::{MAX_SHARDS, Message, Traffic};
+use super::deal::Deal;
+use super::{Message, Traffic};
 use crate::doorbell::Doorbell;
 use crate::ring::{Receiver, Sender};
 
 /// One shard's side of an exchange towards all owners.
 pub struct Outbox {
+    /// Whose it is.
+    shard: usize,
     pub(super) ways: Vec<WayOut>,
     bells: Arc<[Doorbell]>,
     layout: Box<[Physical]>,
@@ -33,7 +35,7 @@ pub struct Outbox {
     ordered: bool,
     progress: u64,
     told_progress: u64,
-    selections: Vec<[u16; BATCH_ROWS]>,
+    deal: Deal,
     /// What was sent so far.
     pub traffic: Traffic,
 }
@@ -65,16 +67,18 @@ pub(super) struct Size {
 }
 
 impl Outbox {
-    /// An outbox for rows of `layout` to all `ways`; `bells` are those of all shards.
+    /// The outbox of `shard` for rows of `layout` to all `ways`, as `deal` deals them; `bells` are those of all shards.
     pub(super) fn new(
+        shard: usize,
         ways: Vec<WayOut>,
+        deal: Deal,
         bells: &Arc<[Doorbell]>,
         layout: &[Physical],
         Size { full, credit }: Size,
         ordered: bool,
     ) -> Self {
-        let selections = vec![[0; BATCH_ROWS]; ways.len()];
         Outbox {
+            shard,
             ways,
             bells: Arc::clone(bells),
             layout: layout.into(),
@@ -87,25 +91,20 @@ impl Outbox {
             ordered,
             progress: 0,
             told_progress: 0,
-            selections,
+            deal,
             traffic: Traffic::default(),
         }
     }
 
     /// Deals the rows of `chunk` to their owners' batches; full batches are sent.
     pub fn scatter(&mut self, chunk: &Chunk<'_>, hashes: &[u64]) {
-        let shards = self.ways.len();
-        let mut counts = [0usize; MAX_SHARDS];
-        for (row, &hash) in hashes.iter().enumerate() {
-            let owner = hash::owner(hash, shards);
-            self.selections[owner][counts[owner]] = row as u16;
-            counts[owner] += 1;
-        }
-        for (owner, &count) in counts[..shards].iter().enumerate() {
-            let mut taken = 0;
+        self.deal.deal(hashes);
+        for owner in 0..self.ways.len() {
+            let (mut taken, count) = (0, self.deal.rows(owner).len());
             while taken < count {
                 let mut batch = self.ways[owner].partial.take().unwrap_or_else(|| self.take());
-                taken += batch.append(chunk, &self.selections[owner][taken..count]);
+                let rows = &self.deal.rows(owner)[taken..];
+                taken += if owner == self.shard { batch.append(chunk, rows) } else { batch.append_away(chunk, rows) };
                 if batch.rows() == self.full {
                     self.send(owner, batch);
                 } else {
