@@ -342,7 +342,7 @@ impl Operator for Again {
 
     fn finish(&mut self, input: usize, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
         let hash = hash::end(hash::start(self.place.hash_seed));
-        let is_owner = hash::owner(hash, self.place.shards) == self.place.shard;
+        let is_owner = self.place.owns(hash);
         self.finishing = true;
         if self.is_without_rows() && is_owner && !self.is_shown && self.turn.is_empty() {
             self.end_turn(context.ledger)?;

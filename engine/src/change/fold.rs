@@ -227,7 +227,7 @@ impl Fold {
     /// Without keys there is always a result in the end, given by the shard that owns it.
     fn ensure_only_group(&mut self) -> Result<()> {
         let hash = hash::end(hash::start(self.place.hash_seed));
-        let is_owner = hash::owner(hash, self.place.shards) == self.place.shard;
+        let is_owner = self.place.owns(hash);
         if !self.has_keys() && is_owner && self.groups.table.groups() == 0 {
             let base = self.groups.table.only_group(tag(hash), &self.shape.initial)?;
             self.touch(&[base], &Bump::new())?;

@@ -73,6 +73,10 @@ impl Outlets for Seen {
         Ok(())
     }
 
+    fn exchange_turn(&mut self, _: usize, _: &Context<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
     fn exchange_finish(&mut self, _: usize, _: &Context<'_>) -> Result<(), Error> {
         Ok(())
     }
