@@ -103,6 +103,13 @@ def rows():
     times = TIMES.format("times.csv")
     run([*csv, "--on-error", "skip", times], out="COUNT(*)\n1\n1\n", runs=EVERYWHERE)
     run([times], status=1, err="times.csv:3: the row has no event time", runs=EVERYWHERE)
+    several = "SELECT a FROM 'plain.csv' UNION ALL SELECT a FROM 'semicolon.csv'"
+    run([*csv, several], out="a\n1\n2\n3\n1\n", runs=EVERYWHERE)
+    run([*csv, f"SELECT a FROM 'plain.csv' EXCEPT ALL ({several})"], out="a\n", runs=EVERYWHERE)
+    rollup = "SELECT a, COUNT(*) AS n, GROUPING(a) AS g FROM 'plain.csv' GROUP BY ROLLUP (a)"
+    run([*csv, rollup], out="a,n,g\n1,1,0\n2,1,0\n3,1,0\n,3,1\n", runs=EVERYWHERE)
+    run(["SELECT (SELECT a FROM 'plain.csv') FROM 'plain.csv'"], status=1, err="a subquery that is used as a value gives 3 rows", runs=EVERYWHERE)
+    run(["EXPLAIN (CANONICAL) SELECT a FROM 'plain.csv' p EMIT FINAL"], out="SELECT a FROM 'plain.csv' p EMIT FINAL\n")
     run(["--input", "typo=plain.csv", "SELECT COUNT(*) FROM 'plain.csv'"], err="the script reads no table `typo`")
     run(["SELECT * FROM 'headless.csv'"], err="headless.csv: the first row was taken as values")
     run(["--quiet", "SELECT a, b FROM 'plain.csv' LIMIT 1"], out='{"a":1,"b":"x"}\n', runs=EVERYWHERE)
