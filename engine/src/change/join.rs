@@ -47,6 +47,8 @@ pub(crate) struct Join {
     gives_operations: bool,
     sides: [Held; 2],
     work: Option<Work>,
+    /// The least watermark at the end of the turn being worked on.
+    reached: Time,
     passed: Time,
     finished: bool,
 }
@@ -59,9 +61,10 @@ struct Held {
     /// Where it matters: partners of each row, by number.
     partners: Vec<u32>,
     counts_partners: bool,
-    /// Rows of the turn that has not ended, and of those that have, but not on the other side.
+    /// Rows of the turn that has not ended; and of those that have, but not on the other side, each with the
+    /// watermark at its end.
     open: Signed,
-    turns: VecDeque<Signed>,
+    turns: VecDeque<(Signed, Time)>,
     finished: bool,
     watermark: Time,
     /// Rows up to this time have made room.
@@ -123,7 +126,7 @@ impl Join {
             }
         };
         let sides = [side(0), side(1)];
-        Join { plan, seed, gives_operations, sides, work: None, passed: TIME_MIN, finished: false }
+        Join { plan, seed, gives_operations, sides, work: None, reached: TIME_MIN, passed: TIME_MIN, finished: false }
     }
 
     /// Begins to work on a turn that both sides have ended.
@@ -133,7 +136,9 @@ impl Join {
         if self.work.is_some() || !is_there || !self.sides.iter().all(has_come) {
             return;
         }
-        let turns = self.sides.each_mut().map(|side| side.turns.pop_front().unwrap_or_default());
+        let ended = self.sides.each_mut().map(|side| side.turns.pop_front().unwrap_or((Signed::default(), Time::MAX)));
+        self.reached = ended[0].1.min(ended[1].1);
+        let turns = ended.map(|(turn, _)| turn);
         let rows = turns[0].left(&self.sides[0].stored.layout);
         self.work = Some(Work { turns, side: 0, rows, done: 0, piece: Piece::default() });
     }
@@ -141,8 +146,7 @@ impl Join {
     /// Time up to which rows of a side that is kept for so long are forgotten.
     fn forgotten(&self, side: usize) -> Option<Time> {
         let keep = self.plan.keep[side].as_ref()?;
-        let least = self.sides[0].watermark.min(self.sides[1].watermark);
-        (least != TIME_MIN).then(|| least.saturating_sub(keep.micros))
+        (self.reached != TIME_MIN).then(|| self.reached.saturating_sub(keep.micros))
     }
 
     /// Looks up and compares some candidates; whether the turn is done.
@@ -471,17 +475,17 @@ impl Operator for Join {
 
     fn turn(&mut self, input: usize, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
         let side = &mut self.sides[input];
-        side.turns.push_back(std::mem::take(&mut side.open));
+        side.turns.push_back((std::mem::take(&mut side.open), side.watermark));
         self.go_on(context, next)
     }
 
     fn finish(&mut self, input: usize, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
         let side = &mut self.sides[input];
-        side.watermark = Time::MAX;
         side.finished = true;
         if !side.open.is_empty() {
-            side.turns.push_back(std::mem::take(&mut side.open));
+            side.turns.push_back((std::mem::take(&mut side.open), side.watermark));
         }
+        side.watermark = Time::MAX;
         self.go_on(context, next)
     }
 
@@ -508,7 +512,7 @@ impl Operator for Join {
 
     fn state_bytes(&self) -> usize {
         let side = |side: &Held| {
-            let turns: usize = side.turns.iter().map(Signed::memory).sum();
+            let turns: usize = side.turns.iter().map(|(turn, _)| turn.memory()).sum();
             side.store.memory() + side.partners.capacity() * 4 + side.open.memory() + turns
         };
         self.sides.iter().map(side).sum()
@@ -527,7 +531,10 @@ impl Operator for Join {
             }
             side.open.save(to);
             to.count(side.turns.len());
-            side.turns.iter().for_each(|turn| turn.save(to));
+            for (turn, watermark) in &side.turns {
+                turn.save(to);
+                to.word(*watermark as u64);
+            }
         }
         Ok(())
     }
@@ -549,7 +556,8 @@ impl Operator for Join {
             }
             side.open = Signed::load(&mut from, &side.stored.layout)?;
             for _ in 0..from.count(1)? {
-                side.turns.push_back(Signed::load(&mut from, &side.stored.layout)?);
+                let turn = Signed::load(&mut from, &side.stored.layout)?;
+                side.turns.push_back((turn, from.word()? as Time));
             }
         }
         from.end()
