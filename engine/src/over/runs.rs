@@ -100,7 +100,7 @@ impl Runs {
                 self.runs.push(self.idle_runs.pop().unwrap_or_default());
                 self.tails.push(*first);
             }
-            let mut count = 1 + rest.windows(2).take_while(|pair| !(pair[1] < pair[0])).count();
+            let mut count = 1 + rest.windows(2).take_while(|pair| pair[1] >= pair[0]).count();
             if let Some(tail) = at.checked_sub(1).map(|before| self.tails[before]) {
                 // What does not come before that tail is for the run before.
                 count = rest[..count].partition_point(|held| *held < tail);
@@ -176,7 +176,7 @@ mod tests {
             let row = |_| {
                 let drawn = draw.next().expect("there is always another");
                 times[sender] += (drawn % 3) as i64;
-                let late = if drawn % 37 == 0 { (drawn >> 8) as i64 % 40 } else { 0 };
+                let late = if drawn.is_multiple_of(37) { (drawn >> 8) as i64 % 40 } else { 0 };
                 place += 1;
                 Held::new(times[sender] - late, drawn >> 60, drawn >> 62, place >> 10, (place & 1023) as u16)
             };

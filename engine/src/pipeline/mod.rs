@@ -255,7 +255,7 @@ fn build_changes(
         Change::Join(join) => {
             let sides = [0, 1]
                 .map(|number| change::Side { layout: input(number).layout(), has_operations: changes.takes[number] });
-            Box::new(change::Join::new(join.clone(), sides, gives, place.hash_seed))
+            Box::new(change::Join::new((**join).clone(), sides, gives, place.hash_seed))
         }
         Change::Unite => {
             Box::new(change::Unite::new(&changes.takes, gives, without(this.schema.clone(), gives).layout()))

@@ -42,7 +42,7 @@ pub enum Change {
     /// An operator over partitions, done again for those that were touched.
     Again(Again),
     /// A join without a bound in time.
-    Join(Join),
+    Join(Box<Join>),
     /// UNION ALL.
     Unite,
     /// What a turn has changed, as it leaves.
@@ -322,7 +322,7 @@ impl Pass<'_> {
         }
         let gives = takes.contains(&true) || !matches!(join.kind, JoinKind::Inner | JoinKind::Semi);
         let keep = std::mem::take(&mut join.keep).map(|keep| keep.map(|keep| *keep));
-        Ok((self.changes(node, Change::Join(Join { join, keep }), inputs, takes, gives), gives))
+        Ok((self.changes(node, Change::Join(Box::new(Join { join, keep })), inputs, takes, gives), gives))
     }
 
     fn sink(&mut self, node: &Node, sink: &Sink) -> Result<()> {
@@ -425,7 +425,8 @@ fn key_of(plan: &Plan, id: NodeId) -> Option<(Vec<usize>, bool)> {
             Some(((0..aggregate.keys.len()).collect(), false))
         }
         Operator::Changes(Changes { change: Change::Again(again), .. }) => key_of_again(again, plan, node),
-        Operator::Changes(Changes { change: Change::Join(Join { join, .. }), takes, .. }) => {
+        Operator::Changes(Changes { change: Change::Join(changing), takes, .. }) => {
+            let join = &changing.join;
             let left_width = plan.nodes[node.inputs[0]].schema.fields.len() - usize::from(takes[0]);
             let (left, _) = of_input()?;
             let right = if join.kind.is_left_only() { Vec::new() } else { key_of(plan, node.inputs[1])?.0 };

@@ -31,8 +31,8 @@ impl Debezium {
         let Data::Text(operations) = operations.data else { return };
         let types = types.get(1..).unwrap_or_default();
         let mut before = None;
-        for row in 0..chunk.rows {
-            let operation = match operations[row].as_bytes() {
+        for (row, operation) in operations.iter().enumerate().take(chunk.rows) {
+            let operation = match operation.as_bytes() {
                 b"-U" => {
                     before = Some(row);
                     None
