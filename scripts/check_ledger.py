@@ -66,8 +66,7 @@ RUNS = [
     ("1BRC", "cases/1BRC", "measurements", 8, []),
     ("S2 seed forced", "cases/S2", "market_data", 8, ["--force-exchange"]),
     ("S3b forced", "cases/S3b", "market_data", 2, ["--force-exchange"]),
-    ("join (q3)", "nexmark/q3", "nexmark", 4, []),
-    ("join of windows (q8)", "nexmark/q8", "nexmark", 4, []),
+    ("join (q20)", "nexmark/q20", "nexmark", 1, []),
     ("session (q11)", "nexmark/q11", "nexmark", 1, []),
 ]
 

@@ -71,6 +71,11 @@ impl PartialOrd for Held {
     fn lt(&self, other: &Self) -> bool {
         if self.key != other.key { self.key < other.key } else { self.cmp(other) == Ordering::Less }
     }
+
+    #[inline]
+    fn le(&self, other: &Self) -> bool {
+        if self.key != other.key { self.key < other.key } else { self.cmp(other) != Ordering::Greater }
+    }
 }
 
 /// The rows that wait, and those that may leave.
@@ -100,7 +105,7 @@ impl Runs {
                 self.runs.push(self.idle_runs.pop().unwrap_or_default());
                 self.tails.push(*first);
             }
-            let mut count = 1 + rest.windows(2).take_while(|pair| pair[1] >= pair[0]).count();
+            let mut count = 1 + rest.windows(2).take_while(|pair| pair[0] <= pair[1]).count();
             if let Some(tail) = at.checked_sub(1).map(|before| self.tails[before]) {
                 // What does not come before that tail is for the run before.
                 count = rest[..count].partition_point(|held| *held < tail);

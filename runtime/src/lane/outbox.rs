@@ -15,6 +15,10 @@ use super::{Message, Traffic};
 use crate::doorbell::Doorbell;
 use crate::ring::{Receiver, Sender};
 
+/// Fewer rows than this for another shard are stored as if for the own one: a store past the caches takes
+/// whole lines, and a line for which only a part has come is written more than once.
+const AWAY_ROWS_MIN: usize = 128;
+
 /// One shard's side of an exchange towards all owners.
 pub struct Outbox {
     /// Whose it is.
@@ -104,7 +108,8 @@ impl Outbox {
             while taken < count {
                 let mut batch = self.ways[owner].partial.take().unwrap_or_else(|| self.take());
                 let rows = &self.deal.rows(owner)[taken..];
-                taken += if owner == self.shard { batch.append(chunk, rows) } else { batch.append_away(chunk, rows) };
+                let is_away = owner != self.shard && rows.len() >= AWAY_ROWS_MIN;
+                taken += if is_away { batch.append_away(chunk, rows) } else { batch.append(chunk, rows) };
                 if batch.rows() == self.full {
                     self.send(owner, batch);
                 } else {
