@@ -19,8 +19,11 @@ impl Shard {
         // What is read behind other sources has no part in it yet.
         let is_open = |feed: &&Feed| !feed.finished && feed.after.iter().all(|&earlier| self.sources[earlier].finished);
         let mut open = self.sources.iter().filter(is_open).peekable();
-        // Windows that the turn's rows have closed belong to it.
-        let has_ended = |feed: &Feed| feed.source.has_ended_turn() && feed.told >= feed.source.watermark();
+        // Windows that the turn's rows have closed belong to it; so do those that the end of a source closes.
+        let has_ended = |feed: &Feed| {
+            let source = &feed.source;
+            source.has_ended_turn() && !source.is_finished() && feed.told >= source.watermark()
+        };
         let is_read = open.peek().is_some() && open.all(has_ended);
         if self.by_turns && is_read { self.end_turn_now(wait) } else { Ok(false) }
     }
