@@ -562,8 +562,10 @@ impl<'a> Binder<'a> {
                 case(vec![(condition, result)], otherwise, span)
             }
             _ => {
-                let (name, arguments) = zoned::of_session(&lower, arguments, self.clock.zone, name_span)?;
-                let bound = call(&name, arguments, name_span)?;
+                let (meant, arguments) = zoned::of_session(&lower, arguments, self.clock.zone, name_span)?;
+                // Errors say the name as it was written.
+                let meant = if meant == lower { &name } else { &meant };
+                let bound = call(meant, arguments, name_span)?;
                 let data_type = bound.data_type.in_zone(self.clock.zone);
                 Ok(Expr { span: span.to(name_span), data_type, ..bound })
             }
