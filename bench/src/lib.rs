@@ -11,6 +11,7 @@
 //! | [`checksum`] | whether two runs have given the same rows |
 //! | [`overhead`] | pairs of both, alternating, and what they say |
 //! | [`report`] | the figures of a case: a JSON object, and a line of a table |
+//! | [`growth`] | what one batch takes at most while a group table grows |
 //! | [`ring`], [`parks`] | hops between threads, polled and slept through |
 //!
 //! Invariants: a rate is told only of runs whose rows were counted and compared; both sides of a
@@ -23,6 +24,7 @@ pub mod coordinated;
 pub mod count;
 pub mod dataset;
 pub mod direct;
+pub mod growth;
 pub mod overhead;
 pub mod parks;
 pub mod report;

@@ -8,7 +8,7 @@ use anyhow::{Result, anyhow};
 use clap::{Parser, Subcommand};
 use corelane::cores::CpuSet;
 use corelane::executor::Kind;
-use corelane_bench::{case, overhead, parks, report, ring};
+use corelane_bench::{case, growth, overhead, parks, report, ring};
 
 /// Measures Corelane.
 #[derive(Debug, Parser)]
@@ -22,6 +22,15 @@ struct Flags {
 enum Command {
     /// Direct against coordinated: what coordination costs, with every result checked.
     Overhead(OverheadFlags),
+    /// How long one batch takes at most while a group table grows, every row a new group.
+    Growth {
+        /// How many groups.
+        #[arg(long, default_value_t = 5_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+        groups: u64,
+        /// How often; memory that the system has not given out before is slower at first.
+        #[arg(long, default_value_t = 3)]
+        times: u32,
+    },
     /// Hops of numbers through the ring between two threads that do not sleep.
     Ring {
         /// How many numbers.
@@ -69,6 +78,7 @@ fn main() -> ExitCode {
     let done = match Flags::parse().command {
         Command::Overhead(flags) => overhead(flags),
         Command::Ring { items } => ring::hop(items).map(|ns| println!("{items} items, {ns:.2} ns/item")),
+        Command::Growth { groups, times } => (0..times).try_for_each(|_| grow(groups)),
         Command::Parks { count, glommio } => parks(count, glommio),
     };
     match done {
@@ -97,6 +107,25 @@ fn overhead(flags: OverheadFlags) -> Result<()> {
             let _ = writeln!(std::io::stdout(), "{}", figures.json());
         }
     })
+}
+
+fn grow(groups: u64) -> Result<()> {
+    let growth = growth::grow(groups)?;
+    let cpu: f64 = growth.pauses.iter().map(|pause| pause.cpu.as_secs_f64()).sum();
+    let at = |share: f64| growth.pauses[((growth.pauses.len() - 1) as f64 * share) as usize];
+    println!(
+        "{groups} groups, {} MB: {:.0} ns/row on the CPU; a batch of 1024: p50 {:?}, p99 {:?}, p99.9 {:?}, most {:?} \
+         at {} groups ({:?} by the clock)",
+        growth.bytes >> 20,
+        cpu * 1e9 / groups as f64,
+        at(0.5).cpu,
+        at(0.99).cpu,
+        at(0.999).cpu,
+        at(1.0).cpu,
+        at(1.0).groups,
+        at(1.0).wall,
+    );
+    Ok(())
 }
 
 fn parks(count: u64, glommio: bool) -> Result<()> {

@@ -9,9 +9,10 @@ use std::collections::VecDeque;
 
 use super::answer::Source;
 use super::changes;
+use super::nulls::NullCounts;
 use super::shape::Shape;
 use super::single::{self, Pay};
-use super::update::{Groups, PIECE_ROWS, Rows};
+use super::update::{Groups, Rows, Snapshot};
 use super::windows;
 use crate::batch::{BATCH_ROWS, Chunk, Data, Vector};
 use crate::error::{Code, Error, Result};
@@ -24,6 +25,8 @@ use crate::stage::{Copied, Stage};
 use crate::state::{Saved, State, damaged};
 use crate::types::Physical;
 
+/// Groups that are written at a time: they, and the next, fit in half of the nearest cache.
+const WRITE_ROWS: usize = 64;
 /// Empty sets of groups kept for windows to come.
 const SPARE_MAX: usize = 64;
 
@@ -48,8 +51,6 @@ pub(crate) struct Aggregation {
     stamp: u64,
     /// EMIT CHANGES of calls that [`changes`] answers.
     is_plain: bool,
-    /// Some group may have seen a NULL.
-    had_nulls: bool,
     /// Bytes of keys copied into tables in this push.
     copied: usize,
 }
@@ -108,7 +109,6 @@ impl Aggregation {
             finish: false,
             stamp: 0,
             is_plain,
-            had_nulls: false,
             copied: 0,
         })
     }
@@ -194,11 +194,8 @@ impl Aggregation {
     /// EMIT CHANGES: for each row its group's new values.
     fn change(&mut self, chunk: &Chunk<'_>, context: &Context<'_>, caller: Stage, next: &mut Next<'_>) -> Result<()> {
         let rows = self.rows(chunk, context)?;
-        if self.is_plain && chunk.floors.is_none() {
-            if !changes::have_nulls(&rows) {
-                return self.change_plainly(chunk, &rows, context, caller, next);
-            }
-            self.had_nulls = true;
+        if self.is_plain && chunk.floors.is_none() && !changes::have_nulls(&rows) {
+            return self.change_plainly(chunk, &rows, context, caller, next);
         }
         let scratch = context.scratch;
         let (window, runs) = match self.times(chunk) {
@@ -298,7 +295,8 @@ impl Aggregation {
         let groups = &mut self.open[at].1;
         let bases = scratch.alloc_slice_fill_copy(rows.count, 0u32);
         groups.find(&self.shape, rows.keys, bases, self.place.hash_seed, scratch)?;
-        changes::run(&self.shape, rows, bases, &mut groups.table.state, self.had_nulls, scratch)
+        let nulls = groups.nulls.read();
+        changes::run(&self.shape, rows, bases, &mut groups.table.state, nulls, scratch)
     }
 
     fn change_window<'a>(
@@ -314,11 +312,13 @@ impl Aggregation {
         }
         let at = self.window_at(start);
         let gathered = if share.len() == rows.count { *rows } else { rows.gather(share, scratch) };
-        let snapshot = scratch.alloc_slice_fill_copy(share.len() * self.shape.stride, 0u64);
+        let state = scratch.alloc_slice_fill_copy(share.len() * self.shape.stride, 0u64);
+        let mut nulls = NullCounts::new(self.shape.null_counters, self.shape.stride);
+        let snapshot = Snapshot { state, nulls: &mut nulls };
         let groups = &mut self.open[at].1;
         groups.update(&self.shape, &gathered, Some(snapshot), self.place.hash_seed, scratch)?;
         let bases = scratch.alloc_slice_fill_iter((0..share.len()).map(|row| (row * self.shape.stride) as u32));
-        let source = Source { state: snapshot, bases, texts: &groups.texts, start: page.rows };
+        let source = Source { state, bases, nulls: nulls.read(), texts: &groups.texts, start: page.rows };
         write(
             &self.shape,
             self.window.map(|window| window.0),
@@ -388,7 +388,7 @@ impl Aggregation {
             });
             let count = (bases.len() - *given).min(BATCH_ROWS - page.rows);
             let part = &bases[*given..*given + count];
-            let source = Source { state: &groups.table.state, bases: part, texts: &groups.texts, start: page.rows };
+            let source = Source { start: page.rows, ..groups.source(part) };
             let window = self.window.map(|window| window.0);
             write(&self.shape, window, self.phase, self.place, *start, &source, &groups.table.bytes, &mut page)?;
             *given += count;
@@ -453,7 +453,7 @@ fn write(
     bytes: &[u8],
     page: &mut Page<'_>,
 ) -> Result<()> {
-    let pieces = source.bases.chunks(PIECE_ROWS).map(|bases| Source { bases, ..*source });
+    let pieces = source.bases.chunks(WRITE_ROWS).map(|bases| Source { bases, ..*source });
     let mut next = pieces.clone();
     next.by_ref().take(1).for_each(|piece| piece.prefetch(shape.stride));
     for piece in pieces {
@@ -565,7 +565,6 @@ impl Operator for Aggregation {
     }
 
     fn restore(&mut self, saved: &Saved<'_>) -> Result<()> {
-        self.had_nulls = true;
         let mut from = saved.whole();
         self.pay.load(&mut from)?;
         from.end()?;

@@ -2,6 +2,7 @@
 
 use super::key::{from_order_bits, get_i128};
 use super::list::{LIST_WORDS, continuous, put_discrete, put_joined};
+use super::nulls::Nulls;
 use super::pair::{CoMoments, MOMENT_WORDS};
 use super::shape::{Accumulator, Answer, Kind, Shape};
 use super::texts::Texts;
@@ -23,6 +24,7 @@ const NEAR_WORDS: usize = 1 << 12;
 pub(crate) struct Source<'s> {
     pub(crate) state: &'s [u64],
     pub(crate) bases: &'s [u32],
+    pub(crate) nulls: Nulls<'s>,
     pub(crate) texts: &'s Texts,
     pub(crate) start: usize,
 }
@@ -45,8 +47,11 @@ impl Answer {
     pub(crate) fn write(&self, shape: &Shape, source: &Source<'_>, out: &mut Column<'_>) -> Result<()> {
         use AggregateFunction as F;
         let at = |number: usize| shape.accumulators[number].offset;
-        let (rows, nulls) = (at(self.rows), self.nulls.map(at));
-        let count = |base: usize| source.state[base + rows] - nulls.map_or(0, |nulls| source.state[base + nulls]);
+        let (rows, nulls) = (at(self.rows), self.nulls.filter(|_| !source.nulls.is_empty()).map(at));
+        let count = |base: usize| {
+            let null = nulls.map_or(0, |counter| source.nulls.get(base as u32, counter));
+            source.state[base + rows].saturating_sub(null)
+        };
         if self.function == F::Count {
             for (row, base) in source.rows() {
                 out.i64s()[row] = count(base) as i64;
@@ -55,8 +60,16 @@ impl Answer {
         }
         let value = &shape.accumulators[self.value.expect("every call but COUNT has a value")];
         let is_sum = matches!(self.function, F::Sum | F::Avg) && value.kind == Kind::Sum;
-        if is_sum && matches!(self.data_type, DataType::Decimal { .. }) {
-            return self.write_decimals(source, count, value.offset, out);
+        if is_sum && matches!(out.values, Values::I64(_) | Values::I128(_)) {
+            return self.write_sums(source, count, value.offset, out);
+        }
+        if matches!(value.kind, Kind::Min(Physical::I64) | Kind::Max(Physical::I64)) {
+            for (row, _) in source.rows().filter(|&(_, base)| count(base) == 0) {
+                out.set_null(row);
+            }
+            let values = out.i64s()[source.start..].iter_mut().zip(source.bases);
+            values.for_each(|(out, &base)| *out = source.state[base as usize + value.offset] as i64);
+            return Ok(());
         }
         for (row, base) in source.rows() {
             let count = count(base);
@@ -110,36 +123,36 @@ impl Answer {
         Ok(())
     }
 
-    /// Sums and means that are decimals and cannot leave `i128`, in loops of their own: most
-    /// queries have no others.
-    fn write_decimals(
+    /// Sums and means that are exact and cannot leave `i128`, in loops of their own: most queries have
+    /// no others.
+    fn write_sums(
         &self,
         source: &Source<'_>,
         count: impl Fn(usize) -> u64,
         at: usize,
         out: &mut Column<'_>,
     ) -> Result<()> {
-        let DataType::Decimal { scale, .. } = self.data_type else { unreachable!("seen by the caller") };
-        let more = if self.function == AggregateFunction::Avg { scale - self.argument_type.scale() } else { 0 };
-        let power = 10i64.pow(u32::from(more));
+        let mut has_null = false;
         for (row, base) in source.rows() {
-            let (count, sum) = (count(base), get_i128(source.state, base + at));
-            if count == 0 {
+            if count(base) == 0 {
                 out.set_null(row);
-                continue;
-            }
-            let value = match self.function {
-                AggregateFunction::Avg => small_mean(sum, count, power).or_else(|| decimal_mean(sum, count, more)),
-                _ => Some(sum),
-            };
-            match &mut out.values {
-                Values::I64(values) => {
-                    values[row] = value.and_then(|value| value.try_into().ok()).ok_or_else(|| self.overflow())?;
-                }
-                _ => self.put_exact(out, row, value)?,
+                has_null = true;
             }
         }
-        Ok(())
+        let sum = |base: u32| get_i128(source.state, base as usize + at);
+        let overflow = || self.overflow();
+        if self.function == AggregateFunction::Sum {
+            return write_exact(out, source, |base| Some(sum(base)), overflow);
+        }
+        let scale = self.data_type.scale();
+        let more = scale - self.argument_type.scale();
+        let power = 10i64.pow(u32::from(more));
+        let mean = |base: u32| {
+            // The sum of no values is zero, which may be divided by anything.
+            let count = if has_null { count(base as usize).max(1) } else { count(base as usize) };
+            small_mean(sum(base), count, power).or_else(|| decimal_mean(sum(base), count, more))
+        };
+        write_exact(out, source, mean, overflow)
     }
 
     /// Answers from a list of values.
@@ -228,6 +241,31 @@ impl Answer {
         let root = matches!(self.function, F::StddevPop | F::StddevSamp);
         Some(if root { variance.sqrt() } else { variance })
     }
+}
+
+/// Writes an exact number of each group; one that does not fit is an overflow.
+#[inline]
+fn write_exact(
+    out: &mut Column<'_>,
+    source: &Source<'_>,
+    value: impl Fn(u32) -> Option<i128>,
+    overflow: impl Fn() -> Error,
+) -> Result<()> {
+    match &mut out.values {
+        Values::I64(values) => {
+            for (out, &base) in values[source.start..].iter_mut().zip(source.bases) {
+                *out = value(base).and_then(|value| i64::try_from(value).ok()).ok_or_else(&overflow)?;
+            }
+        }
+        Values::I128(values) => {
+            let fits = |value: &i128| value.unsigned_abs() < DECIMAL_END.unsigned_abs();
+            for (out, &base) in values[source.start..].iter_mut().zip(source.bases) {
+                *out = value(base).filter(fits).ok_or_else(&overflow)?;
+            }
+        }
+        Values::F64(_) | Values::Text(_) => panic!("the plan promised an exact number"),
+    }
+    Ok(())
 }
 
 /// The sum of an integer accumulator, unless it has left `i128`.

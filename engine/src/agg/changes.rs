@@ -11,6 +11,7 @@ use bumpalo::Bump;
 use super::answer::DECIMAL_END;
 use super::key::{from_order_bits, get_i128, order_bits, put_i128};
 use super::mean::decimal_means;
+use super::nulls::Nulls;
 use super::shape::{Accumulator, Answer, Kind, Shape};
 use super::update::{Rows, Values};
 use crate::batch::{Data, Vector};
@@ -54,13 +55,13 @@ pub(super) fn have_nulls(rows: &Rows<'_>) -> bool {
 }
 
 /// Adds rows, whose groups stand at `bases`, and writes the results of all calls after each row.
-/// `had_nulls` says that a group may have seen NULLs before.
+/// `nulls` are those that groups have seen before.
 pub(super) fn run<'a>(
     shape: &Shape,
     rows: &Rows<'a>,
     bases: &[u32],
     state: &mut [u64],
-    had_nulls: bool,
+    nulls: Nulls<'_>,
     scratch: &'a Bump,
 ) -> Result<bumpalo::collections::Vec<'a, Vector<'a>>> {
     let mut noted = bumpalo::collections::Vec::with_capacity_in(shape.accumulators.len(), scratch);
@@ -71,9 +72,9 @@ pub(super) fn run<'a>(
     let mut results = bumpalo::collections::Vec::with_capacity_in(shape.answers.len(), scratch);
     for answer in &shape.answers {
         let mut counts = noted[answer.rows].whole();
-        if let (true, Some(nulls)) = (had_nulls, answer.nulls) {
-            let offset = shape.accumulators[nulls].offset;
-            let some = counts.iter().zip(bases).map(|(count, &base)| count - state[base as usize + offset] as i64);
+        if let (false, Some(counter)) = (nulls.is_empty(), answer.nulls) {
+            let counter = shape.accumulators[counter].offset;
+            let some = counts.iter().zip(bases).map(|(count, &base)| count - nulls.get(base, counter) as i64);
             counts = scratch.alloc_slice_fill_iter(some);
         }
         let value = answer.value.map_or(Noted::Nothing, |value| noted[value]);

@@ -180,6 +180,11 @@ impl Front {
         }
     }
 
+    /// Keys of this table, as few as it has, may be known here.
+    pub(crate) fn is_for(&self, table: &Table) -> bool {
+        self.words.is_some() && table.groups() <= GROUPS_MAX
+    }
+
     /// Sets `bases` to the groups of the rows whose keys are known here, and returns the other rows, in
     /// order; `None` when these keys, or so many, are not looked up here.
     pub(crate) fn find<'a>(
@@ -191,7 +196,7 @@ impl Front {
         scratch: &'a Bump,
     ) -> Option<&'a [u16]> {
         let words = self.words?;
-        if table.groups() > GROUPS_MAX || columns.iter().any(|column| column.nulls.is_some()) {
+        if !self.is_for(table) || columns.iter().any(|column| column.nulls.is_some()) {
             return None;
         }
         if self.buckets.is_empty() {

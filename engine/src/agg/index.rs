@@ -6,7 +6,7 @@
 //! from left to right through the old slots and the new, and a large index grows a few slots with
 //! every group that is added: what lies left of [`Index::moved`] has moved. No row waits for all.
 
-use crate::memory::prefer_huge_pages;
+use crate::memory::{Lines, prefetch};
 
 /// Slots of an empty index.
 const SLOTS_MIN: usize = 256;
@@ -24,7 +24,7 @@ const STEP: usize = 8;
 #[derive(Default)]
 struct Slots {
     /// Hash (upper half) and base of a group; 0 is nobody.
-    slots: Vec<u64>,
+    slots: Lines,
     /// How far a hash is shifted to make its place.
     shift: u32,
 }
@@ -32,9 +32,7 @@ struct Slots {
 impl Slots {
     fn new(count: usize) -> Self {
         // One more is always there: places are looked at in pairs.
-        let mut slots = vec![0; count + 1];
-        prefer_huge_pages(&mut slots);
-        Slots { slots, shift: 32 - count.trailing_zeros() }
+        Slots { slots: Lines::zeros(count + 1), shift: 32 - count.trailing_zeros() }
     }
 
     /// Places that hashes can have.
@@ -52,7 +50,7 @@ impl Slots {
             at += 1;
         }
         if at == self.slots.len() {
-            self.slots.push(0);
+            self.slots.extend(&[0]);
         }
         self.slots[at] = u64::from(hash) << 32 | u64::from(base);
     }
@@ -78,6 +76,14 @@ impl Index {
     fn slots_of(&self, hash: u32) -> &Slots {
         // Nothing is old most of the time: then `moved` is 0 and the old places are as well.
         if self.old.slots.is_empty() || self.old.place(hash) < self.moved { &self.slots } else { &self.old }
+    }
+
+    /// Asks for the slots in which groups of these hashes are.
+    pub(crate) fn expect(&self, hashes: impl Iterator<Item = u32>) {
+        for hash in hashes {
+            let slots = self.slots_of(hash);
+            prefetch(&slots.slots, slots.place(hash), 1);
+        }
     }
 
     /// Sets `bases` to a group that has each hash, if it stands in one of the first two slots; else to
@@ -157,7 +163,7 @@ impl Index {
     }
 
     pub(crate) fn memory(&self) -> usize {
-        (self.slots.slots.capacity() + self.old.slots.capacity()) * 8
+        self.slots.slots.memory() + self.old.slots.memory()
     }
 
     /// Empties it, keeping memory for `wanted` groups.
@@ -166,7 +172,6 @@ impl Index {
         if self.slots.count() > slots {
             self.slots = Slots::new(slots);
         } else {
-            self.slots.slots.truncate(self.slots.count() + 1);
             self.slots.slots.fill(0);
         }
         self.old = Slots::default();

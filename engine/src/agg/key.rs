@@ -10,6 +10,7 @@ use std::cmp::Ordering;
 
 use crate::batch::{BATCH_ROWS, Data, INLINE_MAX, Nulls, Text, Vector, is_null};
 use crate::hash::canonical_bits;
+use crate::memory::Lines;
 use crate::operator::Column;
 use crate::types::Physical;
 
@@ -149,7 +150,7 @@ impl KeyLayout {
     }
 
     /// Writes the key of `row` to the group at `base`, keeping long text in `bytes`.
-    pub(crate) fn write(&self, keys: &Keys<'_>, row: usize, state: &mut [u64], base: usize, bytes: &mut Vec<u8>) {
+    pub(crate) fn write(&self, keys: &Keys<'_>, row: usize, state: &mut [u64], base: usize, bytes: &mut Lines<u8>) {
         state[base] = keys.tags[row];
         for (column, &(_, offset)) in keys.columns.iter().zip(&self.columns) {
             let at = base + offset;
@@ -166,7 +167,7 @@ impl KeyLayout {
                     state[at + 1] = second;
                     if !values[row].is_inline() {
                         state[at + 1] = bytes.len() as u64;
-                        bytes.extend_from_slice(values[row].as_bytes());
+                        bytes.extend(values[row].as_bytes());
                     }
                 }
             }
@@ -184,18 +185,22 @@ impl KeyLayout {
         start: usize,
     ) {
         let (physical, offset) = self.columns[column];
-        for (row, &base) in (start..).zip(bases) {
-            let at = base as usize + offset;
-            if state[base as usize] & null_bit(column) != 0 {
-                out.set_null(row);
-                continue;
+        let tags = bases.iter().fold(0, |tags, &base| tags | state[base as usize]);
+        if tags & null_bit(column) != 0 {
+            let is_null = |base: u32| state[base as usize] & null_bit(column) != 0;
+            (start..).zip(bases).filter(|(_, base)| is_null(**base)).for_each(|(row, _)| out.set_null(row));
+        }
+        // The words of a NULL are zero, of any shape.
+        let places = bases.iter().map(|&base| base as usize + offset);
+        match physical {
+            Physical::I64 => out.i64s()[start..].iter_mut().zip(places).for_each(|(out, at)| *out = state[at] as i64),
+            Physical::F64 => {
+                out.f64s()[start..].iter_mut().zip(places).for_each(|(out, at)| *out = f64::from_bits(state[at]));
             }
-            match physical {
-                Physical::I64 => out.i64s()[row] = state[at] as i64,
-                Physical::F64 => out.f64s()[row] = f64::from_bits(state[at]),
-                Physical::I128 => out.i128s()[row] = get_i128(state, at),
-                Physical::Text => out.set_text(row, read_text(state, at, bytes)),
+            Physical::I128 => {
+                out.i128s()[start..].iter_mut().zip(places).for_each(|(out, at)| *out = get_i128(state, at));
             }
+            Physical::Text => out.set_texts(start, places.map(|at| read_text(state, at, bytes))),
         }
     }
 
@@ -285,13 +290,6 @@ fn long_bytes<'b>(state: &[u64], at: usize, bytes: &'b [u8]) -> &'b [u8] {
 /// The text whose view stands in two words, long text being kept in `bytes`.
 #[inline]
 pub(crate) fn read_text<'b>(state: &[u64], at: usize, bytes: &'b [u8]) -> Text<'b> {
-    let len = state[at] as u32 as usize;
-    if len > INLINE_MAX { Text::new(long_bytes(state, at, bytes)) } else { inline_text([state[at], state[at + 1]]) }
-}
-
-/// The short text of these words (see [`Text::words`]).
-#[inline]
-pub(crate) fn inline_text(words: [u64; 2]) -> Text<'static> {
-    let bits = u128::from(words[0] >> 32) | u128::from(words[1]) << 32;
-    Text::from_padded(bits.to_le_bytes(), words[0] as u32 as usize)
+    let words = [state[at], state[at + 1]];
+    if words[0] as u32 as usize > INLINE_MAX { Text::new(long_bytes(state, at, bytes)) } else { Text::of_short(words) }
 }

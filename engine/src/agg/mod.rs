@@ -6,7 +6,7 @@
 //! | `shape` | breaks calls down into shared accumulators, and lays a group's words out |
 //! | `key`, `table`, `index`, `sort` | keys as words; from keys to groups; groups in order |
 //! | `front` | in front of a table of few groups |
-//! | `update`, `texts` | rows into accumulators |
+//! | `update`, `texts`, `nulls` | rows into accumulators |
 //! | `fused` | several accumulators in one pass |
 //! | `pair`, `list` | accumulators of two arguments; those that keep every value |
 //! | `answer` | accumulators to results |
@@ -32,6 +32,7 @@ mod inputs;
 mod key;
 mod list;
 mod mean;
+mod nulls;
 mod pair;
 mod partial;
 mod saved;
@@ -53,7 +54,7 @@ use crate::pipeline::Place;
 use crate::plan::{Aggregate, Phase};
 use crate::types::{DataType, Field, Physical, Schema, Value};
 
-pub(crate) use answer::{Source, decimal_mean};
+pub(crate) use answer::decimal_mean;
 pub(crate) use key::{KEY_COLUMNS_MAX, KeyLayout, Keys, from_order_bits, make_tags, order_bits, tag};
 pub(crate) use mean::decimal_means;
 pub(crate) use saved::{SavedKeys, by_key_group};

@@ -7,13 +7,12 @@
 use bumpalo::Bump;
 
 use super::answer::{Source, put_value};
-use super::key::{Keys, get_i128, make_tags};
+use super::key::{Keys, get_i128};
 use super::pair::{self, MOMENT_WORDS};
 use super::shape::{Accumulator, Kind, Shape};
-use super::update::{Groups, PIECE_ROWS, Picked, Target, add_i128, add_i192, merge_moments};
+use super::update::{Ahead, Groups, Picked, Target, add_i128, add_i192, merge_moments, tags};
 use crate::batch::Chunk;
 use crate::error::Result;
-use crate::hash;
 use crate::operator::Column;
 use crate::types::{DataType, Field, Physical};
 
@@ -71,7 +70,13 @@ impl Shape {
         for accumulator in &self.accumulators {
             let at = accumulator.offset;
             match accumulator.kind {
-                Kind::Rows | Kind::Nulls | Kind::Min(Physical::F64) | Kind::Max(Physical::F64) => {
+                Kind::Nulls => {
+                    let out = next().i64s();
+                    for (row, &base) in (source.start..).zip(source.bases) {
+                        out[row] = source.nulls.get(base, at) as i64;
+                    }
+                }
+                Kind::Rows | Kind::Min(Physical::F64) | Kind::Max(Physical::F64) => {
                     let out = next().i64s();
                     rows().for_each(|(row, base)| out[row] = source.state[base + at] as i64);
                 }
@@ -141,45 +146,43 @@ impl Groups {
         hash_seed: u64,
         scratch: &'a Bump,
     ) -> Result<()> {
-        if chunk.rows > PIECE_ROWS && self.table.is_large() {
-            for from in (0..chunk.rows).step_by(PIECE_ROWS) {
-                let piece = chunk.slice(from..chunk.rows.min(from + PIECE_ROWS), scratch);
-                self.merge_piece(shape, &piece, first, hash_seed, scratch)?;
+        let keys = &chunk.columns[first..first + shape.key.width()];
+        let tags = tags(keys, chunk.rows, hash_seed, scratch);
+        let bases = scratch.alloc_slice_fill_copy(chunk.rows, 0u32);
+        if self.table.is_large() && shape.key.width() > 0 {
+            let mut ahead = Ahead::new(&self.table, tags, bases);
+            while let Some((piece, bases)) = ahead.next(&self.table) {
+                let chunk = chunk.slice(piece.clone(), scratch);
+                let columns = &chunk.columns[first..first + shape.key.width()];
+                self.table.settle(&shape.key, &Keys { columns, tags: &tags[piece] }, &shape.initial, bases, scratch)?;
+                self.merge_found(shape, &chunk, first, bases);
             }
         } else {
-            self.merge_piece(shape, chunk, first, hash_seed, scratch)?;
+            self.table.locate(&shape.key, &Keys { columns: keys, tags }, &shape.initial, bases, scratch)?;
+            self.merge_found(shape, chunk, first, bases);
         }
         self.texts.end_chunk();
         Ok(())
     }
 
-    fn merge_piece<'a>(
-        &mut self,
-        shape: &Shape,
-        chunk: &Chunk<'a>,
-        first: usize,
-        hash_seed: u64,
-        scratch: &'a Bump,
-    ) -> Result<()> {
-        let (keys, states) = chunk.columns[first..].split_at(shape.key.width());
-        let tags = scratch.alloc_slice_fill_copy(chunk.rows, 0);
-        hash::hash_rows(keys, hash_seed, tags);
-        make_tags(keys, tags);
-        let bases = scratch.alloc_slice_fill_copy(chunk.rows, 0u32);
-        self.table.locate(&shape.key, &Keys { columns: keys, tags }, &shape.initial, bases, scratch)?;
+    /// Takes in partial states of the groups at `bases`.
+    fn merge_found(&mut self, shape: &Shape, chunk: &Chunk<'_>, first: usize, bases: &[u32]) {
+        let states = &chunk.columns[first + shape.key.width()..];
         let picked = Picked { bases, values: None, positions: None, seen: None };
-        let mut target = Target { stride: shape.stride, state: &mut self.table.state, snapshot: None };
+        let nulls = &mut self.nulls;
+        let mut target = Target { stride: shape.stride, state: &mut self.table.state, nulls, snapshot: None };
         let sources = shape.has_source().then(|| states[states.len() - 1].i64s());
         let mut states = states.iter();
         let mut next = || states.next().expect("one column per field of the partial schema");
         for accumulator in &shape.accumulators {
             let at = accumulator.offset;
             match accumulator.kind {
-                Kind::Rows | Kind::Nulls => {
+                Kind::Nulls => {
                     let counts = next().i64s();
-                    if counts.iter().all(|&count| count == 0) {
-                        continue;
-                    }
+                    bases.iter().zip(counts).for_each(|(&base, &count)| target.nulls.add(base, at, count as u64));
+                }
+                Kind::Rows => {
+                    let counts = next().i64s();
                     target.each(at, &picked, |row, [word]: &mut [u64; 1]| *word += counts[row] as u64);
                 }
                 Kind::Sum => {
@@ -224,7 +227,6 @@ impl Groups {
                 }
             }
         }
-        Ok(())
     }
 }
 

@@ -180,6 +180,10 @@ impl Groups {
     fn save_words_of(&self, shape: &Shape, bases: &[u32], pairs: &[Option<Vec<(u32, u32)>>], to: &mut Writer) {
         for accumulator in &shape.accumulators {
             for &base in bases {
+                if accumulator.kind == Kind::Nulls {
+                    to.word(self.nulls.read().get(base, accumulator.offset));
+                    continue;
+                }
                 let at = base as usize + accumulator.offset;
                 let words = &self.table.state[at..at + accumulator.kind.words(shape.sources)];
                 shape.save_words(accumulator, words, &self.texts, to);
@@ -206,6 +210,10 @@ impl Groups {
     pub(crate) fn load_accumulators(&mut self, shape: &Shape, bases: &[u32], from: &mut Reader<'_>) -> Result<()> {
         for accumulator in &shape.accumulators {
             for &base in bases {
+                if accumulator.kind == Kind::Nulls {
+                    self.nulls.set(base, accumulator.offset, from.word()?);
+                    continue;
+                }
                 let at = base as usize + accumulator.offset;
                 let words = &mut self.table.state[at..at + accumulator.kind.words(shape.sources)];
                 shape.load_words(accumulator, words, &mut self.texts, from)?;

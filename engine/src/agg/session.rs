@@ -216,7 +216,7 @@ impl Sessions {
         for (number, out) in out_keys.iter_mut().enumerate() {
             self.layout.read(number, &self.open.state, &keys, &self.open.bytes, out, 0);
         }
-        let source = Source { state: &self.groups.table.state, bases: &bases, texts: &self.groups.texts, start: 0 };
+        let source = Source { start: 0, ..self.groups.source(&bases) };
         for (answer, out) in self.shape.answers.iter().zip(results) {
             answer.write(&self.shape, &source, out)?;
         }

@@ -17,7 +17,7 @@ use crate::types::{DataType, Physical, Value};
 pub(crate) enum Kind {
     /// Rows of the lane: one word.
     Rows,
-    /// Rows of the lane whose argument is NULL: one word.
+    /// Rows of the lane whose argument is NULL: a counter apart from the row, in [`super::nulls`].
     Nulls,
     /// Exact sum as `i128`, for arguments that cannot leave it: two words.
     Sum,
@@ -52,7 +52,7 @@ pub(crate) struct Accumulator {
     pub(crate) lane: usize,
     /// `None` only for [`Kind::Rows`].
     pub(crate) argument: Option<usize>,
-    /// First word in the row.
+    /// First word in the row; of a counter of NULLs its place among [`super::nulls`].
     pub(crate) offset: usize,
 }
 
@@ -103,6 +103,8 @@ pub(crate) struct Shape {
     pub(crate) answers: Vec<Answer>,
     /// Words of a group's row.
     pub(crate) stride: usize,
+    /// Counters of NULLs of a group.
+    pub(crate) null_counters: usize,
     /// A new group's words behind its key.
     pub(crate) initial: Vec<u64>,
     /// Doubles are summed apart per source shard, for so many of them.
@@ -112,7 +114,8 @@ pub(crate) struct Shape {
 impl Kind {
     pub(crate) fn words(self, sources: usize) -> usize {
         match self {
-            Kind::Rows | Kind::Nulls => 1,
+            Kind::Nulls => 0,
+            Kind::Rows => 1,
             Kind::Sum => 2,
             Kind::WideSum | Kind::WideSquares => 3,
             Kind::FloatSum => sources,
@@ -174,6 +177,7 @@ impl Shape {
             accumulators: Vec::new(),
             answers: Vec::new(),
             stride: 0,
+            null_counters: 0,
             initial: Vec::new(),
             sources,
         };
@@ -305,7 +309,7 @@ impl Shape {
 
     /// Sorts the accumulators by (lane, argument) and gives them their words: those touched for
     /// every row right behind the key, in the order in which [`super::fused`] wants those of one
-    /// argument; the counters of NULLs last.
+    /// argument.
     fn lay_out(&mut self) {
         let mut order: Vec<usize> = (0..self.accumulators.len()).collect();
         order.sort_by_key(|&number| (self.accumulators[number].lane, self.accumulators[number].argument));
@@ -316,9 +320,14 @@ impl Shape {
         }
         self.accumulators = order.iter().map(|&number| self.accumulators[number]).collect();
         let mut places: Vec<&mut Accumulator> = self.accumulators.iter_mut().collect();
-        places.sort_by_key(|known| (known.kind == Kind::Nulls, known.lane, known.argument, known.kind.rank()));
+        places.sort_by_key(|known| (known.lane, known.argument, known.kind.rank()));
         let mut offset = self.key.words();
         for accumulator in places {
+            if accumulator.kind == Kind::Nulls {
+                accumulator.offset = self.null_counters;
+                self.null_counters += 1;
+                continue;
+            }
             accumulator.offset = offset;
             let words = accumulator.kind.words(self.sources);
             offset += words;

@@ -9,6 +9,7 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
 use super::answer::Source;
+use super::nulls::NullCounts;
 use super::shape::{Kind, Shape};
 use super::texts::Texts;
 use super::update::{Rows, Target, Values, accumulate};
@@ -194,13 +195,14 @@ fn columns<'a>(shape: &Shape, rows: &Rows<'a>, shard: usize, scratch: &'a Bump) 
         words.copy_from_slice(&shape.initial);
     }
     let bases: &[u32] = scratch.alloc_slice_fill_iter((0..rows.count).map(|row| (row * width) as u32));
-    let mut texts = Texts::default();
-    let mut target = Target { stride: width, state, snapshot: None };
+    let (mut texts, mut nulls) = (Texts::default(), NullCounts::new(shape.null_counters, width));
+    let mut target = Target { stride: width, state, nulls: &mut nulls, snapshot: None };
     accumulate(shape, rows, bases, rows.passed, &mut target, &mut texts, scratch);
 
     let physicals = shape.partial_fields().into_iter().map(|field| field.data_type.physical());
     let mut columns: Vec<Column<'a>> = physicals.map(|physical| Column::new(physical, scratch)).collect();
-    shape.write_partial(&Source { state, bases, texts: &texts, start: 0 }, shard, &mut columns);
+    let source = Source { state, bases, nulls: nulls.read(), texts: &texts, start: 0 };
+    shape.write_partial(&source, shard, &mut columns);
     let count = rows.count;
     columns.into_iter().map(move |column| column.finish(count))
 }

@@ -4,20 +4,21 @@
 //! bits of small numbers). So each key is written as a row of words that compare like the key, the
 //! bits in which any two groups differ are found, and only these are put together: nearly always
 //! all of them fit in one `u64`, and sorting groups is sorting numbers. Where they do not, ties are
-//! settled by comparing the keys themselves. Many groups are first dealt into parts by their uppermost
-//! bits, so that each part is sorted within the cache.
+//! settled by comparing the keys themselves. Many groups are dealt into parts by their uppermost bits,
+//! and large parts again by the next ones, until each is small enough to be sorted in the nearest cache.
 
 use super::key::{KeyLayout, get_i128, null_bit, order_bits, read_text};
 use crate::batch::INLINE_MAX;
+use crate::memory::{Lines, prefetch};
 use crate::types::Physical;
 
 const SIGN: u64 = 1 << 63;
 /// Groups whose words are written at a time: they stay in the nearest cache.
 const BLOCK: usize = 128;
-/// Bits by which groups are dealt into parts.
+/// Bits by which groups are dealt into parts at a time, at most.
 const PART_BITS: u32 = 11;
-/// From this many groups on they are.
-const PARTS_FROM: usize = if cfg!(test) { 64 } else { 1 << 15 };
+/// So many groups at most are sorted by comparing.
+const FEW: usize = if cfg!(test) { 64 } else { 1 << 11 };
 
 /// A run of bits to be taken from a word of the key.
 struct Run {
@@ -46,11 +47,14 @@ impl KeyLayout {
         };
         let mut differ = vec![0; width];
         note(&mut differ, &words, sample.len());
-        let mut numbers = vec![0u64; bases.len()];
+        let mut numbers = Lines::<u64>::zeros(bases.len());
         let (runs, all) = loop {
             let (runs, all) = runs(&differ);
             let guessed = differ.clone();
+            let mut following = bases.chunks(BLOCK).skip(1);
             for (block, numbers) in bases.chunks(BLOCK).zip(numbers.chunks_mut(BLOCK)) {
+                let next = following.next().unwrap_or_default();
+                next.iter().for_each(|&base| prefetch(state, base as usize, self.words()));
                 self.ordered_words(state, block, bytes, &mut words);
                 note(&mut differ, &words, block.len());
                 numbers.fill(0);
@@ -67,14 +71,10 @@ impl KeyLayout {
         };
         let bits: u32 = runs.iter().map(|run| run.bits).sum();
         let is_decided = all && bytes.is_empty();
-        if is_decided && sort_numbers(&numbers, bits, bases) {
-            return;
-        }
-        let mut order: Vec<(u64, u32)> = numbers.into_iter().zip(bases.iter().copied()).collect();
-        order.sort_unstable_by(|left, right| {
-            left.0.cmp(&right.0).then_with(|| self.compare_groups(state, left.1 as usize, right.1 as usize, bytes))
-        });
-        bases.iter_mut().zip(order).for_each(|(base, group)| *base = group.1);
+        let compare = |left: &u32, right: &u32| self.compare_groups(state, *left as usize, *right as usize, bytes);
+        let settle = |ties: &mut [u32]| ties.sort_unstable_by(compare);
+        let settle: Settle<'_> = if is_decided { None } else { Some(&settle) };
+        sort_by_numbers(&mut numbers, bits, bases, settle);
     }
 
     /// Of how many words the order may be made up: equal prefixes say nothing about long texts, so with
@@ -144,44 +144,90 @@ fn text_words(state: &[u64], at: usize, bytes: &[u8]) -> (u64, u64) {
     (u64::from(head.swap_bytes()) << 32 | tail >> 32, tail << 32 | len.min(INLINE_MAX + 1) as u64)
 }
 
-/// Sorts `bases` by their `numbers`, of which the lowest `bits` are used and no two are equal; or leaves
-/// it, because number and place do not fit in a word.
-fn sort_numbers(numbers: &[u64], bits: u32, bases: &mut [u32]) -> bool {
-    let place_bits = usize::BITS - bases.len().leading_zeros();
-    let shift = if numbers.len() < PARTS_FROM { bits } else { bits.saturating_sub(PART_BITS) };
-    if shift + place_bits > 64 {
-        return false;
+/// Groups with their numbers.
+struct Part<'p> {
+    numbers: &'p mut [u64],
+    bases: &'p mut [u32],
+}
+
+impl<'p> Part<'p> {
+    /// Its first `count` groups, and the others.
+    fn split(self, count: usize) -> (Part<'p>, Part<'p>) {
+        let (numbers, other_numbers) = self.numbers.split_at_mut(count);
+        let (bases, other_bases) = self.bases.split_at_mut(count);
+        (Part { numbers, bases }, Part { numbers: other_numbers, bases: other_bases })
     }
-    // Within a part the bits that are shifted out are the same.
-    let with_place = |(place, &number): (u64, &u64)| number.unbounded_shl(place_bits) | place;
-    let mut words: Vec<u64>;
-    if numbers.len() < PARTS_FROM {
-        words = (0..).zip(numbers).map(with_place).collect();
-        words.sort_unstable();
-    } else {
-        let part = |number: u64| (number >> shift) as usize;
-        let mut places = vec![0; 1 << PART_BITS];
-        numbers.iter().for_each(|&number| places[part(number)] += 1);
-        let mut sum = 0;
-        for place in &mut places {
-            sum += std::mem::replace(place, sum);
+
+    fn again(&mut self) -> Part<'_> {
+        Part { numbers: self.numbers, bases: self.bases }
+    }
+}
+
+/// Puts groups of equal numbers in order, where there can be such.
+type Settle<'s> = Option<&'s dyn Fn(&mut [u32])>;
+
+/// Sorts `bases` by their `numbers`, of which the lowest `bits` are used.
+fn sort_by_numbers(numbers: &mut [u64], bits: u32, bases: &mut [u32], settle: Settle<'_>) {
+    let (mut spare_numbers, mut spare_bases) = (Lines::zeros(bases.len()), Lines::zeros(bases.len()));
+    let spare = Part { numbers: &mut spare_numbers, bases: &mut spare_bases };
+    sort_part(Part { numbers, bases }, spare, bits, settle);
+}
+
+/// Sorts a part whose numbers differ in their lowest `bits` at most, by means of a spare one.
+fn sort_part(mut part: Part<'_>, mut spare: Part<'_>, bits: u32, settle: Settle<'_>) {
+    let count = part.bases.len();
+    let place_bits = usize::BITS - count.leading_zeros();
+    if (count <= FEW || bits == 0) && bits + place_bits <= u64::BITS {
+        return sort_few(part, spare, place_bits, settle);
+    }
+    let part_bits = bits.min(PART_BITS).min(place_bits);
+    let shift = bits - part_bits;
+    let of = |number: u64| (number >> shift) as usize & ((1 << part_bits) - 1);
+    let mut places = [0u32; 1 << PART_BITS];
+    part.numbers.iter().for_each(|&number| places[of(number)] += 1);
+    let mut sum = 0;
+    for place in &mut places[..1 << part_bits] {
+        sum += std::mem::replace(place, sum);
+    }
+    for (&number, &base) in part.numbers.iter().zip(&*part.bases) {
+        let place = &mut places[of(number)];
+        spare.numbers[*place as usize] = number;
+        spare.bases[*place as usize] = base;
+        *place += 1;
+    }
+    let (mut left, mut spare_left, mut start) = (part.again(), spare.again(), 0);
+    for &end in &places[..1 << part_bits] {
+        let (some, others) = left.split((end - start) as usize);
+        let (mut spare_some, spare_others) = spare_left.split((end - start) as usize);
+        if end > start {
+            sort_part(spare_some.again(), Part { numbers: some.numbers, bases: some.bases }, shift, settle);
+            some.bases.copy_from_slice(spare_some.bases);
         }
-        words = vec![0; numbers.len()];
-        for number in (0..).zip(numbers) {
-            let place = &mut places[part(*number.1)];
-            words[*place] = with_place(number);
-            *place += 1;
-        }
+        (left, spare_left, start) = (others, spare_others, end);
+    }
+}
+
+/// Sorts a part by words that are made of the number and, in the lowest `place_bits`, the place.
+fn sort_few(part: Part<'_>, spare: Part<'_>, place_bits: u32, settle: Settle<'_>) {
+    // Bits that are shifted out are the same in all of a part.
+    for (word, (place, number)) in spare.numbers.iter_mut().zip((0..).zip(&*part.numbers)) {
+        *word = number.unbounded_shl(place_bits) | place;
+    }
+    spare.numbers.sort_unstable();
+    let place = |word: u64| (word & (u64::MAX >> (u64::BITS - place_bits))) as usize;
+    for (base, &word) in spare.bases.iter_mut().zip(&*spare.numbers) {
+        *base = part.bases[place(word)];
+    }
+    if let Some(settle) = settle {
         let mut start = 0;
-        for end in places {
-            words[start..end].sort_unstable();
-            start = end;
+        for ties in spare.numbers.chunk_by(|left, right| left >> place_bits == right >> place_bits) {
+            if ties.len() > 1 {
+                settle(&mut spare.bases[start..start + ties.len()]);
+            }
+            start += ties.len();
         }
     }
-    let given = bases.to_vec();
-    let place = |word: u64| (word & ((1 << place_bits) - 1)) as usize;
-    bases.iter_mut().zip(words).for_each(|(base, word)| *base = given[place(word)]);
-    true
+    part.bases.copy_from_slice(spare.bases);
 }
 
 /// The bits that differ, from the most significant on, up to 64 of them; and whether these are all.
@@ -223,17 +269,27 @@ mod tests {
 
     #[test]
     fn numbers_are_sorted_part_by_part() {
-        for (bits, count) in [(5, 10), (9, 300), (40, 1000), (56, 200), (62, 40), (62, 5000), (64, 5000)] {
+        for (bits, count) in [(5, 10), (9, 300), (40, 1000), (56, 200), (62, 40), (62, 5000), (64, 5000), (64, 3)] {
             let number = |place: u32| u64::from(place + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - bits);
-            let mut numbers: Vec<u64> = (0..count).map(number).collect();
-            numbers.sort_unstable();
-            numbers.dedup();
-            // Any order but that of the numbers.
-            numbers.sort_unstable_by_key(|number| number.wrapping_mul(0xD6E8_FEB8_6659_FD93));
-            let mut bases: Vec<u32> = (0..numbers.len() as u32).collect();
-            let fits = sort_numbers(&numbers, bits, &mut bases);
-            assert_eq!(fits, (bits, count) != (62, 40) && bits < 64, "{bits} bits, {count}");
-            assert!(!fits || bases.is_sorted_by_key(|&base| numbers[base as usize]), "{bits} bits");
+            let numbers: Vec<u64> = (0..count).map(number).collect();
+            let mut expected: Vec<u32> = (0..count).collect();
+            expected.sort_by_key(|&base| (numbers[base as usize], base));
+            let mut bases: Vec<u32> = (0..count).collect();
+            // Equal numbers come in any order, until they are put in one.
+            sort_by_numbers(&mut numbers.clone(), bits, &mut bases, Some(&|ties: &mut [u32]| ties.sort_unstable()));
+            assert_eq!(bases, expected, "{bits} bits");
+            bases = (0..count).collect();
+            sort_by_numbers(&mut numbers.clone(), bits, &mut bases, None);
+            assert!(bases.is_sorted_by_key(|&base| numbers[base as usize]), "{bits} bits");
+        }
+    }
+
+    #[test]
+    fn parts_that_are_all_alike_are_settled() {
+        for bits in [0, 1, 20, 64] {
+            let (mut numbers, mut bases) = (vec![0; 5 * FEW], (0..5 * FEW as u32).rev().collect::<Vec<_>>());
+            sort_by_numbers(&mut numbers, bits, &mut bases, Some(&|ties: &mut [u32]| ties.sort_unstable()));
+            assert!(bases.is_sorted());
         }
     }
 

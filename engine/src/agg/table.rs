@@ -8,6 +8,8 @@
 //! between rows, so that the core overlaps their cache misses: take every row's guess from the
 //! [`super::index`], and ask for all of its group's row, which the accumulators are about to need;
 //! compare every row's key, column by column; look properly for the few rows whose guess was wrong.
+//! A large table is asked piece by piece, and memory is asked ahead for the pieces to come: see
+//! [`Table::expect`], [`Table::guess`] and [`Table::settle`], which [`Table::locate`] is made of.
 
 use super::index::Index;
 use super::key::{KeyLayout, Keys};
@@ -36,7 +38,7 @@ pub(crate) struct Table {
     /// The rows; `stride` words each.
     pub(crate) state: Lines,
     /// Long key text.
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Lines<u8>,
     /// Words of a row that are used.
     words: usize,
     stride: usize,
@@ -62,7 +64,7 @@ impl Table {
         let mut table = Table {
             index: Index::new(),
             state: Lines::default(),
-            bytes: Vec::new(),
+            bytes: Lines::default(),
             words,
             stride,
             groups: 0,
@@ -71,6 +73,11 @@ impl Table {
         };
         table.nobody();
         table
+    }
+
+    /// Words from one row to the next.
+    pub(crate) fn stride(&self) -> usize {
+        self.stride
     }
 
     /// Number of groups.
@@ -103,7 +110,7 @@ impl Table {
 
     /// Bytes held.
     pub(crate) fn memory(&self) -> usize {
-        self.index.memory() + self.state.memory() + self.bytes.capacity()
+        self.index.memory() + self.state.memory() + self.bytes.memory()
     }
 
     /// Whether the groups do not stay in a core's own caches.
@@ -116,9 +123,7 @@ impl Table {
         let wanted = self.groups * 2;
         self.index.clear(wanted);
         self.state.clear((wanted + 1) * self.stride);
-        let bytes = self.bytes.len() * 2;
-        self.bytes.clear();
-        self.bytes.shrink_to(bytes);
+        self.bytes.clear(self.bytes.len() * 2);
         self.groups = 0;
         self.nobody();
     }
@@ -137,10 +142,33 @@ impl Table {
             bases.fill(self.only_group(keys.tags[0], initial)?);
             return Ok(());
         }
-        self.index.guess(keys.tags.iter().map(|&tag| short(tag)), bases);
+        self.guess(keys.tags, bases);
+        self.settle(layout, keys, initial, bases, scratch)
+    }
+
+    /// Asks for the memory that [`Table::guess`] is going to need.
+    pub(crate) fn expect(&self, tags: &[u64]) {
+        self.index.expect(tags.iter().map(|&tag| short(tag)));
+    }
+
+    /// Sets `bases` to the groups that rows with these tags probably have, and asks for their memory.
+    pub(crate) fn guess(&self, tags: &[u64], bases: &mut [u32]) {
+        self.index.guess(tags.iter().map(|&tag| short(tag)), bases);
         if self.is_large() {
             bases.iter().for_each(|&base| prefetch(&self.state, base as usize, self.words));
         }
+    }
+
+    /// Sets `bases` to the group of each row, of keys with columns, from what [`Table::guess`] has said
+    /// some time before.
+    pub(crate) fn settle(
+        &mut self,
+        layout: &KeyLayout,
+        keys: &Keys<'_>,
+        initial: &[u64],
+        bases: &mut [u32],
+        scratch: &Bump,
+    ) -> Result<()> {
         let differ = scratch.alloc_slice_fill_copy(bases.len(), 0u64);
         layout.compare_rows(keys, &self.state, bases, &self.bytes, differ);
         let missed = scratch.alloc_slice_fill_copy(bases.len(), 0u16);

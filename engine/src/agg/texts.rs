@@ -4,7 +4,6 @@
 //! results of earlier rows of a chunk can still be read; the cells it has replaced are used again
 //! once the chunk is done with.
 
-use super::key::inline_text;
 use super::list::Lists;
 use crate::batch::{INLINE_MAX, Text};
 
@@ -29,7 +28,7 @@ impl Texts {
         } else if words[0] as u32 as usize > INLINE_MAX {
             Some(Text::new(&self.cells[words[1] as usize]))
         } else {
-            Some(inline_text(words))
+            Some(Text::of_short(words))
         }
     }
 

@@ -9,9 +9,11 @@ use std::ops::Range;
 
 use bumpalo::Bump;
 
+use super::answer::Source;
 use super::front::Front;
 use super::fused::Fused;
 use super::key::{KeyLayout, Keys, make_tags, order_bits};
+use super::nulls::NullCounts;
 use super::pair;
 use super::shape::{Accumulator, Kind, Shape};
 use super::table::Table;
@@ -29,6 +31,7 @@ pub(super) const PIECE_ROWS: usize = 128;
 pub(crate) struct Groups {
     pub(crate) table: Table,
     pub(crate) texts: Texts,
+    pub(crate) nulls: NullCounts,
     front: Front,
     /// Per lane with DISTINCT: its (group, value) pairs.
     pub(super) distinct: Vec<Option<Table>>,
@@ -134,8 +137,10 @@ impl Groups {
             let argument = &shape.arguments[lane.distinct?];
             Some(Table::new(distinct_layout(argument.expression.data_type.physical()).words()))
         });
+        let table = Table::in_lines(shape.stride);
         Groups {
-            table: Table::in_lines(shape.stride),
+            nulls: NullCounts::new(shape.null_counters, table.stride()),
+            table,
             texts: Texts::default(),
             front: Front::new(&shape.key),
             distinct: distinct.collect(),
@@ -143,6 +148,7 @@ impl Groups {
     }
 
     pub(crate) fn clear(&mut self) {
+        self.nulls.clear(self.table.groups() * 2);
         self.table.clear();
         self.front.clear();
         self.texts.clear();
@@ -151,39 +157,37 @@ impl Groups {
 
     pub(crate) fn memory(&self) -> usize {
         let distinct: usize = self.distinct.iter().flatten().map(Table::memory).sum();
-        self.table.memory() + self.front.memory() + self.texts.memory() + distinct
+        self.table.memory() + self.nulls.memory() + self.front.memory() + self.texts.memory() + distinct
     }
 
-    /// Adds rows; with `snapshot` (a row of state per row) notes each group's state after each row.
+    /// The groups at `bases`, to be written to output rows from the first on.
+    pub(crate) fn source<'s>(&'s self, bases: &'s [u32]) -> Source<'s> {
+        Source { state: &self.table.state, bases, nulls: self.nulls.read(), texts: &self.texts, start: 0 }
+    }
+
+    /// Adds rows; with `snapshot` notes each group's state after each row.
     pub(crate) fn update<'a>(
         &mut self,
         shape: &Shape,
         rows: &Rows<'a>,
-        snapshot: Option<&mut [u64]>,
-        hash_seed: u64,
-        scratch: &'a Bump,
-    ) -> Result<()> {
-        if snapshot.is_some() || rows.count <= PIECE_ROWS || !self.table.is_large() {
-            return self.update_piece(shape, rows, snapshot, hash_seed, scratch);
-        }
-        for from in (0..rows.count).step_by(PIECE_ROWS) {
-            let piece = rows.slice(from..rows.count.min(from + PIECE_ROWS), scratch);
-            self.update_piece(shape, &piece, None, hash_seed, scratch)?;
-        }
-        Ok(())
-    }
-
-    fn update_piece<'a>(
-        &mut self,
-        shape: &Shape,
-        rows: &Rows<'a>,
-        snapshot: Option<&mut [u64]>,
+        snapshot: Option<Snapshot<'_>>,
         hash_seed: u64,
         scratch: &'a Bump,
     ) -> Result<()> {
         let bases = scratch.alloc_slice_fill_copy(rows.count, 0u32);
-        self.find(shape, rows.keys, bases, hash_seed, scratch)?;
-        self.update_at(shape, rows, bases, snapshot, scratch)
+        if snapshot.is_some() || !self.table.is_large() || self.front.is_for(&self.table) {
+            self.find(shape, rows.keys, bases, hash_seed, scratch)?;
+            return self.update_at(shape, rows, bases, snapshot, scratch);
+        }
+        let tags = tags(rows.keys, rows.count, hash_seed, scratch);
+        let mut ahead = Ahead::new(&self.table, tags, bases);
+        while let Some((piece, bases)) = ahead.next(&self.table) {
+            let rows = rows.slice(piece.clone(), scratch);
+            let keys = Keys { columns: rows.keys, tags: &tags[piece] };
+            self.table.settle(&shape.key, &keys, &shape.initial, bases, scratch)?;
+            self.update_at(shape, &rows, bases, None, scratch)?;
+        }
+        Ok(())
     }
 
     /// Adds rows to the groups at `bases`.
@@ -192,7 +196,7 @@ impl Groups {
         shape: &Shape,
         rows: &Rows<'a>,
         bases: &'a [u32],
-        snapshot: Option<&mut [u64]>,
+        snapshot: Option<Snapshot<'_>>,
         scratch: &'a Bump,
     ) -> Result<()> {
         let seen = scratch.alloc_slice_fill_copy(shape.lanes.len(), None);
@@ -202,7 +206,8 @@ impl Groups {
                 seen[number] = Some(first_of_each(table, &rows.arguments[argument], bases, seen[number], scratch)?);
             }
         }
-        let mut target = Target { stride: shape.stride, state: &mut self.table.state, snapshot };
+        let nulls = &mut self.nulls;
+        let mut target = Target { stride: shape.stride, state: &mut self.table.state, nulls, snapshot };
         target.begin(bases);
         accumulate(shape, rows, bases, seen, &mut target, &mut self.texts, scratch);
         Ok(())
@@ -221,9 +226,7 @@ impl Groups {
         scratch: &'a Bump,
     ) -> Result<()> {
         let locate = |table: &mut Table, columns: &[Vector<'_>], bases: &mut [u32]| {
-            let tags = scratch.alloc_slice_fill_copy(bases.len(), 0);
-            hash::hash_rows(columns, hash_seed, tags);
-            make_tags(columns, tags);
+            let tags = tags(columns, bases.len(), hash_seed, scratch);
             table.locate(&shape.key, &Keys { columns, tags }, &shape.initial, bases, scratch)
         };
         let Some(missed) = self.front.find(&shape.key, columns, &self.table, bases, scratch) else {
@@ -241,6 +244,50 @@ impl Groups {
         }
         self.front.learn(missed_columns, found);
         Ok(())
+    }
+}
+
+/// The tags of `count` rows with these key columns.
+pub(super) fn tags<'a>(columns: &[Vector<'_>], count: usize, hash_seed: u64, scratch: &'a Bump) -> &'a [u64] {
+    let tags = scratch.alloc_slice_fill_copy(count, 0);
+    hash::hash_rows(columns, hash_seed, tags);
+    make_tags(columns, tags);
+    tags
+}
+
+/// The pieces in which rows are put into a large table. While one is put there, the index tells about
+/// the rows of the next, and the memory for that of the one behind it is on its way.
+pub(super) struct Ahead<'a> {
+    tags: &'a [u64],
+    /// Of the piece that was guessed, and of all behind it.
+    bases: &'a mut [u32],
+    /// Rows in front of those.
+    from: usize,
+}
+
+impl<'a> Ahead<'a> {
+    /// Rows with these tags, whose groups are going to be told in `bases`.
+    pub(super) fn new(table: &Table, tags: &'a [u64], bases: &'a mut [u32]) -> Self {
+        table.expect(&tags[..tags.len().min(2 * PIECE_ROWS)]);
+        let first = tags.len().min(PIECE_ROWS);
+        table.guess(&tags[..first], &mut bases[..first]);
+        Ahead { tags, bases, from: 0 }
+    }
+
+    /// The next piece: which rows, and where their groups probably are.
+    pub(super) fn next(&mut self, table: &Table) -> Option<(Range<usize>, &'a mut [u32])> {
+        let count = self.bases.len().min(PIECE_ROWS);
+        if count == 0 {
+            return None;
+        }
+        let (piece, others) = std::mem::take(&mut self.bases).split_at_mut(count);
+        let rows = self.from..self.from + count;
+        let until = |rows: usize| self.tags.len().min(rows);
+        let (next, behind) = (until(rows.end + PIECE_ROWS), until(rows.end + 2 * PIECE_ROWS));
+        table.expect(&self.tags[next..behind]);
+        table.guess(&self.tags[rows.end..next], &mut others[..next - rows.end]);
+        (self.bases, self.from) = (others, rows.end);
+        Some((rows, piece))
     }
 }
 
@@ -267,7 +314,7 @@ pub(crate) fn accumulate<'a>(
             let others = scratch.alloc_slice_fill_with(rows.count, |row| live(row) && !values.is_null(row));
             let counted = Picked { values: None, seen: Some(nulls), ..picked }.pack(target, scratch);
             for accumulator in run.iter().filter(|accumulator| accumulator.kind == Kind::Nulls) {
-                target.each(accumulator.offset, &counted, |_, words: &mut [u64; 1]| words[0] += 1);
+                target.count_nulls(accumulator.offset, &counted);
             }
             picked.seen = Some(others);
         }
@@ -364,15 +411,38 @@ impl<'a> Picked<'a> {
 pub(crate) struct Target<'t> {
     pub(crate) stride: usize,
     pub(crate) state: &'t mut [u64],
-    /// A row of state per row of the chunk.
-    pub(crate) snapshot: Option<&'t mut [u64]>,
+    pub(crate) nulls: &'t mut NullCounts,
+    pub(crate) snapshot: Option<Snapshot<'t>>,
+}
+
+/// A row of state per row of the chunk.
+pub(crate) struct Snapshot<'t> {
+    pub(crate) state: &'t mut [u64],
+    pub(crate) nulls: &'t mut NullCounts,
 }
 
 impl Target<'_> {
     fn begin(&mut self, bases: &[u32]) {
         if let Some(snapshot) = &mut self.snapshot {
-            for (row, &base) in snapshot.chunks_exact_mut(self.stride).zip(bases) {
+            for (row, &base) in snapshot.state.chunks_exact_mut(self.stride).zip(bases) {
                 row.copy_from_slice(&self.state[base as usize..base as usize + self.stride]);
+            }
+            let counters = self.nulls.counters();
+            bases
+                .iter()
+                .enumerate()
+                .for_each(|(row, &base)| self.nulls.note(base, counters.clone(), snapshot.nulls, row));
+        }
+    }
+
+    /// Counts a NULL for each row that is picked.
+    fn count_nulls(&mut self, counter: usize, picked: &Picked<'_>) {
+        for (row, &base) in picked.bases.iter().enumerate() {
+            if picked.seen.is_none_or(|seen| seen[row]) {
+                self.nulls.add(base, counter, 1);
+            }
+            if let Some(snapshot) = &mut self.snapshot {
+                self.nulls.note(base, counter..counter + 1, snapshot.nulls, row);
             }
         }
     }
@@ -392,7 +462,7 @@ impl Target<'_> {
                 }
             }
             Some(snapshot) => {
-                let noted = snapshot.chunks_exact_mut(self.stride);
+                let noted = snapshot.state.chunks_exact_mut(self.stride);
                 for (row, (noted, &base)) in noted.zip(picked.bases).enumerate() {
                     let words = accumulator::<W>(self.state, base as usize + offset);
                     if picked.seen.is_none_or(|seen| seen[row]) {

@@ -95,6 +95,13 @@ impl<'a> Text<'a> {
         Text { len: low as u32, head: ((low >> 32) as u32).to_le_bytes(), tail, borrow: PhantomData }
     }
 
+    /// The short text whose [`Text::words`] these are.
+    #[inline]
+    pub fn of_short(words: [u64; 2]) -> Text<'static> {
+        assert!(words[0] as u32 as usize <= INLINE_MAX);
+        Text::of_words(words[0], Tail { inline: words[1] })
+    }
+
     /// Length in bytes.
     #[inline]
     pub fn len(&self) -> usize {

@@ -9,7 +9,7 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
 use super::{DELETE, INSERT, goes, same_row, split};
-use crate::agg::{Groups, Keys, Kind, Rows, Shape, Source, Values, add_i128, add_wide, make_tags, tag};
+use crate::agg::{Groups, Keys, Kind, Rows, Shape, Values, add_i128, add_wide, make_tags, tag};
 use crate::batch::{BATCH_ROWS, Chunk, Data, Vector};
 use crate::error::Result;
 use crate::hash;
@@ -117,7 +117,7 @@ impl Fold {
         let table = &self.groups.table;
         let mut columns = BumpVec::with_capacity_in(self.layout.len(), scratch);
         columns.extend_from_slice(table.keys(&self.shape.key, bases, scratch));
-        let source = Source { state: &table.state, bases, texts: &self.groups.texts, start: 0 };
+        let source = self.groups.source(bases);
         let calls = &self.shape.answers[..self.shape.answers.len() - 1];
         for (answer, &physical) in calls.iter().zip(&self.layout[columns.len()..]) {
             let mut column = Column::new(physical, scratch);
@@ -170,7 +170,7 @@ impl Fold {
             if !coming.is_empty() {
                 self.groups.update_at(&self.shape, &rows.gather(coming, scratch), pick(coming), None, scratch)?;
             }
-            take_out(&self.shape, &rows.gather(out, scratch), pick(out), &mut self.groups.table.state);
+            take_out(&self.shape, &rows.gather(out, scratch), pick(out), &mut self.groups);
         } else {
             self.groups.update_at(&self.shape, &rows, bases, None, scratch)?;
         }
@@ -250,7 +250,8 @@ impl Fold {
 }
 
 /// Takes rows out of the groups at `bases`: see [`can_take_out`].
-fn take_out(shape: &Shape, rows: &Rows<'_>, bases: &[u32], state: &mut [u64]) {
+fn take_out(shape: &Shape, rows: &Rows<'_>, bases: &[u32], groups: &mut Groups) {
+    let state = &mut *groups.table.state;
     for accumulator in &shape.accumulators {
         let seen = rows.passed[accumulator.lane];
         let values = accumulator.argument.map(|argument| rows.arguments[argument]);
@@ -259,7 +260,8 @@ fn take_out(shape: &Shape, rows: &Rows<'_>, bases: &[u32], state: &mut [u64]) {
             let is_null = values.is_some_and(|values| values.is_null(row));
             match accumulator.kind {
                 Kind::Rows => state[at] = state[at].wrapping_sub(1),
-                Kind::Nulls => state[at] = state[at].wrapping_sub(u64::from(is_null)),
+                Kind::Nulls if is_null => groups.nulls.take(base, accumulator.offset),
+                Kind::Nulls => {}
                 _ if is_null => {}
                 Kind::Sum | Kind::WideSum => {
                     let value = values.map_or(0, |values| exact(&values, row)).wrapping_neg();

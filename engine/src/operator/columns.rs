@@ -43,6 +43,12 @@ impl<'a> Column<'a> {
         self.texts()[row] = text.copy_to(self.scratch);
     }
 
+    /// Puts texts at `start` and behind, as [`Column::set_text`] does.
+    pub(crate) fn set_texts<'t>(&mut self, start: usize, texts: impl Iterator<Item = Text<'t>>) {
+        let scratch = self.scratch;
+        self.texts()[start..].iter_mut().zip(texts).for_each(|(out, text)| *out = text.copy_to(scratch));
+    }
+
     /// Copies row `from` of `source` to row `to`.
     pub(crate) fn copy(&mut self, to: usize, source: &Vector<'_>, from: usize) {
         if source.is_null(from) {
