@@ -510,7 +510,8 @@ def checkpoints():
     run(kept("k2", "--from-scratch", *output, query))
     same("from scratch")
     run(["--format", "csv", "--resume", "k2", *output, query.replace("COUNT(*)", "SUM(a)")], status=2, err="then: plan")
-    run(["--format", "csv", "--resume", "k2", *output, "--shards", "5", query], status=2, err="then: shards")
+    run(["--format", "csv", "--resume", "k2", *output, "--shards", "5", query], err="nothing to do")
+    run(["--format", "csv", "--resume", "k2", *output, "--rate", "1k/s", query], status=2, err="then: --rate not given")
     pathlib.Path("steps-out.csv").unlink()
     for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
         shutil.rmtree("k3", ignore_errors=True)

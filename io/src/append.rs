@@ -10,7 +10,7 @@ use std::sync::Arc;
 use corelane_engine::state::{Reader, Writer};
 use corelane_engine::{Code, Error, Result};
 
-use crate::durable::{Durable, Growing, folder};
+use crate::durable::{Durable, Growing, Prefix, folder};
 use crate::fault;
 
 /// A file at the end of which output is written.
@@ -18,6 +18,8 @@ use crate::fault;
 pub struct Appended {
     file: Arc<dyn Growing>,
     cut: Cut,
+    /// What stands there already, if that is more.
+    told: Option<Prefix>,
 }
 
 /// What of a file belongs to an epoch.
@@ -39,6 +41,8 @@ pub struct OpenCut {
     /// What belongs to the epoch.
     pub cut: Cut,
     file: Arc<dyn Growing>,
+    /// Bytes that readers were told of.
+    told: u64,
 }
 
 impl OpenCut {
@@ -49,6 +53,27 @@ impl OpenCut {
         fault!("output.after-sync");
         Ok(())
     }
+
+    /// Refuses an end before what readers were told of.
+    pub fn end(&self) -> Result<()> {
+        if self.cut.length < self.told { Err(not_repeated(&self.cut.name, self.told)) } else { Ok(()) }
+    }
+}
+
+fn not_repeated(name: &str, told: u64) -> Error {
+    let message = format!("`{name}`: the run did not repeat the {told} bytes that were committed before");
+    Error::new(Code::Io, message).help("they stay as they are; begin again with --from-scratch")
+}
+
+/// How many bytes of the file `name` readers were told of.
+fn told(disk: &dyn Durable, name: &str) -> Result<u64> {
+    let length_file = format!("{name}.committed");
+    let bytes = match disk.read(&length_file) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(0),
+        bytes => bytes.map_err(|cause| failed("read", &length_file, &cause))?,
+    };
+    let told = std::str::from_utf8(&bytes).ok().and_then(|text| text.strip_suffix('\n')?.parse().ok());
+    told.ok_or_else(|| Error::new(Code::Io, format!("`{length_file}` is damaged: it says no length")))
 }
 
 impl Appended {
@@ -56,6 +81,16 @@ impl Appended {
     /// `is_own` says that an earlier start of the same job may have made it: then it is emptied.
     pub fn make(disk: &dyn Durable, name: &str, is_own: bool) -> Result<Appended> {
         fault!("output.before-make");
+        let told = if is_own { told(disk, name)? } else { 0 };
+        if told > 0 {
+            let message = format!("{told} bytes of `{name}` are committed, but no checkpoint knows of them");
+            return Err(Error::new(Code::Io, message).help("bring it back, or begin again with --from-scratch"));
+        }
+        let length_file = format!("{name}.committed");
+        if disk.exists(&length_file) {
+            // Of a file that is no more.
+            disk.remove(&length_file).map_err(|cause| failed("remove", &length_file, &cause))?;
+        }
         let file = match disk.grow(name) {
             Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists && is_own => {
                 let file = disk.grow_on(name).map_err(|cause| failed("open", name, &cause))?;
@@ -70,7 +105,7 @@ impl Appended {
         sync().map_err(|cause| failed("sync", name, &cause))?;
         fault!("output.after-make");
         let number = file.number().map_err(|cause| failed("look at", name, &cause))?;
-        Ok(Appended { file, cut: Cut { name: name.to_owned(), number, length: 0, sum: 0 } })
+        Ok(Appended { file, cut: Cut { name: name.to_owned(), number, length: 0, sum: 0 }, told: None })
     }
 
     /// Goes on behind `cut`, which must be the beginning of the file. What follows is cut off.
@@ -88,22 +123,47 @@ impl Appended {
             let message = format!("`{name}` was changed: its first {} bytes are not those committed", cut.length);
             return Err(Error::new(Code::Io, message).help("bring the file back, or begin again with --from-scratch"));
         }
+        let told = told(disk, name)?;
+        let told = match told > cut.length {
+            true => Some(disk.prefix(name, told).map_err(|cause| failed("read", name, &cause))?),
+            false => None,
+        };
         let file = disk.grow_on(name).map_err(|cause| failed("open", name, &cause))?;
         fault!("resume.before-cut");
-        file.cut(cut.length).and_then(|()| file.sync()).map_err(|cause| failed("cut", name, &cause))?;
+        file.cut(told.map_or(cut.length, |told| told.length))
+            .and_then(|()| file.sync())
+            .map_err(|cause| failed("cut", name, &cause))?;
         fault!("resume.after-cut");
         let number = file.number().map_err(|cause| failed("look at", name, &cause))?;
-        Ok(Appended { file, cut: Cut { number, ..cut.clone() } })
+        Ok(Appended { file, cut: Cut { number, ..cut.clone() }, told })
     }
 
     /// Writes behind what is there.
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         fault!("output.before-append");
-        self.file.append(bytes)?;
-        self.cut.length += bytes.len() as u64;
-        self.cut.sum = crc32c::crc32c_append(self.cut.sum, bytes);
+        let mut rest = bytes;
+        if let Some(told) = self.told {
+            let there = (told.length - self.cut.length).min(bytes.len() as u64) as usize;
+            rest = &bytes[there..];
+            self.count(&bytes[..there]);
+            if self.cut.length == told.length {
+                if self.cut.sum != told.sum {
+                    return Err(io::Error::other("the run does not repeat what was committed before"));
+                }
+                self.told = None;
+            }
+        }
+        if !rest.is_empty() {
+            self.file.append(rest)?;
+            self.count(rest);
+        }
         fault!("output.after-append");
         Ok(())
+    }
+
+    fn count(&mut self, bytes: &[u8]) {
+        self.cut.length += bytes.len() as u64;
+        self.cut.sum = crc32c::crc32c_append(self.cut.sum, bytes);
     }
 
     /// The file's path.
@@ -113,7 +173,8 @@ impl Appended {
 
     /// All that was written so far.
     pub fn cut(&self) -> OpenCut {
-        OpenCut { cut: self.cut.clone(), file: Arc::clone(&self.file) }
+        let told = self.told.map_or(0, |told| told.length);
+        OpenCut { cut: self.cut.clone(), file: Arc::clone(&self.file), told }
     }
 }
 
@@ -144,6 +205,9 @@ impl Cut {
     /// Tells readers of the file how much of it is committed: a number and a line end, in a file that is
     /// replaced as a whole.
     pub fn tell(&self, disk: &dyn Durable) -> Result<()> {
+        if told(disk, &self.name)? > self.length {
+            return Ok(());
+        }
         let (name, new) = (self.length_file(), format!("{}.committed.new", self.name));
         let told = || -> io::Result<()> {
             fault!("length.before-write");

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 
 use corelane_engine::Result as EngineResult;
 use corelane_engine::state::{Reader, Writer};
+use corelane_engine::{Code, Error};
 
 use crate::format::Buffer;
 
@@ -80,8 +81,7 @@ struct Queue<B> {
 impl<B: AsRef<Block>> Merger<B> {
     /// A merger for `shards` shards; with `arrival` it keeps no order at all.
     pub fn new(shards: usize, arrival: bool) -> Self {
-        let queue = || Queue { blocks: VecDeque::new(), next: 0, held: 0, frontier: Vec::new(), finished: false };
-        Merger { queues: (0..shards).map(|_| queue()).collect(), arrival: arrival || shards == 1 }
+        Merger { queues: (0..shards).map(|_| Queue::new()).collect(), arrival }
     }
 
     /// Takes the next block of `shard`.
@@ -125,6 +125,7 @@ impl<B: AsRef<Block>> Merger<B> {
 
     /// Writes what is held and known. Only behind [`Merger::drain`].
     pub fn save(&self, to: &mut Writer) {
+        to.count(self.queues.len());
         for queue in &self.queues {
             to.flag(queue.finished);
             to.text(&queue.frontier);
@@ -144,25 +145,37 @@ impl<B: AsRef<Block>> Merger<B> {
     /// Takes over what another merger for as many shards wrote. Only on a new one. `own` makes of a block
     /// what is held.
     pub fn restore(&mut self, from: &mut Reader<'_>, mut own: impl FnMut(Block) -> B) -> EngineResult<()> {
+        let count = from.count(17)?;
+        if count < self.queues.len() {
+            return Err(Error::new(Code::Io, "the checkpoint cannot be read: it has fewer queues than shards"));
+        }
+        // Behind those of the shards stand rows that shards of before have left.
+        self.queues.resize_with(count, Queue::new);
         for queue in &mut self.queues {
-            queue.finished = from.flag()?;
-            queue.frontier = from.text()?.to_vec();
-            let mut block = Block::default();
+            (queue.finished, queue.frontier) = (from.flag()?, from.text()?.to_vec());
+            let rows =
+                (0..from.count(16)?).map(|_| Ok((from.text()?, from.text()?))).collect::<EngineResult<Vec<_>>>()?;
+            queue.hold(&rows, &mut own);
+        }
+        Ok(())
+    }
+
+    /// Takes over the rows that a merger for another number of shards held. Only on a new one.
+    pub fn adopt(&mut self, from: &mut Reader<'_>, mut own: impl FnMut(Block) -> B) -> EngineResult<()> {
+        let mut rows = Vec::new();
+        for _ in 0..from.count(17)? {
+            let _known = (from.flag()?, from.text()?);
             for _ in 0..from.count(16)? {
-                block.keys.extend_from_slice(from.text()?);
-                block.key_ends.push(block.keys.len() as u32);
-                block.bytes.extend(from.text()?);
-                block.ends.push(block.bytes.len() as u32);
-                if block.bytes.len() >= RESTORED_BYTES {
-                    queue.held += block.bytes.len();
-                    queue.blocks.push_back(own(std::mem::take(&mut block)));
-                }
-            }
-            if !block.ends.is_empty() {
-                queue.held += block.bytes.len();
-                queue.blocks.push_back(own(block));
+                rows.push((from.text()?, from.text()?));
             }
         }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        rows.sort_by_key(|row| row.0);
+        let mut queue = Queue { finished: true, ..Queue::new() };
+        queue.hold(&rows, &mut own);
+        self.queues.push(queue);
         Ok(())
     }
 
@@ -236,6 +249,27 @@ impl<B: AsRef<Block>> Merger<B> {
             end = low;
         }
         end
+    }
+}
+
+impl<B> Queue<B> {
+    fn new() -> Self {
+        Queue { blocks: VecDeque::new(), next: 0, held: 0, frontier: Vec::new(), finished: false }
+    }
+
+    /// Holds rows, each its key and its text.
+    fn hold(&mut self, rows: &[(&[u8], &[u8])], mut own: impl FnMut(Block) -> B) {
+        let mut block = Block::default();
+        for (number, (key, text)) in rows.iter().enumerate() {
+            block.keys.extend_from_slice(key);
+            block.key_ends.push(block.keys.len() as u32);
+            block.bytes.extend(text);
+            block.ends.push(block.bytes.len() as u32);
+            if block.bytes.len() >= RESTORED_BYTES || number + 1 == rows.len() {
+                self.held += block.bytes.len();
+                self.blocks.push_back(own(std::mem::take(&mut block)));
+            }
+        }
     }
 }
 

@@ -23,7 +23,8 @@
 //!
 //! Each shard writes a file of its own per table; nothing is shared while rows are read. At the end
 //! [`merge`] puts these parts together in order of table and shard, so the same number of shards
-//! gives the same bytes.
+//! gives the same bytes. With checkpoints the parts are committed with each epoch, and [`settle`] puts them
+//! together behind the last.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -33,7 +34,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use corelane_engine::{Code, Error, Result};
 
+use crate::append::{Appended, OpenCut};
 use crate::bad::{BadRow, LateRow};
+use crate::durable::{Durable, folder};
 use crate::format::value::Dates;
 use crate::format::{Buffer, json_string};
 
@@ -43,17 +46,35 @@ const WRITE_BYTES: usize = 64 << 10;
 /// The part of one shard's source; its file is made when there is something to write.
 #[derive(Debug)]
 pub struct RejectPart {
-    path: PathBuf,
-    file: Option<File>,
+    to: To,
     text: Buffer,
     /// Rows so far.
     pub rows: u64,
 }
 
+/// Where a part goes.
+#[derive(Debug)]
+enum To {
+    /// A file that is made when there is something to write.
+    File(PathBuf, Option<File>),
+    /// A file that is committed with the checkpoints.
+    Kept(Appended),
+}
+
 impl RejectPart {
     /// A part at `path`.
     pub fn new(path: PathBuf) -> Self {
-        RejectPart { path, file: None, text: Buffer::default(), rows: 0 }
+        RejectPart { to: To::File(path, None), text: Buffer::default(), rows: 0 }
+    }
+
+    /// A part that is committed with the checkpoints.
+    pub fn kept(file: Appended) -> Self {
+        RejectPart { to: To::Kept(file), text: Buffer::default(), rows: 0 }
+    }
+
+    /// What of it belongs to an epoch, if it is committed. Only behind [`RejectPart::flush`].
+    pub fn cut(&self) -> Option<OpenCut> {
+        if let To::Kept(file) = &self.to { Some(file.cut()) } else { None }
     }
 
     /// Adds a bad row of `table`.
@@ -110,12 +131,20 @@ impl RejectPart {
         if self.text.is_empty() {
             return Ok(());
         }
-        let failed = |cause| cannot_write(&self.path, &cause);
-        let file = match &mut self.file {
-            Some(file) => file,
-            none => none.insert(File::create(&self.path).map_err(failed)?),
-        };
-        file.write_all(self.text.bytes()).map_err(failed)?;
+        match &mut self.to {
+            To::Kept(file) => {
+                let done = file.append(self.text.bytes());
+                done.map_err(|cause| cannot_write(Path::new(file.name()), &cause))?;
+            }
+            To::File(path, file) => {
+                let failed = |cause| cannot_write(path, &cause);
+                let file = match file {
+                    Some(file) => file,
+                    none => none.insert(File::create(&*path).map_err(failed)?),
+                };
+                file.write_all(self.text.bytes()).map_err(failed)?;
+            }
+        }
         self.text.clear();
         Ok(())
     }
@@ -137,18 +166,53 @@ pub fn remove_parts(target: &Path) -> Result<()> {
     let (folder, name) = (folder_of(target), target.file_name().unwrap_or_default().to_string_lossy().into_owned());
     let entries = std::fs::read_dir(folder).map_err(|cause| cannot_write(target, &cause))?;
     for entry in entries.flatten() {
-        let is_part =
-            entry.file_name().to_str().and_then(|entry| entry.strip_prefix(&name)?.strip_prefix(".part-")).is_some_and(
-                |numbers| {
-                    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-                    numbers.split_once('-').is_some_and(|(source, shard)| is_number(source) && is_number(shard))
-                },
-            );
+        let is_part = entry.file_name().to_str().is_some_and(|entry| number_of(&name, entry).is_some());
         if is_part {
             std::fs::remove_file(entry.path()).map_err(|cause| cannot_write(&entry.path(), &cause))?;
         }
     }
     Ok(())
+}
+
+/// Source and shard of the part of `target` that is called `name`.
+fn number_of(target: &str, name: &str) -> Option<(usize, usize)> {
+    let (source, shard) = name.strip_prefix(target)?.strip_prefix(".part-")?.split_once('-')?;
+    let number = |text: &str| text.parse().ok().filter(|number: &usize| number.to_string() == text);
+    Some((number(source)?, number(shard)?))
+}
+
+/// The parts of the file `target` that are there, in order of source and shard.
+pub fn parts(disk: &dyn Durable, target: &str) -> io::Result<Vec<String>> {
+    let name = target.rsplit_once('/').map_or(target, |(_, name)| name);
+    let found = disk.list(folder(target))?;
+    let mut parts: Vec<(usize, usize)> = found.iter().filter_map(|found| number_of(name, found)).collect();
+    parts.sort_unstable();
+    Ok(parts.iter().map(|(source, shard)| format!("{target}.part-{source}-{shard}")).collect())
+}
+
+/// Puts the committed parts of `target` together, once the last epoch is committed. It can be done again
+/// after a stop anywhere: the file takes its name when it is whole, and only then its parts go.
+pub fn settle(disk: &dyn Durable, target: &str) -> Result<()> {
+    let failed = |cause| cannot_write(Path::new(target), &cause);
+    let parts = parts(disk, target).map_err(failed)?;
+    if !disk.exists(target) {
+        let new = format!("{target}.new");
+        if disk.exists(&new) {
+            disk.remove(&new).map_err(failed)?;
+        }
+        let mut all = Vec::new();
+        for part in &parts {
+            all.extend(disk.read(part).map_err(failed)?);
+        }
+        let written = disk.write(&new, &all).and_then(|()| disk.sync(&new)).and_then(|()| disk.rename(&new, target));
+        written.and_then(|()| disk.sync_names(folder(target))).map_err(failed)?;
+    }
+    for part in parts.iter().flat_map(|part| [format!("{part}.committed"), part.clone()]) {
+        if disk.exists(&part) {
+            disk.remove(&part).map_err(failed)?;
+        }
+    }
+    disk.sync_names(folder(target)).map_err(failed)
 }
 
 fn folder_of(path: &Path) -> &Path {

@@ -151,6 +151,8 @@ pub struct Options {
     pub checkpoint_every: Option<Every>,
     pub resume: Option<PathBuf>,
     pub from_scratch: bool,
+    /// The run goes on with what several shards have begun: its plan is one for several.
+    pub is_spread: bool,
 }
 
 impl Options {

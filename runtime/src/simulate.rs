@@ -97,7 +97,13 @@ fn simulate(mut prepared: job::Prepared, shards: usize, seed: u64, last_at: Opti
     CLOCK.set(0);
     let mut job = Simulation::new(&mut prepared, shards, seed)?;
     job.run(last_at);
-    Ok(job.outcome())
+    let mut outcome = job.outcome();
+    if outcome.kept.is_some_and(|kept| kept.is_finished)
+        && let Err(error) = prepared.settle()
+    {
+        outcome.error.get_or_insert(error);
+    }
+    Ok(outcome)
 }
 
 /// Where a simulated run with checkpoints keeps them.
@@ -136,6 +142,8 @@ pub fn run_kept(
         true => Some(Opened::open(&durable, CHECKPOINTS)?),
         false => None,
     };
+    let is_spread = opened.as_ref().is_some_and(Opened::is_spread);
+    let options = Options { is_spread, ..options };
     let now_us = opened.as_ref().map_or(0, |opened| opened.job.now_us);
     let program = job::compile_at(script, &disk, &options, now_us)?;
     let mut prepared = job::prepare_with(program, &disk, &options, grain)?;
@@ -573,7 +581,7 @@ impl Simulation {
                 outcome.counts[number].1 += source.counts;
                 outcome.late.extend(source.first_late.clone());
             }
-            outcome.rows_out += seat.shard.sinks_mut().iter().map(|sink| sink.rows).sum::<u64>();
+            outcome.rows_out += seat.shard.sinks_mut().iter().map(|sink| sink.totals().0).sum::<u64>();
         }
         outcome.outputs = self
             .memories

@@ -180,9 +180,11 @@ pub struct ShardSink {
     /// How long rows took, where this shard writes them itself.
     pub clocks: Clocks,
     /// Rows so far.
-    pub rows: u64,
+    rows: u64,
     /// Bytes of text so far.
-    pub bytes: u64,
+    bytes: u64,
+    /// Rows and bytes besides, that earlier runs have written elsewhere.
+    earlier: (u64, u64),
     header_due: bool,
     finished: bool,
     told: Vec<u8>,
@@ -206,9 +208,15 @@ impl ShardSink {
             clocks: Clocks::default(),
             rows: 0,
             bytes: 0,
+            earlier: (0, 0),
             finished: false,
             told: Vec::new(),
         }
+    }
+
+    /// Rows and bytes of text so far.
+    pub fn totals(&self) -> (u64, u64) {
+        (self.rows + self.earlier.0, self.bytes + self.earlier.1)
     }
 
     /// Takes rows.

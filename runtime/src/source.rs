@@ -7,6 +7,8 @@
 
 mod saved;
 
+pub use saved::Stand;
+
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +19,7 @@ use corelane_engine::plan::{Late, ReadOrder};
 use corelane_engine::scan::{Scanner, SplitTime};
 use corelane_engine::stage::Stage;
 use corelane_engine::{Code, Error, Result};
+use corelane_io::append::OpenCut;
 use corelane_io::bad::BadRow;
 use corelane_io::fs::read_failed;
 use corelane_io::options::OnError;
@@ -96,6 +99,20 @@ impl Aside {
     /// Writes what is not written yet.
     pub fn flush(&mut self) -> Result<()> {
         [&mut self.bad, &mut self.late].into_iter().flatten().try_for_each(RejectPart::flush)
+    }
+
+    /// What of its files belongs to an epoch. Only behind [`Aside::flush`].
+    pub fn cuts(&self) -> impl Iterator<Item = OpenCut> {
+        [&self.bad, &self.late].into_iter().flatten().filter_map(RejectPart::cut)
+    }
+
+    /// Counts rows that an earlier run has kept.
+    pub fn count_on(&mut self, rows: (u64, u64)) {
+        for (part, rows) in [(&mut self.bad, rows.0), (&mut self.late, rows.1)] {
+            if let Some(part) = part {
+                part.rows += rows;
+            }
+        }
     }
 
     /// Rows kept: bad ones, late ones.

@@ -277,7 +277,7 @@ impl Writer {
                 written.clocks.resize_with(shard + 1, Clocks::default);
             }
             block.record(&mut written.clocks[shard], self.output.pace);
-            if self.alignment.is_owed(shard) {
+            if shard >= self.output.lanes.len() || self.alignment.is_owed(shard) {
                 continue;
             }
             // A shard that has ended no longer takes its blocks back.

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use common::options;
 use corelane::job::Grain;
-use corelane::simulate;
+use corelane::simulate::{self, Course};
+use corelane_io::durable::{Durable, SimulatedDisk};
 use corelane_io::reject;
 
 const TABLE: &str = "CREATE TABLE t (a BIGINT, b STRING, ts AS TO_TIMESTAMP_LTZ(a, 3), \
@@ -130,6 +131,68 @@ fn bad_and_late_rows_are_kept_with_their_place_whoever_reads_them() {
         assert_eq!(bytes.entry(shards).or_insert_with(|| both.clone()), &both, "{shards} shards, seed {seed}");
     }
     assert!(made.iter().all(|made| made.bad.len() > 50 && made.late.len() > 10), "the data has what is tested");
+}
+
+/// With checkpoints: power is cut again and again, and in the end every row is kept once.
+#[test]
+fn rows_kept_apart_are_committed_with_the_checkpoints() {
+    let made: Vec<Made> = (1..=3).map(make).collect();
+    let names = ["t1.csv", "t2.csv", "t3.csv"];
+    let files: Vec<(&str, &[u8])> = names.iter().zip(&made).map(|(name, made)| (*name, &made.bytes[..])).collect();
+    let flags = ["--on-error", "reject", "--reject", "bad.ndjson", "--late", "side", "--late-file", "late.ndjson"];
+    let options = options(&[&["-o", "out.csv", "--checkpoint-every", "60rows"][..], &flags].concat());
+    let grain = Grain { piece: 1 << 30, block: 200, turn_rows: 16 };
+    let script = format!("{TABLE}{QUERY}");
+    let run = |disk: &SimulatedDisk, shards, seed| {
+        simulate::run_kept(&script, &files, &options, grain, Course { shards, seed, last_at: None }, disk)
+    };
+    let kept = |disk: &SimulatedDisk| ["bad.ndjson", "late.ndjson", "out.csv"].map(|name| disk.read(name).unwrap());
+    let sorted = |texts: [Vec<u8>; 3]| {
+        texts.map(|text| {
+            let mut lines: Vec<Vec<u8>> = text.split(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect();
+            lines.sort();
+            lines
+        })
+    };
+    let whole = SimulatedDisk::new();
+    let outcome = run(&whole, 2, 1).unwrap().expect("it begins");
+    assert!(outcome.error.is_none(), "{:?}", outcome.error);
+    let rows = |of: fn(&Made) -> usize| made.iter().map(of).sum::<usize>();
+    let [bad, late, _] = kept(&whole).map(|text| text.split(|&byte| byte == b'\n').count() - 1);
+    assert_eq!((bad, late), (rows(|made| made.bad.len()), rows(|made| made.late.len())));
+    assert!(whole.list(".").unwrap().iter().all(|name| !name.contains(".part-")), "no part is left");
+
+    for counts in [&[2][..], &[1, 3], &[2, 4]] {
+        let mut cuts = 0;
+        for seed in 0..6u64 {
+            let (disk, mut random) = (SimulatedDisk::new(), simulate::Random::new(seed));
+            for start in 0u64.. {
+                assert!(start < 200, "{counts:?}, seed {seed}: it gets nowhere");
+                disk.die_at(disk.operations() + 1 + random.below(if start < 6 { 150 } else { 5000 }));
+                let ended = run(&disk, counts[start as usize % counts.len()], seed + start);
+                disk.power_cut(random.bits());
+                // Also what follows the last commit may be cut off.
+                if let Ok(None) = ended {
+                    break;
+                }
+                cuts += 1;
+            }
+            if counts == [2] {
+                assert!(kept(&disk) == kept(&whole), "seed {seed}");
+            } else {
+                assert!(sorted(kept(&disk)) == sorted(kept(&whole)), "{counts:?}, seed {seed}");
+            }
+            assert!(
+                disk.list(".").unwrap().iter().all(|name| !name.contains(".part-")),
+                "seed {seed}: no part is left"
+            );
+        }
+        assert!(cuts > 20, "{counts:?}: only {cuts} cuts");
+    }
+    let disk = SimulatedDisk::new();
+    disk.write("bad.ndjson", b"theirs").unwrap();
+    assert!(run(&disk, 2, 1).unwrap_err().to_string().contains("was not made by this job"));
+    assert_eq!(disk.read("bad.ndjson").unwrap(), b"theirs");
 }
 
 #[test]

@@ -22,7 +22,7 @@ use crate::operator::{Column, Context, Next, Operator, TIME_MIN, Time};
 use crate::pipeline::Place;
 use crate::plan::{Aggregate, Emit, Phase, Window};
 use crate::stage::{Copied, Stage};
-use crate::state::{Saved, State, damaged};
+use crate::state::{Moved, Reader, Saved, State, damaged};
 use crate::types::Physical;
 
 /// Groups that are written at a time: they, and the next, fit in half of the nearest cache.
@@ -568,16 +568,39 @@ impl Operator for Aggregation {
         let mut from = saved.whole();
         self.pay.load(&mut from)?;
         from.end()?;
-        for (group, mut from) in saved.groups() {
-            while !from.is_empty() {
-                let start = from.word()? as i64;
-                let is_meant = self.window.map_or(start == 0, |(window, _)| start.checked_add(window.size).is_some());
-                if !is_meant {
-                    return Err(damaged("a window cannot be meant"));
-                }
-                let at = self.window_at(start);
-                self.open[at].1.load(&self.shape, group, self.place.hash_seed, &mut from)?;
+        saved.groups().try_for_each(|(group, from)| self.load(group, self.shape.sources, from))
+    }
+
+    fn adopt(&mut self, moved: &Moved<'_>) -> Result<()> {
+        self.had_nulls = true;
+        if self.phase != Phase::Partial {
+            let sources = if self.phase == Phase::Merge { moved.shards() } else { 1 };
+            return moved.owned_groups().try_for_each(|(group, from)| self.load(group, sources, from));
+        }
+        // Partial states of several shards may be of one key: they are shipped apart.
+        let pay = self.pay;
+        for saved in moved.local() {
+            saved.groups().try_for_each(|(group, from)| self.load(group, 1, from))?;
+            self.close(i64::MAX);
+        }
+        self.pay = pay;
+        Ok(())
+    }
+}
+
+impl Aggregation {
+    /// Reads the groups of a key group, whose doubles are those of `sources` source shards.
+    fn load(&mut self, group: u16, sources: usize, mut from: Reader<'_>) -> Result<()> {
+        while !from.is_empty() {
+            let start = from.word()? as i64;
+            let is_meant = self.window.map_or(start == 0, |(window, _)| start.checked_add(window.size).is_some());
+            if !is_meant {
+                return Err(damaged("a window cannot be meant"));
             }
+            let at = self.window_at(start);
+            let groups = &mut self.open[at].1;
+            let bases = groups.load(&self.shape, group, sources, self.place.hash_seed, &mut from)?;
+            groups.check_counts(&self.shape, &bases)?;
         }
         Ok(())
     }

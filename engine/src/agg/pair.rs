@@ -32,7 +32,7 @@ impl CoMoments {
         CoMoments { count, mean_y, mean_x, square_y, square_x, product }
     }
 
-    fn words(self) -> [u64; MOMENT_WORDS] {
+    pub(crate) fn words(self) -> [u64; MOMENT_WORDS] {
         [self.count, self.mean_y, self.mean_x, self.square_y, self.square_x, self.product].map(f64::to_bits)
     }
 

@@ -6,16 +6,20 @@
 use bumpalo::Bump;
 
 use super::key::{KeyLayout, Keys, make_tags};
+use super::pair::{CoMoments, MOMENT_WORDS};
 use super::shape::{Accumulator, Kind, Shape};
 use super::table::Table;
 use super::texts::{Texts, UNSET};
-use super::update::{Groups, distinct_layout};
+use super::update::{Groups, distinct_layout, merge_moments};
 use crate::batch::{BATCH_ROWS, Data, Vector};
 use crate::error::Result;
 use crate::hash;
 use crate::operator::Column;
 use crate::state::{Reader, State, Writer, columns, damaged};
 use crate::types::Physical;
+
+/// More rows than a group can have had.
+const ROWS_MOST: u64 = 1 << 62;
 
 /// The keys of groups, and to which key groups they belong.
 pub(crate) struct SavedKeys<'a> {
@@ -133,10 +137,14 @@ impl Shape {
         accumulator: &Accumulator,
         words: &mut [u64],
         texts: &mut Texts,
+        sources: usize,
         from: &mut Reader<'_>,
     ) -> Result<()> {
         if accumulator.kind == Kind::List {
             return texts.lists.load(words, self.argument_physical(accumulator), from);
+        }
+        if accumulator.kind.by_source() && sources != self.sources {
+            return load_sources(accumulator.kind, words, sources, from);
         }
         let places = text_places(accumulator.kind);
         for (at, word) in words.iter_mut().enumerate() {
@@ -153,6 +161,31 @@ impl Shape {
         }
         Ok(())
     }
+}
+
+/// Reads the doubles of `sources` source shards for another number of them: those beyond it are added to
+/// the first ones, in order.
+fn load_sources(kind: Kind, words: &mut [u64], sources: usize, from: &mut Reader<'_>) -> Result<()> {
+    let width = kind.words(1);
+    let places = words.len() / width;
+    let mut read = [0; MOMENT_WORDS];
+    for source in 0..sources {
+        let read = &mut read[..width];
+        for word in read.iter_mut() {
+            *word = from.word()?;
+        }
+        let into = &mut words[source % places * width..][..width];
+        match (&mut *into, &*read) {
+            _ if source < places => into.copy_from_slice(read),
+            ([sum], [more]) => *sum = (f64::from_bits(*sum) + f64::from_bits(*more)).to_bits(),
+            ([a, b, c], &[d, e, f]) => {
+                let merged = merge_moments([*a, *b, *c].map(f64::from_bits), [d, e, f].map(f64::from_bits));
+                [*a, *b, *c] = merged.map(f64::to_bits);
+            }
+            _ => into.copy_from_slice(&CoMoments::from_words(into).merge(CoMoments::from_words(read)).words()),
+        }
+    }
+    Ok(())
 }
 
 impl Groups {
@@ -200,14 +233,29 @@ impl Groups {
         }
     }
 
-    /// Reads one piece of groups of key group `group`, behind its `start`.
-    pub(crate) fn load(&mut self, shape: &Shape, group: u16, seed: u64, from: &mut Reader<'_>) -> Result<()> {
+    /// Reads one piece of groups of key group `group`, behind its `start`; doubles are those of `sources`
+    /// source shards. Returns their bases.
+    pub(crate) fn load(
+        &mut self,
+        shape: &Shape,
+        group: u16,
+        sources: usize,
+        seed: u64,
+        from: &mut Reader<'_>,
+    ) -> Result<Vec<u32>> {
         let bases = SavedKeys::read(&shape.key, &mut self.table, &shape.initial, (group, seed), from)?;
-        self.load_accumulators(shape, &bases, from)
+        self.load_accumulators(shape, &bases, sources, from)?;
+        Ok(bases)
     }
 
     /// Reads what [`Groups::save_accumulators`] wrote into the groups at `bases`.
-    pub(crate) fn load_accumulators(&mut self, shape: &Shape, bases: &[u32], from: &mut Reader<'_>) -> Result<()> {
+    pub(crate) fn load_accumulators(
+        &mut self,
+        shape: &Shape,
+        bases: &[u32],
+        sources: usize,
+        from: &mut Reader<'_>,
+    ) -> Result<()> {
         for accumulator in &shape.accumulators {
             for &base in bases {
                 if accumulator.kind == Kind::Nulls {
@@ -216,7 +264,7 @@ impl Groups {
                 }
                 let at = base as usize + accumulator.offset;
                 let words = &mut self.table.state[at..at + accumulator.kind.words(shape.sources)];
-                shape.load_words(accumulator, words, &mut self.texts, from)?;
+                shape.load_words(accumulator, words, &mut self.texts, sources, from)?;
             }
         }
         for (lane, table) in shape.lanes.iter().zip(&mut self.distinct) {
@@ -224,6 +272,21 @@ impl Groups {
             let physical = shape.arguments[argument].expression.data_type.physical();
             for &base in bases {
                 load_distinct(physical, table, base, from)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses counts that no rows can have given: of NULLs there are no more than rows.
+    pub(crate) fn check_counts(&self, shape: &Shape, bases: &[u32]) -> Result<()> {
+        let at = |number: usize| shape.accumulators[number].offset;
+        for answer in &shape.answers {
+            let (rows, nulls) = (at(answer.rows), answer.nulls.map(at));
+            for &base in bases {
+                let count = |offset: usize| self.table.state[base as usize + offset];
+                if count(rows) > ROWS_MOST || nulls.is_some_and(|nulls| count(nulls) > count(rows)) {
+                    return Err(damaged("a group has more NULLs than rows"));
+                }
             }
         }
         Ok(())

@@ -29,7 +29,7 @@ use crate::over::Reorder;
 use crate::pipeline::Place;
 use crate::plan::{Aggregate, Emit, Phase};
 use crate::stage::{Copied, Stage};
-use crate::state::{Reader, Saved, State, damaged};
+use crate::state::{Moved, Reader, Saved, State, damaged};
 use crate::types::{DataType, Physical};
 
 /// Words behind a key: start and last time of its open session.
@@ -317,7 +317,8 @@ impl Sessions {
             let tagged = self.tagged(columns, keys.len(), &scratch);
             let bases = scratch.alloc_slice_fill_copy(keys.len(), 0);
             self.groups.table.locate(&self.shape.key, &tagged, &self.shape.initial, bases, &scratch)?;
-            self.groups.load_accumulators(&self.shape, bases, from)?;
+            self.groups.load_accumulators(&self.shape, bases, 1, from)?;
+            self.groups.check_counts(&self.shape, bases)?;
         }
         Ok(())
     }
@@ -395,12 +396,27 @@ impl Operator for Sessions {
 
     fn restore(&mut self, saved: &Saved<'_>) -> Result<()> {
         let mut from = saved.whole();
-        self.reorder.load(Some(self.time), |_, _| None, &mut from)?;
+        self.reorder.load(Some(self.time), |_, _| None, |chunk, _| Ok(chunk), &mut from)?;
         from.end()?;
         for (group, mut from) in saved.groups() {
             self.load_open(group, &mut from)?;
         }
         Ok(())
+    }
+
+    fn adopt(&mut self, moved: &Moved<'_>) -> Result<()> {
+        for saved in moved.all() {
+            let mut from = saved.whole();
+            let Sessions { reorder, keys, place, time, .. } = self;
+            reorder.load(
+                Some(*time),
+                |_, _| None,
+                |chunk, scratch| Ok(chunk.gather(place.owned_by_keys(keys, &chunk, scratch)?, scratch)),
+                &mut from,
+            )?;
+            from.end()?;
+        }
+        moved.owned_groups().try_for_each(|(group, mut from)| self.load_open(group, &mut from))
     }
 }
 

@@ -31,6 +31,9 @@ const PROBE_ROWS: u64 = 64 * SCALE as u64;
 /// Rows that go on as they are before groups are tried again.
 const SINGLE_ROWS: u64 = 4096 * SCALE as u64;
 
+/// More than can have been counted.
+const COUNT_MOST: u64 = 1 << 60;
+
 /// With less rows of a group, one by one is cheaper: to find a row's group, and then to build a state
 /// of it, send it and find its group again, costs about as much as three rows sent.
 const ROWS_PER_GROUP: i64 = 3;
@@ -76,7 +79,8 @@ impl Pay {
         self.groups = from.word()? as i64;
         self.bound = usize::try_from(from.word()?).unwrap_or(usize::MAX);
         self.single = from.word()?;
-        let is_meant = (GROUPS_FIRST..=GROUPS_MAX).contains(&self.bound) && self.single <= SINGLE_ROWS;
+        let is_counted = self.rows <= COUNT_MOST && self.groups.unsigned_abs() <= COUNT_MOST;
+        let is_meant = (GROUPS_FIRST..=GROUPS_MAX).contains(&self.bound) && self.single <= SINGLE_ROWS && is_counted;
         if is_meant { Ok(()) } else { Err(damaged("a bound cannot be meant")) }
     }
 

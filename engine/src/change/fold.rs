@@ -344,7 +344,7 @@ impl Operator for Fold {
                 if from.word()? != 0 {
                     return Err(damaged("a window cannot be meant"));
                 }
-                self.groups.load(&self.shape, group, self.place.hash_seed, &mut from)?;
+                self.groups.load(&self.shape, group, self.shape.sources, self.place.hash_seed, &mut from)?;
             }
         }
         let mut from = saved.whole();

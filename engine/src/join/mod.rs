@@ -23,19 +23,19 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
-use bumpalo::Bump;
-
 use crate::batch::Chunk;
 use crate::error::Result;
 use crate::operator::{Context, Next, Operator, TIME_MIN, Time, Turns};
 use crate::over::reorder::Reorder;
+use crate::pipeline::Place;
 use crate::plan;
 use crate::stage::Stage;
-use crate::state::{Saved, State};
+use crate::state::{Moved, Reader, Saved, State, damaged};
 use crate::types::Physical;
 pub(crate) use index::{Index, NONE};
 use pairs::{Pairs, Probe};
 use right::Right;
+use stored::Takes;
 pub(crate) use stored::{Order, Stored, contents, equal};
 
 /// The shapes of the two inputs, and what orders their rows.
@@ -49,7 +49,7 @@ pub(crate) struct Inputs {
 /// The operator.
 pub(crate) struct Join {
     join: plan::Join,
-    seed: u64,
+    place: Place,
     left: Stored,
     left_in_order: bool,
     waiting: Reorder,
@@ -70,7 +70,7 @@ pub(crate) struct Join {
 }
 
 impl Join {
-    pub(crate) fn new(join: &plan::Join, inputs: Inputs, seed: u64) -> Self {
+    pub(crate) fn new(join: &plan::Join, inputs: Inputs, place: Place) -> Self {
         let Inputs { layouts: [left, right], orders, left_in_order } = inputs;
         let within = join.within.as_ref();
         let left = Stored::new(left, join.keys.iter().map(|key| &key.0), within.map(|within| &within.left), orders[0]);
@@ -79,12 +79,12 @@ impl Join {
         let pick = join.pick.as_ref().map(|pick| (right.column(&pick.value), pick.greatest));
         let lower = within.map_or(0, |within| within.lower);
         Join {
-            seed,
+            place,
             left_in_order,
             waiting: Reorder::new(left.layout.clone()),
             probe: Probe::new(&left.layout, left.width, left.time),
             pairs: Pairs::new(pick),
-            right: Right::new(right, seed, lower, join.kind.keeps_right()),
+            right: Right::new(right, place.hash_seed, lower, join.kind.keeps_right()),
             left,
             join: join.clone(),
             watermarks: [TIME_MIN; 2],
@@ -134,6 +134,12 @@ impl Join {
         self.pass(context, next)
     }
 
+    /// Right rows that can only match left rows up to this time have left.
+    fn released_right(&self) -> Time {
+        // Without a bound in time they leave at the end only.
+        if self.join.within.is_some() { self.released } else { TIME_MIN }
+    }
+
     fn has_rows(&self) -> bool {
         !self.probe.is_done() || self.waiting.has_ready() || self.right.has_leaving()
     }
@@ -166,7 +172,7 @@ impl Join {
         self.pairs.clear();
         if self.probe.is_done() && self.waiting.has_ready() {
             let rows = self.waiting.take(context.scratch);
-            let hashes = self.left.hashes(&rows, self.seed, context.scratch);
+            let hashes = self.left.hashes(&rows, self.place.hash_seed, context.scratch);
             let nulls = self.left.null_keys(&rows, context.scratch);
             self.probe.load(&rows, hashes, nulls, &self.right, context.scratch);
         }
@@ -248,19 +254,70 @@ impl Operator for Join {
 
     fn restore(&mut self, saved: &Saved<'_>) -> Result<()> {
         let mut from = saved.whole();
-        for watermark in &mut self.watermarks {
-            *watermark = from.word()? as Time;
-        }
-        for finished in &mut self.finished {
-            *finished = from.flag()?;
-        }
-        self.released = from.word()? as Time;
-        self.passed = from.word()? as Time;
+        let stand = Stand::read(&mut from)?;
+        (self.watermarks, self.finished) = (stand.watermarks, stand.finished);
+        (self.released, self.passed) = (stand.released, stand.passed);
         let left = &self.left;
-        self.waiting.load(left.time, |rows: &Chunk<'_>, scratch: &Bump| left.ties(rows, scratch), &mut from)?;
-        // Without a bound in time right rows leave at the end only.
-        let released = if self.join.within.is_some() { self.released } else { TIME_MIN };
-        self.right.load(released, &mut from)?;
+        self.waiting.load(left.time, |rows, scratch| left.ties(rows, scratch), |chunk, _| Ok(chunk), &mut from)?;
+        self.right.load(None, &mut from)?;
+        self.right.have_left(self.released_right());
         from.end()
+    }
+
+    fn adopt(&mut self, moved: &Moved<'_>) -> Result<()> {
+        let stands: Result<Vec<Stand>> = moved.all().map(|saved| Stand::read(&mut saved.whole())).collect();
+        let stands = stands?;
+        let Some(last) = stands.iter().min_by_key(|stand| stand.released) else { return Ok(()) };
+        if !self.join.broadcast && stands.iter().any(|stand| stand.released != last.released) {
+            return Err(damaged("the shards' joins do not stand at one time"));
+        }
+        self.finished = [0, 1].map(|side| stands.iter().all(|stand| stand.finished[side]));
+        // An input that goes on tells its time again.
+        self.watermarks = self.finished.map(|finished| if finished { Time::MAX } else { TIME_MIN });
+        (self.released, self.passed) = (last.released, last.passed);
+        // Without a key to go by, left rows go anywhere, and each shard has all right rows that the one furthest
+        // behind still needs.
+        let (place, behind) = (self.place, stands.iter().position(|stand| stand == last));
+        for (number, saved) in moved.all().enumerate() {
+            let mut from = saved.whole();
+            Stand::read(&mut from)?;
+            let [takes_left, takes_right] = match moved.is_local() {
+                true => [number % place.shards == place.shard, behind == Some(number)].map(Takes::all_or_none),
+                false => [Takes::Owned, Takes::Owned],
+            };
+            let left = &self.left;
+            self.waiting.load(
+                left.time,
+                |rows, scratch| left.ties(rows, scratch),
+                |chunk, scratch| {
+                    Ok(left.ordered(chunk.gather(left.taken(&chunk, takes_left, place, scratch), scratch), scratch))
+                },
+                &mut from,
+            )?;
+            self.right.load(Some((takes_right, place)), &mut from)?;
+            from.end()?;
+        }
+        self.right.have_left(self.released_right());
+        Ok(())
+    }
+}
+
+/// How far a join has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stand {
+    watermarks: [Time; 2],
+    finished: [bool; 2],
+    released: Time,
+    passed: Time,
+}
+
+impl Stand {
+    fn read(from: &mut Reader<'_>) -> Result<Stand> {
+        Ok(Stand {
+            watermarks: [from.word()? as Time, from.word()? as Time],
+            finished: [from.flag()?, from.flag()?],
+            released: from.word()? as Time,
+            passed: from.word()? as Time,
+        })
     }
 }

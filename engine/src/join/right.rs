@@ -7,11 +7,12 @@ use std::collections::VecDeque;
 use bumpalo::Bump;
 
 use super::index::{Index, NONE};
-use super::stored::Stored;
+use super::stored::{Stored, Takes};
 use crate::batch::{BATCH_ROWS, Batch, Chunk, Data, Text, Vector};
 use crate::error::{Code, Error, Result};
 use crate::operator::{Context, Time, compare};
 use crate::over::runs::{Held, Runs};
+use crate::pipeline::Place;
 use crate::plan::SortKey;
 use crate::state::{Reader, Writer, columns, damaged};
 use crate::types::Physical;
@@ -295,29 +296,45 @@ impl Right {
         }
     }
 
-    /// Reads the rows held; rows that have left already, because no left row later than `released` can
-    /// match them, are only kept until they are forgotten.
-    pub(crate) fn load(&mut self, released: Time, from: &mut Reader<'_>) -> Result<()> {
+    /// Reads the rows held, or what the shard at a place takes of them.
+    pub(crate) fn load(&mut self, taken: Option<(Takes, Place)>, from: &mut Reader<'_>) -> Result<()> {
         let mut scratch = Bump::new();
         for _ in 0..from.count(1)? {
             scratch.reset();
             let chunk = columns::read_chunk(from, &self.stored.layout, &scratch)?;
-            if !self.index.rows().is_multiple_of(BATCH_ROWS) {
-                return Err(damaged("a batch that is not full stands before another"));
+            let mut matched = Vec::new();
+            if self.leaving.is_some() {
+                matched = (0..chunk.rows).map(|_| from.flag()).collect::<Result<Vec<bool>>>()?;
             }
             let start = self.matched.len();
-            self.add(&chunk, &scratch)?;
-            if self.leaving.is_some() {
-                for matched in &mut self.matched[start..] {
-                    *matched = from.flag()?;
+            match taken {
+                None if !self.index.rows().is_multiple_of(BATCH_ROWS) => {
+                    return Err(damaged("a batch that is not full stands before another"));
+                }
+                None => self.add(&chunk, &scratch)?,
+                Some((takes, place)) => {
+                    let rows = self.stored.taken(&chunk, takes, place, &scratch);
+                    let held = self.stored.ordered(chunk.gather(rows, &scratch), &scratch);
+                    self.add(&held, &scratch)?;
+                    if self.leaving.is_some() {
+                        matched = rows.iter().map(|&row| matched[usize::from(row)]).collect();
+                    }
                 }
             }
+            if self.leaving.is_some() {
+                self.matched[start..].copy_from_slice(&matched);
+            }
         }
+        Ok(())
+    }
+
+    /// Rows that no left row later than `released` can match have left; they are only kept until they are
+    /// forgotten. Behind [`Right::load`].
+    pub(crate) fn have_left(&mut self, released: Time) {
         if let Some(runs) = &mut self.leaving {
             runs.release(released);
             runs.give(runs.ready().len());
         }
-        Ok(())
     }
 }
 

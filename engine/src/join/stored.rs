@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::expr::{Expr, ExprKind, evaluate};
 use crate::hash;
 use crate::operator::Context;
+use crate::pipeline::Place;
 use crate::types::Physical;
 
 /// What orders the rows of a side, besides their time.
@@ -21,6 +22,23 @@ pub(crate) enum Order {
     PositionThenContent,
     /// What is in them. Rows that are equal are interchangeable.
     Content,
+}
+
+/// What a shard takes of the rows that another number of shards has held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Takes {
+    /// All of them.
+    All,
+    /// None.
+    None,
+    /// Those whose keys it owns.
+    Owned,
+}
+
+impl Takes {
+    pub(crate) fn all_or_none(all: bool) -> Takes {
+        if all { Takes::All } else { Takes::None }
+    }
 }
 
 /// The columns held of one side.
@@ -78,11 +96,30 @@ impl Stored {
             }
             held.columns = columns.into_bump_slice();
         }
+        Ok(self.ordered(held, context.scratch))
+    }
+
+    /// Rows as they are held, with what orders them.
+    pub(crate) fn ordered<'s>(&self, held: Chunk<'s>, scratch: &'s Bump) -> Chunk<'s> {
         match self.order {
-            Order::Content => held.positions = Some(contents(chunk.columns, chunk.rows, context.scratch)),
-            Order::Arrival | Order::Position | Order::PositionThenContent => {}
+            Order::Content => {
+                let positions = Some(contents(&held.columns[..self.width], held.rows, scratch));
+                Chunk { positions, ..held }
+            }
+            Order::Arrival | Order::Position | Order::PositionThenContent => held,
         }
-        Ok(held)
+    }
+
+    /// Which rows, as another number of shards has held them, the shard at `place` takes.
+    pub(crate) fn taken<'s>(&self, held: &Chunk<'_>, takes: Takes, place: Place, scratch: &'s Bump) -> &'s [u16] {
+        match takes {
+            Takes::All => scratch.alloc_slice_fill_iter(0..held.rows as u16),
+            Takes::None => &[],
+            Takes::Owned => {
+                let keys: Vec<Vector<'_>> = self.keys.iter().map(|&key| held.columns[key]).collect();
+                place.owned_rows(&keys, held.rows, scratch)
+            }
+        }
     }
 
     /// What orders rows of one position.

@@ -77,6 +77,22 @@ impl Held {
         Ok(Held { batches })
     }
 
+    /// Adds those rows of `other` that `kept` picks of each chunk.
+    pub(crate) fn take_over(
+        &mut self,
+        other: &Held,
+        layout: &[Physical],
+        mut kept: impl for<'s> FnMut(&Chunk<'s>, &'s Bump) -> &'s [u16],
+    ) {
+        let mut scratch = Bump::new();
+        for batch in &other.batches {
+            scratch.reset();
+            let chunk = batch.chunk(&scratch);
+            let rows = kept(&chunk, &scratch);
+            self.push(&chunk, rows, layout);
+        }
+    }
+
     /// All rows, as they came.
     pub(crate) fn all(&self) -> Vec<At> {
         let rows = |(number, batch): (usize, &Batch)| (0..batch.rows() as u16).map(move |row| (number as u32, row));

@@ -4,7 +4,7 @@
 use super::{Context, Next, Operator};
 use crate::batch::Chunk;
 use crate::error::Result;
-use crate::state::{Saved, State};
+use crate::state::{Moved, Saved, State};
 
 /// The operator; holds two counters.
 pub(crate) struct Limit {
@@ -53,5 +53,15 @@ impl Operator for Limit {
         let mut from = saved.whole();
         (self.skip, self.left) = (from.word()?, from.word()?);
         from.end()
+    }
+
+    fn adopt(&mut self, moved: &Moved<'_>) -> Result<()> {
+        // Those before the last only keep it from getting more than it can take: they begin again.
+        for saved in moved.gathered().filter(|_| !moved.is_local()) {
+            let mut from = saved.whole();
+            (self.skip, self.left) = (self.skip.min(from.word()?), self.left.min(from.word()?));
+            from.end()?;
+        }
+        Ok(())
     }
 }

@@ -37,7 +37,7 @@ use crate::batch::Chunk;
 use crate::error::{Code, Error, Result};
 use crate::plan::NodeId;
 use crate::stage::Ledger;
-use crate::state::{Saved, State, damaged};
+use crate::state::{Moved, Saved, State, damaged};
 
 /// A point in event time, in microseconds since the epoch.
 pub type Time = i64;
@@ -113,6 +113,17 @@ pub trait Operator: Send {
     /// of no use.
     fn restore(&mut self, saved: &Saved<'_>) -> Result<()> {
         if saved.is_empty() { Ok(()) } else { Err(damaged("it belongs to an operator that holds nothing")) }
+    }
+
+    /// Takes over this shard's part of what such operators wrote on another number of shards. Only on a new
+    /// operator, which after an error is of no use. What is of no key may be due then.
+    fn adopt(&mut self, moved: &Moved<'_>) -> Result<()> {
+        if moved.is_empty() {
+            return Ok(());
+        }
+        let message = "--resume: operators that answer changes with changes do so in an order that the number of \
+                       shards decides, which cannot change";
+        Err(Error::new(Code::Unsupported, message).help("take as many --shards as before"))
     }
 }
 

@@ -12,12 +12,14 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::held::{At, Held, order};
+use super::sort::all_rows;
 use super::{Column, Context, Next, Operator, Time};
 use crate::batch::{BATCH_ROWS, Chunk};
 use crate::error::Result;
+use crate::pipeline::Place;
 use crate::plan::{self, RankFunction, SortKey};
 use crate::stage::{Copied, Stage};
-use crate::state::{Saved, State};
+use crate::state::{Moved, Reader, Saved, State};
 use crate::types::Physical;
 
 /// Rows held at least before any are dropped for a limit.
@@ -27,6 +29,7 @@ const KEEP_MIN: usize = 8 * BATCH_ROWS;
 pub(crate) struct Rank {
     rank: plan::Rank,
     layout: Vec<Physical>,
+    place: Place,
     /// Partition, order, then what breaks ties.
     keys: Vec<SortKey>,
     /// How many of `keys` are the partition; and with the order.
@@ -53,7 +56,20 @@ struct Set {
 }
 
 impl Rank {
-    pub(crate) fn new(rank: plan::Rank, layout: Vec<Physical>) -> Self {
+    /// Reads the sets that were held, by the time at which they close.
+    fn read(&self, from: &mut Reader<'_>) -> Result<Vec<(Time, Set)>> {
+        let mut sets = Vec::new();
+        for _ in 0..from.count(24)? {
+            let (time, kept) = (from.word()? as Time, from.word()?);
+            // Held to what twice of it can be counted, also where it is damaged.
+            let kept = usize::try_from(kept).unwrap_or(usize::MAX).min(usize::MAX / 2);
+            sets.push((time, Set { held: Held::load(from, &self.layout)?, kept, last: None }));
+        }
+        from.end()?;
+        Ok(sets)
+    }
+
+    pub(crate) fn new(rank: plan::Rank, layout: Vec<Physical>, place: Place) -> Self {
         let ascending = |column: usize| SortKey { column, descending: false, nulls_first: false };
         let mut keys: Vec<SortKey> = rank.partition.iter().map(|&column| ascending(column)).collect();
         let partition = keys.len();
@@ -63,6 +79,7 @@ impl Rank {
         Rank {
             rank,
             layout,
+            place,
             keys,
             partition,
             ordered,
@@ -319,13 +336,27 @@ impl Operator for Rank {
     }
 
     fn restore(&mut self, saved: &Saved<'_>) -> Result<()> {
-        let mut from = saved.whole();
-        for _ in 0..from.count(24)? {
-            let (time, kept) = (from.word()? as Time, from.word()?);
-            // Held to what twice of it can be counted, also where it is damaged.
-            let kept = usize::try_from(kept).unwrap_or(usize::MAX).min(usize::MAX / 2);
-            self.open.insert(time, Set { held: Held::load(&mut from, &self.layout)?, kept, last: None });
+        for (time, set) in self.read(&mut saved.whole())? {
+            self.open.insert(time, set);
         }
-        from.end()
+        Ok(())
+    }
+
+    fn adopt(&mut self, moved: &Moved<'_>) -> Result<()> {
+        let from: Vec<&Saved<'_>> = if moved.is_local() { moved.local().collect() } else { moved.all().collect() };
+        for saved in from {
+            for (time, set) in self.read(&mut saved.whole())? {
+                let Rank { open, rank, layout, place, .. } = self;
+                open.entry(time).or_default().held.take_over(&set.held, layout, |chunk, scratch| {
+                    if moved.is_local() {
+                        return all_rows(chunk, scratch);
+                    }
+                    let keys = scratch.alloc_slice_fill_iter(rank.partition.iter().map(|&key| chunk.columns[key]));
+                    place.owned_rows(keys, chunk.rows, scratch)
+                });
+            }
+        }
+        self.open.retain(|_, set| set.held.rows() > 0);
+        Ok(())
     }
 }

@@ -5,13 +5,15 @@
 
 use std::cmp::Ordering;
 
+use bumpalo::Bump;
+
 use super::held::{At, Held, order};
 use super::{Context, Next, Operator};
 use crate::batch::{BATCH_ROWS, Chunk, Data, Vector};
 use crate::error::Result;
 use crate::plan::SortKey;
 use crate::stage::{Copied, Stage};
-use crate::state::{Saved, State};
+use crate::state::{Moved, Saved, State};
 use crate::types::Physical;
 
 /// Rows held at least before any are dropped for a limit.
@@ -46,6 +48,11 @@ impl Sort {
         }
         rows
     }
+}
+
+/// Every row of a chunk.
+pub(super) fn all_rows<'s>(chunk: &Chunk<'s>, scratch: &'s Bump) -> &'s [u16] {
+    scratch.alloc_slice_fill_iter(0..chunk.rows as u16)
 }
 
 /// Orders two values of one column by `key`.
@@ -137,5 +144,16 @@ impl Operator for Sort {
         let mut from = saved.whole();
         self.held = Held::load(&mut from, &self.layout)?;
         from.end()
+    }
+
+    fn adopt(&mut self, moved: &Moved<'_>) -> Result<()> {
+        let from: Vec<&Saved<'_>> = if moved.is_local() { moved.local().collect() } else { moved.gathered().collect() };
+        for saved in from {
+            let mut from = saved.whole();
+            let held = Held::load(&mut from, &self.layout)?;
+            self.held.take_over(&held, &self.layout, all_rows);
+            from.end()?;
+        }
+        Ok(())
     }
 }

@@ -16,7 +16,7 @@ use crate::join::contents;
 use crate::over::reorder::Reorder;
 use crate::plan::{self, Needs};
 use crate::stage::{Copied, Stage};
-use crate::state::{Reader, Saved, State, damaged};
+use crate::state::{Moved, Reader, Saved, State, damaged};
 use crate::types::Physical;
 
 /// What tells the rows of one time apart.
@@ -182,23 +182,57 @@ impl Operator for Union {
     }
 
     fn restore(&mut self, saved: &Saved<'_>) -> Result<()> {
-        let mut from: Reader<'_> = saved.whole();
-        if from.count(8)? != self.watermarks.len() {
+        let mut from = saved.whole();
+        let stand = self.stand(&mut from)?;
+        (self.watermarks, self.finished, self.passed) = (stand.watermarks, stand.finished, stand.passed);
+        self.load(&mut from)
+    }
+
+    fn adopt(&mut self, moved: &Moved<'_>) -> Result<()> {
+        let stands = moved.all().map(|saved| self.stand(&mut saved.whole())).collect::<Result<Vec<Stand>>>()?;
+        for (input, finished) in self.finished.iter_mut().enumerate() {
+            *finished = stands.iter().all(|stand| stand.finished[input]);
+            // An input that goes on tells its time again.
+            self.watermarks[input] = if *finished { Time::MAX } else { TIME_MIN };
+        }
+        self.passed = stands.iter().map(|stand| stand.passed).min().unwrap_or(TIME_MIN);
+        let from: Vec<&Saved<'_>> = if moved.is_local() { moved.local().collect() } else { moved.gathered().collect() };
+        for saved in from {
+            let mut from = saved.whole();
+            self.stand(&mut from)?;
+            self.load(&mut from)?;
+        }
+        Ok(())
+    }
+}
+
+/// How far a union has come.
+struct Stand {
+    watermarks: Vec<Time>,
+    finished: Vec<bool>,
+    passed: Time,
+}
+
+impl Union {
+    fn stand(&self, from: &mut Reader<'_>) -> Result<Stand> {
+        let inputs = self.watermarks.len();
+        if from.count(8)? != inputs {
             return Err(damaged("a union has another number of inputs"));
         }
-        for watermark in &mut self.watermarks {
-            *watermark = from.word()? as Time;
-        }
-        for finished in &mut self.finished {
-            *finished = from.flag()?;
-        }
-        self.passed = from.word()? as Time;
+        let watermarks = (0..inputs).map(|_| Ok(from.word()? as Time)).collect::<Result<_>>()?;
+        let finished = (0..inputs).map(|_| from.flag()).collect::<Result<_>>()?;
+        Ok(Stand { watermarks, finished, passed: from.word()? as Time })
+    }
+
+    /// Reads the rows held.
+    fn load(&mut self, from: &mut Reader<'_>) -> Result<()> {
         if let Some((time, held)) = &mut self.held {
             let ties = self.order == Order::PositionThenContent;
             held.load(
                 Some(*time),
-                |rows: &Chunk<'_>, scratch: &bumpalo::Bump| ties.then(|| contents(rows.columns, rows.rows, scratch)),
-                &mut from,
+                |rows, scratch| ties.then(|| contents(rows.columns, rows.rows, scratch)),
+                |chunk, _| Ok(chunk),
+                from,
             )?;
         }
         from.end()

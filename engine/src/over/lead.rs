@@ -4,6 +4,8 @@
 //! value; the row `offset` later gives it. A batch leaves when all of its cells are filled, so rows
 //! leave in order; at the end the default fills what is left.
 
+pub(super) mod moved;
+
 use std::collections::VecDeque;
 
 use bumpalo::Bump;
@@ -258,14 +260,21 @@ impl Leads {
         Ok(())
     }
 
-    /// Reads which rows of `partition`, the next one, lack their value.
-    pub(crate) fn load_open(&mut self, partition: usize, from: &mut Reader<'_>) -> Result<()> {
+    /// Reads which rows of `partition`, the next one, lack their value. `place` says where a row, as it was
+    /// written, stands now.
+    pub(crate) fn load_open(
+        &mut self,
+        partition: usize,
+        place: impl Fn((u64, u64)) -> Option<(u64, u64)>,
+        from: &mut Reader<'_>,
+    ) -> Result<()> {
         let Leads { calls, ranges, peers, waiting, .. } = self;
         let mut read = |from: &mut Reader<'_>, cells: usize| -> Result<(u64, u16)> {
-            let (number, row) = (from.word()?, from.word()?);
+            let missing = || damaged("a row that waits for its value is missing");
+            let (number, row) = place((from.word()?, from.word()?)).ok_or_else(missing)?;
             let waiting = usize::try_from(number).ok().and_then(|number| waiting.get_mut(number));
             let waiting = waiting.filter(|waiting| row < waiting.batch.rows() as u64);
-            waiting.ok_or_else(|| damaged("a row that waits for its value is missing"))?.open += cells;
+            waiting.ok_or_else(missing)?.open += cells;
             Ok((number, row as u16))
         };
         for call in calls {

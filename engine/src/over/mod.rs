@@ -33,9 +33,10 @@ use crate::operator::{Column, Context, Next, Operator, Time};
 use crate::pipeline::Place;
 use crate::plan::{self, OverFunction};
 use crate::stage::{Copied, Stage};
-use crate::state::{Saved, State};
+use crate::state::{Moved, Saved, State};
 use crate::types::Physical;
 
+use lead::moved::Merged;
 use lead::{From, Leads};
 use range::Range;
 pub(crate) use reorder::Reorder;
@@ -106,7 +107,7 @@ impl Over {
                 None => tracks.push(track.begin(number)),
             }
         }
-        let immediate = over.time.is_none() && place.shards == 1;
+        let immediate = over.time.is_none() && !place.is_spread;
         Ok(Over {
             over: over.clone(),
             place,
@@ -308,6 +309,7 @@ impl Operator for Over {
         self.reorder.load(
             self.over.time,
             |rows, scratch| ties.then(|| contents(rows.columns, rows.rows, scratch)),
+            |chunk, _| Ok(chunk),
             &mut from,
         )?;
         self.leads.load(&mut from)?;
@@ -317,7 +319,38 @@ impl Operator for Over {
             while !from.is_empty() {
                 for base in SavedKeys::read(&self.layout, &mut self.partitions, &[], place, &mut from)? {
                     self.tracks.iter_mut().try_for_each(|track| track.load(&mut from))?;
-                    self.leads.load_open(self.partitions.number(base), &mut from)?;
+                    self.leads.load_open(self.partitions.number(base), Some, &mut from)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn adopt(&mut self, moved: &Moved<'_>) -> Result<()> {
+        let mut merged = Merged::default();
+        for saved in moved.all() {
+            let mut from = saved.whole();
+            let (ties, place, keys) = (self.ties, self.place, &self.over.partition);
+            self.reorder.load(
+                self.over.time,
+                |rows, scratch| ties.then(|| contents(rows.columns, rows.rows, scratch)),
+                |chunk, scratch| Ok(chunk.gather(place.owned_by_keys(keys, &chunk, scratch)?, scratch)),
+                &mut from,
+            )?;
+            let owned = |chunk: &Chunk<'_>, scratch: &_| place.owned_by_keys(keys, chunk, scratch).map(<[u16]>::to_vec);
+            self.leads.read_rows(self.over.time, owned, &mut from, &mut merged)?;
+            from.end()?;
+        }
+        self.leads.merge(&mut merged, self.over.time)?;
+        for (number, saved) in moved.all().enumerate() {
+            for (group, mut from) in saved.groups().filter(|&(group, _)| self.place.owns_group(group)) {
+                let place = (group, self.place.hash_seed);
+                while !from.is_empty() {
+                    for base in SavedKeys::read(&self.layout, &mut self.partitions, &[], place, &mut from)? {
+                        self.tracks.iter_mut().try_for_each(|track| track.load(&mut from))?;
+                        let partition = self.partitions.number(base);
+                        self.leads.load_open(partition, |at| merged.place(number, at), &mut from)?;
+                    }
                 }
             }
         }

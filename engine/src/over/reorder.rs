@@ -184,17 +184,19 @@ impl Reorder {
     }
 
     /// Reads the rows held; their times stand in column `time`, and `ties` orders those of one position.
+    /// Of each chunk what `kept` makes of it stays.
     pub(crate) fn load(
         &mut self,
         time: Option<usize>,
         ties: impl for<'s> Fn(&Chunk<'s>, &'s Bump) -> Option<&'s [u64]>,
+        kept: impl for<'s> Fn(Chunk<'s>, &'s Bump) -> Result<Chunk<'s>>,
         from: &mut Reader<'_>,
     ) -> Result<()> {
         let arrived = from.word()?;
         let mut scratch = Bump::new();
         for _ in 0..from.count(1)? {
             scratch.reset();
-            let chunk = columns::read_chunk(from, &self.layout, &scratch)?;
+            let chunk = kept(columns::read_chunk(from, &self.layout, &scratch)?, &scratch)?;
             self.push(&chunk, time.map(|time| chunk.columns[time].i64s()), ties(&chunk, &scratch));
         }
         self.arrived = self.arrived.max(arrived);

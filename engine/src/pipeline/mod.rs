@@ -19,7 +19,7 @@ use crate::join::{self, Join};
 use crate::operator::{self, Context, Next, Outlets, Slot, Time};
 use crate::over::Over;
 use crate::plan::{self, Change, NodeId, Plan};
-use crate::state::{Saved, Section, State, damaged};
+use crate::state::{Moved, Saved, Section, State, damaged};
 use crate::types::Schema;
 
 /// Which shard of how many this is, and with which seed keys are hashed.
@@ -30,9 +30,16 @@ pub(crate) struct Place {
     pub(crate) hash_seed: u64,
     /// The first of the key groups that are this shard's, and the first behind them.
     groups: (u16, u16),
+    /// There are, or were before the run went on, several shards: rows come in no order of their own.
+    pub(crate) is_spread: bool,
 }
 
 impl Place {
+    fn of(plan: &Plan, shard: usize, shards: usize, hash_seed: u64, is_spread: bool) -> Place {
+        let groups = plan.owners.groups(shard, shards);
+        Place { shard, shards, hash_seed, groups: (groups.start as u16, groups.end as u16), is_spread }
+    }
+
     /// Whether this shard owns keys of this hash.
     pub(crate) fn owns(&self, hash: u64) -> bool {
         self.owns_group(hash::key_group(hash) as u16)
@@ -50,6 +57,7 @@ pub struct Pipeline {
     /// Per node: the operators of its stage if it is an entry, in the plan's order.
     stages: Vec<Option<Vec<NodeId>>>,
     takes_turns: bool,
+    place: Place,
 }
 
 /// A scan and an exchange are entered behind their own node, so a scan's slot is never called.
@@ -64,8 +72,15 @@ impl operator::Operator for Entry {
 impl Pipeline {
     /// The operators of `plan` for shard `shard` of `shards`.
     pub fn new(plan: &Plan, shard: usize, shards: usize, hash_seed: u64) -> Result<Pipeline> {
-        let groups = plan.owners.groups(shard, shards);
-        let place = Place { shard, shards, hash_seed, groups: (groups.start as u16, groups.end as u16) };
+        Pipeline::at(plan, Place::of(plan, shard, shards, hash_seed, shards > 1))
+    }
+
+    /// The same of a plan for several shards, however many there are now.
+    pub fn spread(plan: &Plan, shard: usize, shards: usize, hash_seed: u64) -> Result<Pipeline> {
+        Pipeline::at(plan, Place::of(plan, shard, shards, hash_seed, true))
+    }
+
+    fn at(plan: &Plan, place: Place) -> Result<Pipeline> {
         let mut slots = Vec::with_capacity(plan.nodes.len());
         for node in 0..plan.nodes.len() {
             let users = plan.users(node).into_iter().flat_map(|user| {
@@ -76,7 +91,7 @@ impl Pipeline {
         }
         let stages = (0..plan.nodes.len()).map(|node| is_entry(plan, node).then(|| stage(plan, node))).collect();
         let takes_turns = plan.nodes.iter().any(|node| matches!(node.operator, plan::Operator::Changes(_)));
-        Ok(Pipeline { slots, stages, takes_turns })
+        Ok(Pipeline { slots, stages, takes_turns, place })
     }
 
     /// The nodes at which chunks enter, in the plan's order.
@@ -173,6 +188,20 @@ impl Pipeline {
         Ok(())
     }
 
+    /// Takes over this shard's part of what all shards of a pipeline of the same `plan` and hash seed, but of
+    /// another number of shards, have saved: `sections` of each. Only on a new pipeline that was made by
+    /// [`Pipeline::spread`], which after an error is of no use. Something may be pending then.
+    pub fn adopt(&mut self, plan: &Plan, sections: &[Vec<Section>]) -> Result<()> {
+        if sections.iter().flatten().any(|section| section.node >= self.slots.len()) {
+            return Err(damaged("it belongs to an operator that the query does not have"));
+        }
+        for (node, slot) in self.slots.iter_mut().enumerate() {
+            let saved: Result<Vec<Saved<'_>>> = sections.iter().map(|sections| Saved::of(node, sections)).collect();
+            slot.operator.adopt(&Moved::new(self.place, saved?, is_local(plan, node)))?;
+        }
+        Ok(())
+    }
+
     /// Bytes of state held by each node's operator.
     pub fn state_bytes(&self) -> impl Iterator<Item = (NodeId, usize)> + '_ {
         self.slots.iter().enumerate().map(|(node, slot)| (node, slot.operator.state_bytes()))
@@ -186,6 +215,20 @@ fn behind<R>(slots: &mut [Slot], entry: NodeId, outlets: &mut dyn Outlets, act: 
 
 fn is_entry(plan: &Plan, node: NodeId) -> bool {
     matches!(plan.nodes[node].operator, plan::Operator::Scan(_) | plan::Operator::Exchange(_))
+}
+
+/// Whether a node stands where rows are read or made, its rows being of no key: before an exchange that
+/// brings them to where they belong.
+fn is_local(plan: &Plan, node: NodeId) -> bool {
+    let this = &plan.nodes[node];
+    let comes_by_exchange = |&input: &NodeId| matches!(plan.nodes[input].operator, plan::Operator::Exchange(_));
+    match &this.operator {
+        plan::Operator::Sort { .. } | plan::Operator::Limit { .. } | plan::Operator::Union(_) => {
+            !this.inputs.iter().all(|&input| plan::distribute::is_gathered(plan, input))
+        }
+        plan::Operator::Join(join) => join.broadcast,
+        _ => !this.inputs.iter().any(comes_by_exchange),
+    }
 }
 
 /// The nodes behind `entry`, up to and with the next exchanges and sinks.
@@ -211,11 +254,11 @@ fn build(plan: &Plan, node: NodeId, place: Place) -> Result<Box<dyn operator::Op
             agg::build(aggregate, layout(), place).map_err(|error| error.at(span))?
         }
         plan::Operator::Over(over) => {
-            let ties = place.shards > 1 && plan::optimize::carries_positions(plan, this.inputs[0]) == Some(false);
+            let ties = place.is_spread && plan::optimize::carries_positions(plan, this.inputs[0]) == Some(false);
             Box::new(Over::new(over, layout(), place).map_err(|error| error.at(span))?.with_ties(ties))
         }
-        plan::Operator::Rank(rank) => Box::new(operator::Rank::new(rank.clone(), layout())),
-        plan::Operator::Join(join) => Box::new(Join::new(join, join_inputs(plan, node, place), place.hash_seed)),
+        plan::Operator::Rank(rank) => Box::new(operator::Rank::new(rank.clone(), layout(), place)),
+        plan::Operator::Join(join) => Box::new(Join::new(join, join_inputs(plan, node, place), place)),
         plan::Operator::Union(union) => {
             let order = union_order(plan, node);
             Box::new(operator::Union::new(*union, this.inputs.len(), &this.layout(), order))
@@ -267,8 +310,8 @@ fn build_changes(
 /// What the join at `node` is told of its inputs.
 fn join_inputs(plan: &Plan, node: NodeId, place: Place) -> join::Inputs {
     let inputs = &plan.nodes[node].inputs;
-    let order = |side: usize| match (plan::optimize::carries_positions(plan, inputs[side]), place.shards) {
-        (None, 1) if !plan::optimize::is_mixed(plan, inputs[side]) => join::Order::Arrival,
+    let order = |side: usize| match (plan::optimize::carries_positions(plan, inputs[side]), place.is_spread) {
+        (None, false) if !plan::optimize::is_mixed(plan, inputs[side]) => join::Order::Arrival,
         (None, _) => join::Order::Content,
         (Some(true), _) => join::Order::Position,
         // A row may have become several, all of its position.

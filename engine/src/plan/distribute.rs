@@ -44,7 +44,7 @@ pub struct Distribution {
 /// `plan` with the exchanges it needs; a plan that has some already is for nobody.
 pub fn distribute(plan: Plan, distribution: &Distribution) -> Result<Plan> {
     let single = distribution.shards <= 1 && !distribution.force_exchange;
-    let mut spread = if single { plan } else { Spread::of(&plan, distribution)? };
+    let mut spread = if single { plan } else { Spread::of(&plan, distribution)?.0 };
     if distribution.shards <= 1 {
         drop_positions(&mut spread);
     }
@@ -74,6 +74,23 @@ fn drop_positions(plan: &mut Plan) {
     }
 }
 
+/// For each node of `plan` the one that answers for it in `distribute(plan, distribution)`.
+pub fn places(plan: &Plan, distribution: &Distribution) -> Result<Vec<NodeId>> {
+    Ok(Spread::of(plan, distribution)?.1)
+}
+
+/// Whether all rows of `node` come together on one shard.
+pub(crate) fn is_gathered(plan: &Plan, mut node: NodeId) -> bool {
+    loop {
+        match &plan.nodes[node].operator {
+            Operator::Exchange(exchange) => return exchange.keys.is_empty() && exchange.kind == ExchangeKind::Rows,
+            Operator::Scan(_) => return false,
+            Operator::Union(_) => return plan.nodes[node].inputs.iter().all(|&input| is_gathered(plan, input)),
+            _ => node = plan.nodes[node].inputs[0],
+        }
+    }
+}
+
 struct Spread<'d> {
     plan: Plan,
     distribution: &'d Distribution,
@@ -81,7 +98,7 @@ struct Spread<'d> {
 }
 
 impl Spread<'_> {
-    fn of(old: &Plan, distribution: &Distribution) -> Result<Plan> {
+    fn of(old: &Plan, distribution: &Distribution) -> Result<(Plan, Vec<NodeId>)> {
         let mut spread = Spread { plan: Plan::default(), distribution, exchanges: 0 };
         let mut places: Vec<NodeId> = Vec::with_capacity(old.nodes.len());
         for node in &old.nodes {
@@ -160,7 +177,7 @@ impl Spread<'_> {
                 exchange.needs.positions &= needed && exchange.kind != ExchangeKind::PartialStates;
             }
         }
-        Ok(spread.plan)
+        Ok((spread.plan, places))
     }
 
     fn exchange(&mut self, input: NodeId, keys: Vec<Expr>, kind: ExchangeKind, span: Span) -> NodeId {
@@ -200,7 +217,7 @@ impl Spread<'_> {
     /// Everything on shard 0, `first` having been done on each shard.
     fn gathered(&mut self, input: NodeId, first: Option<Operator>, span: Span) -> NodeId {
         // What is on shard 0 already stays there.
-        if self.is_gathered(input) {
+        if is_gathered(&self.plan, input) {
             return input;
         }
         let schema = self.plan.nodes[input].schema.clone();
@@ -227,19 +244,6 @@ impl Spread<'_> {
         );
         let ranked = self.plan.add(Operator::Rank(rank.clone()), vec![input], ranked, span);
         self.plan.add(Operator::Project(columns), vec![ranked], schema, span)
-    }
-
-    fn is_gathered(&self, mut node: NodeId) -> bool {
-        loop {
-            match &self.plan.nodes[node].operator {
-                Operator::Exchange(exchange) => return exchange.keys.is_empty() && exchange.kind == ExchangeKind::Rows,
-                Operator::Scan(_) => return false,
-                Operator::Union(_) => {
-                    return self.plan.nodes[node].inputs.iter().all(|&input| self.is_gathered(input));
-                }
-                _ => node = self.plan.nodes[node].inputs[0],
-            }
-        }
     }
 
     /// Both sides to the owners of their keys. Without keys the right one is copied to all shards, or

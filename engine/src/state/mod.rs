@@ -4,7 +4,8 @@
 //! per operator and key group, so that key groups can be dealt anew; the rest of an operator's state
 //! stands in one section of its own. Inside a section stand rows of a table or of a buffer, column by
 //! column, in the form that [`bytes`] and `columns` give them: no memory layout is written, so no
-//! bytes can do harm when they are read. Hashes, indices and places are worked out again.
+//! bytes can do harm when they are read. Hashes, indices and places are worked out again. A pipeline on
+//! another number of shards takes its part of what all shards have saved (`moved`).
 //!
 //! Invariants: state is taken and given back only while nothing is due, so output on its way never
 //! belongs to it. Whatever the bytes are, reading them ends in state or in an error; a length is held
@@ -12,6 +13,7 @@
 
 pub mod bytes;
 pub(crate) mod columns;
+mod moved;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +21,7 @@ use std::collections::BTreeMap;
 
 pub use bytes::{Reader, Writer};
 pub use columns::{read_batch, write_chunk};
+pub use moved::Moved;
 
 use crate::error::{Code, Error, Result};
 use crate::hash::KEY_GROUPS;

@@ -243,3 +243,49 @@ fn damage_ends_in_an_error_or_in_what_stands_there() {
         assert!(restored(&plan, &strange).is_err(), "a strange operator: {query}");
     }
 }
+
+/// Rows, time and the end for a pipeline whose state may be anybody's.
+fn run_on(pipeline: &mut Pipeline, plan: &Plan, rows: &[(Batch, Time)]) -> Result<()> {
+    let (ledger, entry, scratch) = (Ledger::idle(), scan(plan), Bump::new());
+    let context = Context { scratch: &scratch, ledger: &ledger };
+    for (batch, watermark) in rows {
+        pipeline.push(entry, &batch.chunk(&scratch), &context, &mut Void)?;
+        while pipeline.drain(entry, &context, &mut Void)? {}
+        pipeline.watermark(entry, *watermark, &context, &mut Void)?;
+        while pipeline.drain(entry, &context, &mut Void)? {}
+    }
+    pipeline.finish(entry, &context, &mut Void)?;
+    while pipeline.drain(entry, &context, &mut Void)? {}
+    Ok(())
+}
+
+/// Counters of a group, and those that say whether groups pay, may be anything in a forged checkpoint.
+#[test]
+fn forged_counters_are_refused_or_do_no_harm() {
+    for query in [
+        "SELECT k, COUNT(*) AS n, COUNT(x) AS c, AVG(x) AS a, SUM(x) AS s, MIN(x) AS m FROM r GROUP BY k",
+        "SELECT k, window_start, COUNT(x) AS c, MAX(x) AS m FROM TUMBLE(r, ts, INTERVAL '1' MINUTE) \
+         GROUP BY k, window_start, window_end",
+    ] {
+        let plan = plan(&format!("{TABLE}{query}"), 1);
+        let sections = held(&plan);
+        let more = rows(&plan, 24, 8);
+        let (mut taken, mut refused) = (0, 0);
+        for number in 0..sections.len() {
+            for at in 0..sections[number].bytes.len().saturating_sub(7) {
+                for word in [u64::MAX, i64::MAX as u64, 1 << 63, 1 << 61, 0] {
+                    let mut sections = sections.clone();
+                    sections[number].bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
+                    let mut pipeline = pipeline(&plan);
+                    if pipeline.restore(&sections).is_ok() {
+                        taken += 1;
+                        let _ = run_on(&mut pipeline, &plan, &more);
+                    } else {
+                        refused += 1;
+                    }
+                }
+            }
+        }
+        assert!(taken > 0 && refused > 0, "{query}: {taken}, {refused}");
+    }
+}

@@ -14,9 +14,10 @@
 //! store is opened. After an error nothing more can be committed: the process has failed, and another
 //! one resumes.
 //!
-//! `FORMAT.md` beside this module has every byte. Every file consists of [`block`]s, so that any damage is found; all of an epoch is read and checked
-//! before any of it is given out. Damage to the newest epoch is an error that names the file: falling
-//! back is for people to decide.
+//! `FORMAT.md` beside this module has every byte. Every file consists of [`block`]s, so that any damage is
+//! found; all of an epoch is read and checked before any of it is given out. What is found of a damaged epoch
+//! is an error that names the file, and the newest whole one ([`Store::find`]); whether that one may be gone
+//! on with is not known here.
 
 mod block;
 #[cfg(test)]
@@ -95,6 +96,17 @@ pub struct Epoch {
     pub is_settled: bool,
 }
 
+/// What an earlier process has left.
+#[derive(Debug)]
+pub struct Found {
+    /// The newest whole epoch; `None` while none was ever committed.
+    pub epoch: Option<Epoch>,
+    /// What is wrong with newer ones, the newest first.
+    pub damage: Vec<Error>,
+    /// The number of the newest epoch, whole or not; 0 is none.
+    pub highest: u64,
+}
+
 impl Store {
     /// A new store at `path`, whose folder is made if need be, for the job that `job` describes. One
     /// that is there already is an error.
@@ -127,14 +139,14 @@ impl Store {
             return Ok(());
         }
         let store = Store::locked(Arc::clone(disk), path)?;
-        for epoch in store.epochs()? {
-            store.remove(epoch)?;
-        }
-        store.sync_names("")?;
         // A record that cannot be read names no outputs, but must not stop anybody from beginning again.
         if let Ok((job, _)) = store.read(JOB, Label { kind: Kind::Job, epoch: 0, shard: 0 }) {
             outputs(&job)?;
         }
+        for epoch in store.epochs()? {
+            store.remove(epoch)?;
+        }
+        store.sync_names("")?;
         store.act("remove", JOB, |disk, name| disk.remove(name))?;
         store.sync_names("")
     }
@@ -147,9 +159,16 @@ impl Store {
         }
         let store = Store::locked(disk, path)?;
         let job = store.read(JOB, Label { kind: Kind::Job, epoch: 0, shard: 0 })?.0;
-        for epoch in store.epochs()? {
-            if !store.names(&epoch.to_string())?.iter().any(|name| name == MANIFEST) {
+        let mut is_newest = true;
+        for epoch in store.epochs()?.into_iter().rev() {
+            let names = store.names(&epoch.to_string())?;
+            let has = |wanted: &str| names.iter().any(|name| name == wanted);
+            // Of older ones the manifest goes first when they are removed; the newest has lost it.
+            let is_damaged = is_newest && has(COMMITTED);
+            if !has(MANIFEST) && !is_damaged {
                 store.remove(epoch)?;
+            } else {
+                is_newest = false;
             }
         }
         Ok((store, job))
@@ -231,14 +250,35 @@ impl Store {
 
     /// The newest committed epoch, all of it checked; `None` while there is none.
     pub fn newest(&self) -> Result<Option<Epoch>> {
-        for &number in self.epochs()?.iter().rev() {
+        let Found { epoch, damage, .. } = self.find()?;
+        damage.into_iter().next().map_or(Ok(epoch), Err)
+    }
+
+    /// The newest epoch that is whole, and what is wrong with newer ones. It is an error if none of several
+    /// is whole.
+    pub fn find(&self) -> Result<Found> {
+        let epochs = self.epochs()?;
+        let mut found = Found { epoch: None, damage: Vec::new(), highest: epochs.last().copied().unwrap_or(0) };
+        for &number in epochs.iter().rev() {
             let names = self.names(&number.to_string())?;
-            if names.iter().any(|name| name == MANIFEST) {
-                let is_settled = names.iter().any(|name| name == COMMITTED);
-                return self.epoch(number, is_settled).map(Some);
+            let has = |wanted: &str| names.iter().any(|name| name == wanted);
+            let epoch = match (has(MANIFEST), has(COMMITTED)) {
+                (true, is_settled) => self.epoch(number, is_settled),
+                (false, true) => Err(self.damaged(&format!("{number}/{MANIFEST}"), "it is missing")),
+                (false, false) => continue,
+            };
+            match epoch {
+                Ok(epoch) => {
+                    found.epoch = Some(epoch);
+                    return Ok(found);
+                }
+                Err(error) => found.damage.push(error),
             }
         }
-        Ok(None)
+        match found.damage.is_empty() {
+            true => Ok(found),
+            false => Err(found.damage.swap_remove(0)),
+        }
     }
 
     fn epoch(&self, number: u64, is_settled: bool) -> Result<Epoch> {

@@ -305,6 +305,7 @@ impl Durable for SimulatedDisk {
     }
 
     fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        let folder = if folder == "." { "" } else { folder };
         let mut state = self.state();
         state.operation()?;
         if !state.is_folder(folder) {

@@ -34,6 +34,8 @@ pub struct Keeper {
     clock: fn() -> u64,
     /// The newest committed epoch.
     epoch: u64,
+    /// What every manifest of this run says.
+    committed: Committed,
     called: Option<Call>,
     /// When the newest epoch was called, and what was read since.
     since: u64,
@@ -89,6 +91,8 @@ pub struct Parts {
     pub every: Every,
     /// The newest committed epoch; 0 is none.
     pub epoch: u64,
+    /// What every manifest of this run says.
+    pub committed: Committed,
     /// Calls to each shard.
     pub shards: Vec<Sender<Call>>,
     /// Wakes them.
@@ -114,6 +118,7 @@ impl Keeper {
             known: known.collect(),
             clock: parts.clock,
             epoch: parts.epoch,
+            committed: parts.committed,
             called: None,
             since: (parts.clock)(),
             rows: 0,
@@ -229,12 +234,14 @@ impl Keeper {
         let states =
             || saved.iter().zip(&self.known).filter_map(|(saved, known)| saved.as_ref().or(known.ended.as_ref()));
         let cuts = || states().flat_map(|state| &state.cuts);
+        cuts().try_for_each(|cut| if is_finished { cut.end() } else { Ok(()) })?;
         cuts().try_for_each(|cut| cut.sync())?;
         let written: Result<Vec<_>> =
             (0..).zip(states()).map(|(number, state)| self.store.write(epoch, number, &state.sections)).collect();
-        let committed = Committed { is_finished, cuts: cuts().map(|cut| cut.cut.clone()).collect() };
+        let cuts = cuts().map(|cut| cut.cut.clone()).collect();
+        let committed = Committed { is_finished, cuts, ..self.committed.clone() };
         self.store.commit(epoch, &written?, &committed.save())?;
-        committed.cuts.iter().try_for_each(|cut| cut.tell(&*self.disk))?;
+        committed.files().try_for_each(|cut| cut.tell(&*self.disk))?;
         self.store.settle(epoch)?;
 
         let pause = states().map(|state| state.pause_ticks).max().unwrap_or(0);

@@ -19,6 +19,7 @@
 //! | [`every`] | when an epoch is due |
 //! | [`job`] | what a run was asked to do, as lines that can be compared |
 //! | [`recovery`] | beginning, refusing, going on |
+//! | [`moving`] | what goes where when there are more or fewer shards than before |
 //! | [`record`] | what a shard knows besides its operators' state, as bytes; what a manifest says |
 //! | [`report`] | what shards and the writer tell the keeper |
 //! | [`keeper`] | calling and committing epochs |
@@ -26,6 +27,7 @@
 pub mod every;
 pub mod job;
 pub mod keeper;
+pub mod moving;
 pub mod record;
 pub mod recovery;
 pub mod report;

@@ -5,16 +5,18 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use corelane_engine::plan::{NodeId, Operator, Plan, SinkOrder};
 use corelane_engine::state::Section;
 use corelane_engine::{Code, Error, Result};
-use corelane_io::append::Appended;
-use corelane_io::checkpoint::{Epoch, Store};
+use corelane_io::append::{Appended, Cut};
+use corelane_io::checkpoint::{Epoch, Found, Store};
 use corelane_io::durable::{Durable, folder};
 use corelane_io::fault;
 
-use super::job::Job;
+use super::job::{Job, Parts, Places};
 use super::keeper::{self, Keeper};
-use super::record::Committed;
+use super::moving::Moving;
+use super::record::{Committed, SinkStanding, Standing};
 use super::report::Notes;
 use super::{Call, Every, Member, Reporter, damaged};
 use crate::doorbell::Doorbell;
@@ -26,14 +28,75 @@ pub struct Opened {
     path: String,
     /// What was asked then.
     pub job: Job,
+    /// The newest committed epoch, and what its manifest says.
+    newest: Option<(Epoch, Committed)>,
+    /// The newest epoch's number, whole or not.
+    highest: u64,
+    /// What is wrong with the newest epoch, if an older one takes its place.
+    damage: Option<Error>,
 }
 
 impl Opened {
-    /// Opens what an earlier run has left in `path`.
+    /// Opens what an earlier run has left in `path`, and reads all of its newest epoch.
     pub fn open(disk: &Arc<dyn Durable>, path: &str) -> Result<Opened> {
         let (store, job) = Store::open(Arc::clone(disk), path)?;
         fault!("resume.after-open");
-        Ok(Opened { store, path: path.to_owned(), job: Job::load(&job)? })
+        let job = Job::load(&job)?;
+        let Found { epoch, damage, highest } = store.find()?;
+        let newest = match epoch {
+            None => None,
+            Some(epoch) => {
+                let committed = Committed::load(&epoch.job)?;
+                let files = [0, 1].map(|writer| committed.shards + writer);
+                if !files.contains(&epoch.shards.len()) {
+                    return Err(damaged("it holds another number of shards"));
+                }
+                Some((epoch, committed))
+            }
+        };
+        fault!("resume.after-read");
+        Ok(Opened { store, path: path.to_owned(), job, newest, highest, damage: damage.into_iter().next() })
+    }
+
+    /// Shards of the run before.
+    pub fn shards(&self) -> usize {
+        self.newest.as_ref().map_or(self.job.shards, |(_, committed)| committed.shards)
+    }
+
+    /// What is wrong with the newest epoch, if an older one takes its place.
+    pub fn damage(&self) -> Option<&Error> {
+        self.damage.as_ref()
+    }
+
+    /// Whether the plan of the run before was one for several shards.
+    pub fn is_spread(&self) -> bool {
+        self.newest.as_ref().is_some_and(|(_, committed)| committed.is_spread)
+    }
+}
+
+/// The run that begins or goes on.
+pub struct Here<'a> {
+    /// What it was asked to do.
+    pub job: &'a Job,
+    /// Its plan.
+    pub plan: &'a Plan,
+    /// Its plan is one for several shards.
+    pub is_spread: bool,
+    /// For each node of the plan for one shard the one of `plan` that stands in for it, where those differ.
+    pub places: Option<Vec<NodeId>>,
+    /// What it commits.
+    pub outputs: &'a Places,
+}
+
+impl Here<'_> {
+    /// Whether the run writes the same bytes when it is repeated: its rows do not leave in the order in which
+    /// they come from several shards.
+    fn repeats(&self) -> bool {
+        !self.is_spread
+            || self.plan.nodes.iter().all(|node| match &node.operator {
+                Operator::Sink(sink) => sink.order != SinkOrder::Arrival,
+                _ => true,
+            })
     }
 }
 
@@ -42,10 +105,24 @@ pub struct Recovery {
     store: Store,
     disk: Arc<dyn Durable>,
     every: Every,
+    shards: usize,
+    is_spread: bool,
     /// The newest committed epoch's number, state and outputs.
     epoch: u64,
+    /// The newest epoch's number, and what is wrong with it, if that is another.
+    highest: u64,
+    damage: Option<Error>,
     states: Vec<Vec<Section>>,
+    writer: Option<Vec<Section>>,
     committed: Committed,
+    /// Where each shard of the run before stood.
+    standings: Vec<Standing>,
+    /// If there were more or fewer of them.
+    moving: Option<Arc<Moving>>,
+    /// Files of shards of before.
+    closed: Vec<Cut>,
+    /// Names of files that were given to shards.
+    given: BTreeSet<String>,
     /// Outputs may be there from an earlier start.
     is_resumed: bool,
     last_asked: Arc<AtomicBool>,
@@ -74,60 +151,117 @@ fn sync_folders(disk: &dyn Durable, files: &[String]) -> Result<()> {
     Ok(())
 }
 
+fn remove(disk: &dyn Durable, file: &str) -> Result<()> {
+    for file in [format!("{file}.committed"), file.to_owned()].iter().filter(|file| disk.exists(file)) {
+        disk.remove(file).map_err(|cause| Error::new(Code::Io, format!("cannot remove `{file}`: {cause}")))?;
+    }
+    Ok(())
+}
+
 /// Removes the checkpoints in `path`, if there are any, and the outputs that were committed with them.
 pub fn clear(disk: &Arc<dyn Durable>, path: &str) -> Result<()> {
     Store::clear(disk, path, |job| {
-        let job = Job::load(job).map_or(Vec::new(), |job| job.files().map(str::to_owned).collect());
-        let all = job.into_iter().flat_map(|file| [format!("{file}.committed"), file]);
-        for file in all.filter(|file| disk.exists(file)) {
-            disk.remove(&file).map_err(|cause| Error::new(Code::Io, format!("cannot remove `{file}`: {cause}")))?;
-        }
-        Ok(())
+        let places = Job::load(job).map_or(Places::default(), |job| job.places());
+        places.found(&**disk).iter().try_for_each(|file| remove(&**disk, file))
     })
 }
 
 impl Recovery {
-    /// Begins: nothing of the `outputs` may be there.
-    pub fn begin(disk: Arc<dyn Durable>, path: &str, job: &Job, outputs: &[String]) -> Result<Recovery> {
-        for output in outputs {
-            if disk.exists(output) {
-                let error = Error::new(Code::Io, format!("`{output}` is there and was not made by this job"));
-                return Err(error.help("with --checkpoint output is never replaced: remove it or write elsewhere"));
+    /// Begins: nothing of the outputs may be there.
+    pub fn begin(disk: Arc<dyn Durable>, path: &str, here: &Here<'_>) -> Result<Recovery> {
+        if let Some(output) = here.outputs.found(&*disk).first() {
+            let error = Error::new(Code::Io, format!("`{output}` is there and was not made by this job"));
+            return Err(error.help("with --checkpoint output is never replaced: remove it or write elsewhere"));
+        }
+        let folders = here.outputs.folders.iter().map(|parts| parts.name(0));
+        sync_folders(&*disk, &here.outputs.files.iter().cloned().chain(folders).collect::<Vec<_>>())?;
+        let store = Store::create(Arc::clone(&disk), path, &here.job.save())?;
+        Ok(Recovery::new(store, disk, here.job.every, here))
+    }
+
+    /// Goes on with what was `opened`, if `here` is asked the same; with the epoch's number, and whether the
+    /// run had come to its end.
+    pub fn go_on(opened: Opened, disk: Arc<dyn Durable>, here: &Here<'_>) -> Result<Recovery> {
+        let Opened { store, path, job, newest, highest, damage } = opened;
+        job.check(here.job, &path)?;
+        let mut recovery = Recovery::new(store, disk, job.every, here);
+        (recovery.is_resumed, recovery.highest) = (true, highest);
+        if let (Some(damage), Some((_, committed))) = (damage, &newest) {
+            // What the damaged epoch has committed will be written once more, and must come to the same.
+            if committed.shards != here.job.shards {
+                let note = "an older checkpoint is whole, but only as many shards as made it write the same bytes";
+                return Err(damage.note(note).help(format!("take --shards {}", committed.shards)));
+            }
+            if !here.repeats() {
+                let note = "an older checkpoint is whole, but rows that leave as they come are not written again alike";
+                return Err(damage.note(note).help("bring the file back, or begin again with --from-scratch"));
+            }
+            recovery.damage = Some(damage);
+        }
+        if let Some((epoch, committed)) = newest {
+            recovery.take(epoch, committed, here)?;
+        }
+        // What was made behind the last commit.
+        let known: BTreeSet<&str> = recovery.committed.files().map(|cut| cut.name.as_str()).collect();
+        for file in here.outputs.parts_found(&*recovery.disk) {
+            if !known.contains(file.as_str()) {
+                remove(&*recovery.disk, &file)?;
             }
         }
-        sync_folders(&*disk, outputs)?;
-        let store = Store::create(Arc::clone(&disk), path, &job.save())?;
-        Ok(Recovery::new(store, disk, job.every, None, Committed::default(), false))
+        Ok(recovery)
     }
 
-    /// Goes on with what was `opened`, if `now` is asked the same; with the epoch's number, and whether the
-    /// run had come to its end.
-    pub fn go_on(opened: Opened, disk: Arc<dyn Durable>, now: &Job) -> Result<Recovery> {
-        let Opened { store, path, job } = opened;
-        job.check(now, &path)?;
-        let epoch = store.newest()?;
-        fault!("resume.after-read");
-        let committed = epoch.as_ref().map_or(Ok(Committed::default()), |epoch| Committed::load(&epoch.job))?;
-        if let Some(epoch) = epoch.as_ref().filter(|epoch| !epoch.is_settled) {
-            // The run before died between its commit and what follows it.
-            committed.cuts.iter().try_for_each(|cut| cut.tell(&*disk))?;
-            store.settle(epoch.number)?;
+    fn new(store: Store, disk: Arc<dyn Durable>, every: Every, here: &Here<'_>) -> Recovery {
+        Recovery {
+            store,
+            disk,
+            every,
+            shards: here.job.shards,
+            is_spread: here.is_spread,
+            epoch: 0,
+            highest: 0,
+            damage: None,
+            states: Vec::new(),
+            writer: None,
+            committed: Committed::default(),
+            standings: Vec::new(),
+            moving: None,
+            closed: Vec::new(),
+            given: BTreeSet::new(),
+            is_resumed: false,
+            last_asked: Arc::new(AtomicBool::new(false)),
+            calls: Vec::new(),
+            notes: Vec::new(),
         }
-        Ok(Recovery::new(store, disk, job.every, epoch, committed, true))
     }
 
-    fn new(
-        store: Store,
-        disk: Arc<dyn Durable>,
-        every: Every,
-        epoch: Option<Epoch>,
-        committed: Committed,
-        is_resumed: bool,
-    ) -> Recovery {
-        let (epoch, states) = epoch.map_or((0, Vec::new()), |epoch| (epoch.number, epoch.shards));
-        let last_asked = Arc::new(AtomicBool::new(false));
-        let (calls, notes) = Default::default();
-        Recovery { store, disk, every, epoch, states, committed, is_resumed, last_asked, calls, notes }
+    /// Takes over a committed epoch.
+    fn take(&mut self, epoch: Epoch, committed: Committed, here: &Here<'_>) -> Result<()> {
+        if !epoch.is_settled {
+            // The run before died between its commit and what follows it.
+            committed.files().try_for_each(|cut| cut.tell(&*self.disk))?;
+            self.store.settle(epoch.number)?;
+        }
+        (self.epoch, self.states) = (epoch.number, epoch.shards);
+        self.writer = if self.states.len() > committed.shards { self.states.pop() } else { None };
+        if committed.is_finished {
+            self.committed = committed;
+            return Ok(());
+        }
+        if committed.shards == self.shards {
+            let standings: Result<_> = self.states.iter().map(|sections| Ok(Standing::of(sections)?.0)).collect();
+            self.standings = standings?;
+        } else {
+            let places = here.places.as_deref().filter(|_| !committed.is_spread);
+            let moving = Moving::new(&self.states, here.plan, places)?;
+            self.standings.clone_from(&moving.standings);
+            self.moving = Some(Arc::new(moving));
+        }
+        for cut in &committed.closed {
+            self.closed.push(Appended::go_on(&*self.disk, cut)?.cut().cut);
+        }
+        self.committed = committed;
+        Ok(())
     }
 
     /// The epoch from which the run goes on; 0 is the beginning.
@@ -135,9 +269,29 @@ impl Recovery {
         self.epoch
     }
 
+    /// What is wrong with a newer epoch, in whose place this one is gone on with.
+    pub fn damage(&self) -> Option<&Error> {
+        self.damage.as_ref()
+    }
+
     /// Whether an earlier run has come to the end of the input and committed everything.
     pub fn is_finished(&self) -> bool {
         self.committed.is_finished
+    }
+
+    /// Whether the plan is one for several shards, however many there are.
+    pub fn is_spread(&self) -> bool {
+        self.is_spread
+    }
+
+    /// Shards of the run before, if those are not as many as now.
+    pub fn shards_before(&self) -> Option<usize> {
+        self.moving.as_ref().map(|moving| moving.standings.len())
+    }
+
+    /// What another number of shards has left.
+    pub fn moving(&self) -> Option<Arc<Moving>> {
+        self.moving.clone()
     }
 
     /// Opens the output file `name`: a new one, or the committed part of one.
@@ -151,38 +305,106 @@ impl Recovery {
         }
     }
 
-    /// The part of the next of `shards` shards, and what it held.
-    pub fn member(&mut self, shards: usize, bell: &Arc<[Doorbell]>) -> Result<(Member, Option<Vec<Section>>)> {
+    /// Opens the file of one shard's sink among `parts`; none where that sink had come to its end before.
+    pub fn part(&mut self, parts: &Parts, sink: usize, shard: usize) -> Result<Option<Appended>> {
+        let stood = self.standings.get(shard).and_then(|standing| standing.sinks.get(sink));
+        match stood {
+            None if self.epoch == 0 => return self.output(&parts.name(shard)).map(Some),
+            Some(stood) if self.moving.is_none() || !stood.finished => {
+                return if stood.file.is_empty() { Ok(None) } else { self.output(&stood.file.clone()).map(Some) };
+            }
+            _ => {}
+        }
+        if self.standings.iter().all(|standing| standing.sinks.get(sink).is_some_and(|stood| stood.finished)) {
+            return Ok(None);
+        }
+        let is_free =
+            |name: &String| !self.given.contains(name) && !self.committed.files().any(|cut| cut.name == *name);
+        let name = (0..).map(|number| parts.name(number)).find(is_free).expect("there are more numbers than files");
+        self.given.insert(name.clone());
+        Appended::make(&*self.disk, &name, true).map(Some)
+    }
+
+    /// Closes the files of one sink to which no shard writes any more: `end` says what stands behind the rows
+    /// of a shard that had not come to its end.
+    pub fn close_parts(&mut self, sink: usize, mut end: impl FnMut(&SinkStanding) -> Vec<u8>) -> Result<()> {
+        if self.moving.is_none() {
+            return Ok(());
+        }
+        for (shard, standing) in self.standings.iter().enumerate() {
+            let Some(stood) = standing.sinks.get(sink).filter(|stood| !stood.file.is_empty()) else { continue };
+            if shard < self.shards && !stood.finished {
+                continue;
+            }
+            let mut file = self.output(&stood.file)?;
+            if !stood.finished {
+                let failed = |cause| crate::sink::cannot_write(&stood.file, &cause);
+                file.append(&end(stood)).map_err(failed)?;
+            }
+            let cut = file.cut();
+            cut.sync()?;
+            self.closed.push(cut.cut);
+        }
+        Ok(())
+    }
+
+    /// Opens the part `name` of a file with rows that are kept apart.
+    pub fn aside(&mut self, name: String) -> Result<Appended> {
+        let is_known = self.epoch == 0 || self.committed.cuts.iter().any(|cut| cut.name == name);
+        let file = match self.closed.iter().position(|cut| cut.name == name) {
+            _ if is_known => self.output(&name),
+            // Of a shard that is there again.
+            Some(at) => Appended::go_on(&*self.disk, &self.closed.swap_remove(at)),
+            None => Appended::make(&*self.disk, &name, true),
+        };
+        self.given.insert(name);
+        file
+    }
+
+    /// Closes the parts of the file `target` to which no shard writes any more. Behind [`Recovery::aside`].
+    pub fn close_aside(&mut self, target: &str) -> Result<()> {
+        let is_part = |cut: &&Cut| cut.name.strip_prefix(target).is_some_and(|rest| rest.starts_with(".part-"));
+        for cut in self.committed.cuts.iter().filter(is_part).filter(|cut| !self.given.contains(&cut.name)) {
+            self.closed.push(Appended::go_on(&*self.disk, cut)?.cut().cut);
+        }
+        Ok(())
+    }
+
+    /// The part of the next shard, and what it held.
+    pub fn member(&mut self, bell: &Arc<[Doorbell]>) -> Result<(Member, Option<Vec<Section>>)> {
         let shard = self.calls.len();
-        let (member, call, notes) = Member::new(self.every, shards, self.epoch, bell);
+        let (member, call, notes) = Member::new(self.every, self.shards, self.highest, bell);
         self.calls.push(call);
         self.notes.push(notes);
-        Ok((member, self.state(shard)?))
+        if self.epoch == 0 || self.moving.is_some() {
+            return Ok((member, None));
+        }
+        let state = self.states.get_mut(shard).map(std::mem::take);
+        Ok((member, Some(state.ok_or_else(|| damaged("it holds fewer shards than it should"))?)))
     }
 
     /// The writer's part, and what it held. Behind the parts of all shards.
     pub fn writer(&mut self, bell: &Arc<[Doorbell]>) -> Result<(Reporter, Option<Vec<Section>>)> {
         let (reporter, notes) = Reporter::new(bell);
         self.notes.push(notes);
-        Ok((reporter, self.state(self.notes.len() - 1)?))
-    }
-
-    fn state(&mut self, number: usize) -> Result<Option<Vec<Section>>> {
         if self.epoch == 0 {
-            return Ok(None);
+            return Ok((reporter, None));
         }
-        let state = self.states.get_mut(number).map(std::mem::take);
-        state.map(Some).ok_or_else(|| damaged("it holds fewer shards than it should"))
+        let held = self.writer.take().ok_or_else(|| damaged("it does not hold what the writer should"))?;
+        Ok((reporter, Some(held)))
     }
 
     /// The keeper of the run, when everybody has their part.
     pub fn keeper(self, bells: &Arc<[Doorbell]>, clock: fn() -> u64) -> Keeper {
         fault!("resume.after-restore");
+        let committed =
+            Committed { shards: self.shards, is_spread: self.is_spread, closed: self.closed, ..Committed::default() };
         Keeper::new(keeper::Parts {
             store: self.store,
             disk: self.disk,
             every: self.every,
-            epoch: self.epoch,
+            epoch: self.highest,
+            committed,
             shards: self.calls,
             bells: Arc::clone(bells),
             notes: self.notes,

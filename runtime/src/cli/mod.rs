@@ -219,6 +219,7 @@ impl RunFlags {
             column_limit: self.column_limit,
             hash_seed: self.hash_seed,
             force_exchange: self.force_exchange,
+            is_spread: false,
             error_format: self.error_format,
             color: self.color,
             checkpoint: self.checkpoint,

@@ -47,8 +47,9 @@ impl Resumed {
     /// The options of this run: as many shards as then, unless it says how many.
     pub fn options(&self, options: &Options) -> Options {
         let then = self.opened.as_ref().filter(|_| options.shards.is_none() && options.cores.is_none());
-        let shards = then.map(|opened| opened.job.shards).or(options.shards);
-        Options { shards, ..options.clone() }
+        let shards = then.map(Opened::shards).or(options.shards);
+        let is_spread = self.opened.as_ref().is_some_and(Opened::is_spread);
+        Options { shards, is_spread, ..options.clone() }
     }
 
     /// Has the run begin with checkpoints or go on with them; says why there is nothing to do, if so.
@@ -69,10 +70,14 @@ impl Resumed {
         if recovery.is_finished() {
             return Ok(Some(format!("the run in `{path}` has come to its end; there is nothing to do")));
         }
-        let from = match recovery.epoch() {
-            0 => "there is no checkpoint yet: beginning again".to_owned(),
-            epoch => format!("going on from checkpoint {epoch}"),
+        let from = match (recovery.epoch(), recovery.shards_before()) {
+            (0, _) => "there is no checkpoint yet: beginning again".to_owned(),
+            (epoch, None) => format!("going on from checkpoint {epoch}"),
+            (epoch, Some(before)) => format!("going on from checkpoint {epoch}, which {before} shards have made"),
         };
+        let damage =
+            recovery.damage().map(|damage| format!("{}; an older checkpoint takes its place", damage.report().message));
+        prepared.notes.extend(damage);
         prepared.notes.push(format!("{from} (--checkpoint-every {every}, as the run began with)"));
         Ok(None)
     }

@@ -32,8 +32,9 @@ use corelane_io::options::OnError;
 use corelane_io::source::Source as Input;
 
 use crate::budget::{Account, Budget};
-use crate::checkpoint::job::{Asked, Job};
-use crate::checkpoint::recovery::Opened;
+use crate::checkpoint::job::{Asked, Job, Places};
+use crate::checkpoint::moving::{self, Moving};
+use crate::checkpoint::recovery::{Here, Opened};
 use crate::checkpoint::{Keeper, Kept, Member, Recovery, Reporter, keeper};
 use crate::cores::{self, CpuSet};
 use crate::doorbell::Doorbell;
@@ -45,7 +46,7 @@ use crate::options::{Executor, MaxErrors, OnError as OnErrorFlag, Options};
 use crate::pace::Pace;
 use crate::preflight;
 use crate::shard::{Before, Parts, Shard, Stop};
-use crate::source::{BadLimit, Source, SourceOptions};
+use crate::source::{Aside, BadLimit, Source, SourceOptions};
 use crate::sys;
 use crate::writer::{self, Merged, Writers, Written};
 use catalog::Inputs;
@@ -85,6 +86,9 @@ pub fn compile_at(script: &str, disk: &dyn Disk, options: &Options, now_us: i64)
 /// Everything a run needs, opened and checked.
 pub struct Prepared {
     plan: Arc<Plan>,
+    distribution: plan::Distribution,
+    /// The plan is one for several shards.
+    is_spread: bool,
     /// The script's program, before it was distributed.
     pub program: Program,
     /// CPU of each shard, where pinned.
@@ -107,6 +111,8 @@ pub struct Prepared {
     max_errors: Option<MaxErrors>,
     rejects: Rejects,
     recovery: Option<Recovery>,
+    /// Where outputs are committed, with checkpoints.
+    disk: Option<Arc<dyn Durable>>,
     memory: u64,
 }
 
@@ -119,22 +125,38 @@ pub struct Assembled {
     pub parts: Vec<MakeParts>,
     /// The outputs that all shards share.
     pub merged: Vec<Merged>,
-    /// With checkpoints, how their writer is heard, and what it held.
-    pub reporter: Option<(Reporter, Option<Vec<Section>>)>,
+    /// With checkpoints, the writer's part in them.
+    pub reporter: Option<Reporting>,
     /// With checkpoints, who calls and commits them.
     pub keeper: Option<Keeper>,
 }
 
+/// The shards' parts in checkpoints.
+struct Membership {
+    /// Each with what the same shard of an earlier run has held.
+    members: Vec<(Member, Option<Vec<Section>>)>,
+    /// What all shards of an earlier run have held, if they were more or fewer.
+    moving: Option<Arc<Moving>>,
+    /// Where rows go that do not go on, by shard and source.
+    asides: Vec<Vec<Aside>>,
+}
+
+/// The writer's part in checkpoints.
+pub struct Reporting {
+    /// How it is heard.
+    reporter: Reporter,
+    /// What it held.
+    held: Option<Vec<Section>>,
+    /// There were more or fewer shards then.
+    is_moved: bool,
+}
+
 impl Assembled {
     /// The writers of outputs that hold back `merge_buffer` bytes of each.
-    pub fn writers(
-        merged: Vec<Merged>,
-        merge_buffer: usize,
-        reporter: Option<(Reporter, Option<Vec<Section>>)>,
-    ) -> Result<Writers> {
+    pub fn writers(merged: Vec<Merged>, merge_buffer: usize, reporting: Option<Reporting>) -> Result<Writers> {
         let writers = Writers::new(merged, merge_buffer);
-        match reporter {
-            Some((reporter, held)) => writers.reporting(reporter, held.as_deref()),
+        match reporting {
+            Some(Reporting { reporter, held, is_moved }) => writers.reporting(reporter, held.as_deref(), is_moved),
             None => Ok(writers),
         }
     }
@@ -250,8 +272,12 @@ pub fn prepare_with(program: Program, disk: &dyn Disk, options: &Options, grain:
     let mut notes: Vec<String> = note.into_iter().chain(preflight::quota_note(shards, quota)).collect();
     let runnable = quota.unwrap_or(f64::INFINITY).min(cpus.len() as f64);
 
-    let distribution =
-        plan::distribute::Distribution { shards, force_exchange: options.force_exchange, ordered: options.ordered };
+    let is_spread = shards > 1 || options.is_spread;
+    let distribution = plan::Distribution {
+        shards: if is_spread { shards.max(2) } else { shards },
+        force_exchange: options.force_exchange,
+        ordered: options.ordered,
+    };
     let mut plan = plan::distribute::distribute(program.plan.clone(), &distribution)?;
     let catalog = Inputs::new(disk, options);
     let mut inputs = Vec::new();
@@ -287,6 +313,8 @@ pub fn prepare_with(program: Program, disk: &dyn Disk, options: &Options, grain:
     let fast = if options.rate.is_some() { DELAY_PACED } else { DELAY_FAST };
     Ok(Prepared {
         plan: Arc::new(plan),
+        distribution,
+        is_spread,
         program,
         cpus: cores::seats(&cpus, shards),
         kind,
@@ -306,6 +334,7 @@ pub fn prepare_with(program: Program, disk: &dyn Disk, options: &Options, grain:
         max_errors: options.max_errors,
         rejects,
         recovery: None,
+        disk: None,
         memory,
     })
 }
@@ -351,15 +380,15 @@ impl Prepared {
         })
     }
 
-    /// What the run was asked to do, as checkpoints record it, and the files committed with them.
-    pub fn asked(&self, options: &Options, now_us: i64) -> Result<(Job, Vec<String>)> {
-        let files = self.outputs.committed_files(self.cpus.len())?;
+    /// What the run was asked to do, as checkpoints record it, and what is committed with them.
+    pub fn asked(&self, options: &Options, now_us: i64) -> Result<(Job, Places)> {
+        let places = Places { asides: self.rejects.committed()?, ..self.outputs.committed()? };
         let outputs = self.outputs.names(&self.plan).into_iter().zip(self.outputs.list());
         let asked = Asked {
-            plan: &self.plan,
+            plan: &self.program.plan,
             inputs: self.inputs().collect(),
             outputs: outputs.map(|((name, place), (_, format))| format!("{name} {place} {format:?}")).collect(),
-            files: files.clone(),
+            places: places.clone(),
             hash_seed: self.hash_seed,
             options: vec![
                 format!("dialect {:?}", options.dialect),
@@ -367,25 +396,50 @@ impl Prepared {
                 format!("bad rows {:?}", self.on_error),
                 format!("bad rows at most {:?}", self.max_errors),
                 format!("rows of a turn {}", self.turn_rows),
+                // These change the plan as well, which would not say why.
+                format!("--rate {}", if self.rate.is_some() { "given" } else { "not given" }),
+                format!("--ordered {}", self.distribution.ordered),
+                format!("--force-exchange {}", self.distribution.force_exchange),
             ],
         };
         let every = options.checkpoint_every.unwrap_or_default();
         let job = Job { every, shards: self.cpus.len(), now_us, lines: asked.lines()? };
-        Ok((job, files))
+        Ok((job, places))
     }
 
     /// Has the run write checkpoints to `path`, where nothing may be kept yet.
     pub fn begin(&mut self, disk: Arc<dyn Durable>, path: &str, options: &Options, now_us: i64) -> Result<()> {
-        let (job, mut files) = self.asked(options, now_us)?;
-        files.extend(self.outputs.stale_files());
-        self.recovery = Some(Recovery::begin(disk, path, &job, &files)?);
+        let (job, outputs) = self.asked(options, now_us)?;
+        let here = Here { job: &job, plan: &self.plan, is_spread: self.is_spread, places: None, outputs: &outputs };
+        self.recovery = Some(Recovery::begin(Arc::clone(&disk), path, &here)?);
+        self.disk = Some(disk);
         Ok(())
     }
 
     /// Has the run go on with the checkpoints that were `opened`.
     pub fn go_on(&mut self, disk: Arc<dyn Durable>, opened: Opened, options: &Options) -> Result<&Recovery> {
-        let (job, _) = self.asked(options, opened.job.now_us)?;
-        Ok(self.recovery.insert(Recovery::go_on(opened, disk, &job)?))
+        let (job, outputs) = self.asked(options, opened.job.now_us)?;
+        if self.distribution.ordered && opened.shards() != self.cpus.len() {
+            return Err(moving::refused());
+        }
+        let is_alike = opened.is_spread() || self.distribution.force_exchange || !self.is_spread;
+        let places = match is_alike {
+            true => None,
+            false => Some(plan::distribute::places(&self.program.plan, &self.distribution)?),
+        };
+        let here = Here { job: &job, plan: &self.plan, is_spread: self.is_spread, places, outputs: &outputs };
+        let recovery = Recovery::go_on(opened, Arc::clone(&disk), &here)?;
+        self.disk = Some(disk);
+        if recovery.is_finished() {
+            // The run before may have died just behind its end.
+            self.settle()?;
+        }
+        Ok(self.recovery.insert(recovery))
+    }
+
+    /// Puts committed rows that were kept apart together, once the end is committed.
+    pub fn settle(&self) -> Result<()> {
+        self.disk.as_ref().map_or(Ok(()), |disk| self.rejects.settle(&**disk))
     }
 
     /// Runs the job to its end. `watch` is called now and then with what was read so far.
@@ -505,18 +559,22 @@ impl Prepared {
             Pace { start: clock() + (2_000_000.0 / sys::ns_per_tick()) as u64, first: 0, interval }
         });
         let mut recovery = self.recovery.take();
-        let (sinks, merged) =
-            self.outputs.connect(&self.plan, shards, &bells.writer, &bells.shards, pace, recovery.as_ref())?;
+        let (sinks, merged) = self.outputs.connect(&self.plan, shards, bells, pace, recovery.as_mut())?;
         let mut members = Vec::new();
         if let Some(recovery) = &mut recovery {
             for _ in 0..shards {
-                members.push(recovery.member(shards, &bells.keeper)?);
+                members.push(recovery.member(&bells.keeper)?);
             }
         }
         let has_writer = !merged.is_empty();
         let reporter = recovery.as_mut().filter(|_| has_writer).map(|recovery| recovery.writer(&bells.keeper));
         let reporter = reporter.transpose()?;
-        let parts = self.parts(&bells.shards, stop, sinks, members, pace, clock)?;
+        let moving = recovery.as_ref().and_then(Recovery::moving);
+        let reporter = reporter.map(|(reporter, held)| Reporting { reporter, held, is_moved: moving.is_some() });
+        // What a table says of its own rows comes before what the run says of all.
+        let on_errors = self.inputs.iter().map(|(_, input)| input.options().on_error.unwrap_or(self.on_error));
+        let asides = self.rejects.asides(&on_errors.collect::<Vec<_>>(), shards, recovery.as_mut())?;
+        let parts = self.parts(&bells.shards, stop, sinks, Membership { members, moving, asides }, pace, clock)?;
         let keeper = recovery.map(|recovery| recovery.keeper(&bells.shards, clock));
         Ok(Assembled { parts, merged, reporter, keeper })
     }
@@ -537,7 +595,7 @@ impl Prepared {
         bells: &Arc<[Doorbell]>,
         stop: &Arc<Stop>,
         sinks: Vec<Vec<crate::sink::ShardSink>>,
-        members: Vec<(Member, Option<Vec<Section>>)>,
+        Membership { members, moving, asides }: Membership,
         pace: Option<Pace>,
         clock: fn() -> u64,
     ) -> Result<Vec<MakeParts>> {
@@ -567,19 +625,20 @@ impl Prepared {
         let delay = (self.delay.as_nanos() as f64 / sys::ns_per_tick()) as u64;
         let mut all: Vec<MakeParts> = Vec::with_capacity(shards);
         let mut members = members.into_iter();
-        for (shard, (lanes, sinks)) in lanes.into_iter().zip(sinks).enumerate() {
-            let pipeline = Pipeline::new(&self.plan, shard, shards, self.hash_seed)?;
+        for (shard, ((lanes, sinks), aside)) in lanes.into_iter().zip(sinks).zip(asides).enumerate() {
+            let make = if self.is_spread { Pipeline::spread } else { Pipeline::new };
+            let pipeline = make(&self.plan, shard, shards, self.hash_seed)?;
             let (plan, stop) = (Arc::clone(&self.plan), Arc::clone(stop));
             let account = Account::new(Arc::clone(&budget), shard);
             let sources: Vec<(NodeId, Source)> = scans
                 .iter()
                 .enumerate()
-                .map(|(number, scan)| {
-                    // What a table says of its own rows comes before what the run says of all.
+                .zip(aside)
+                .map(|((number, scan), aside)| {
                     let on_error = scan.input.options().on_error.unwrap_or(self.on_error);
                     let options = SourceOptions {
                         on_error,
-                        aside: self.rejects.aside(on_error, number, shard),
+                        aside,
                         bad_limit: self.bad_limit.clone(),
                         pace,
                         turn_rows: self.turn_rows,
@@ -610,7 +669,10 @@ impl Prepared {
                 before,
             };
             if let Some(held) = held.flatten() {
-                parts.restore(held)?;
+                parts.restore(&held)?;
+            }
+            if let Some(moving) = &moving {
+                parts.adopt(moving, shard, shards)?;
             }
             // The books begin on the shard's own thread.
             all.push(Box::new(move || Parts { ledger: Ledger::new(clock), ..parts }));
@@ -641,6 +703,11 @@ impl Prepared {
             error.get_or_insert(cause);
             None
         });
+        if kept.is_some_and(|kept| kept.is_finished)
+            && let Err(cause) = self.settle()
+        {
+            error.get_or_insert(cause);
+        }
         for (shard, merged) in shards.iter_mut().zip(&written.clocks) {
             shard.clocks.merge(merged);
         }

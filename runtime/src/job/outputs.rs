@@ -9,13 +9,15 @@ use std::sync::Arc;
 use corelane_engine::plan::{Changelog, Node, NodeId, Operator, Plan, Sink, SinkOrder};
 use corelane_engine::sql::{Program, Table, TableOption};
 use corelane_engine::{Code, Error, Result};
-use corelane_io::format::{Assembler, Format, Formatter};
+use corelane_io::format::{Assembler, Buffer, Format, Formatter};
 use corelane_io::order::OrderKeys;
 use corelane_io::source::Source;
 
+use super::Bells;
 use super::catalog::read_options;
 use crate::checkpoint::Recovery;
-use crate::doorbell::Doorbell;
+use crate::checkpoint::job::{Parts, Places};
+use crate::checkpoint::record::SinkStanding;
 use crate::options::{Options, parse_size};
 use crate::pace::Pace;
 use crate::partitions::{OPEN_MOST, Partitioning, Partitions};
@@ -256,11 +258,11 @@ impl Outputs {
         Ok(outputs)
     }
 
-    /// The files that are committed with checkpoints, and those that are there in their place.
-    pub fn committed_files(&self, shards: usize) -> Result<Vec<String>> {
-        let mut files = Vec::new();
+    /// What is committed with checkpoints.
+    pub fn committed(&self) -> Result<Places> {
+        let mut places = Places::default();
         for (output, format) in &self.list {
-            let of_output = match output {
+            let path = match output {
                 Output::Stdout | Output::Nowhere => continue,
                 Output::Partitioned(how) => {
                     let message = format!(
@@ -270,28 +272,23 @@ impl Outputs {
                     return Err(Error::new(Code::Unsupported, message)
                         .help("leave PARTITIONED BY out, or run without --checkpoint"));
                 }
-                Output::File(path) => vec![path.clone()],
-                Output::Directory(path) => (0..shards).map(|shard| part(path, shard, *format)).collect(),
+                Output::File(path) | Output::Directory(path) => path,
             };
             if *format == Format::Table {
                 let message = "--checkpoint: a table for people cannot be written on after a stop";
                 let error = Error::new(Code::BadOption, message);
                 return Err(error.help("write csv, tsv, ndjson or json"));
             }
-            for path in of_output {
-                let name = path.to_str().ok_or_else(|| {
-                    Error::new(Code::BadOption, format!("the name of `{}` is not UTF-8", path.display()))
-                })?;
-                files.push(name.to_owned());
+            let name = path
+                .to_str()
+                .map(str::to_owned)
+                .ok_or_else(|| Error::new(Code::BadOption, format!("the name of `{}` is not UTF-8", path.display())))?;
+            match output {
+                Output::Directory(_) => places.folders.push(parts(name, *format)),
+                _ => places.files.push(name),
             }
         }
-        Ok(files)
-    }
-
-    /// Files of earlier runs in directories that are written to.
-    pub fn stale_files(&self) -> Vec<String> {
-        let directories = self.list.iter().filter(|(output, _)| matches!(output, Output::Directory(_)));
-        directories.flat_map(|(output, format)| output.files(*format)).map(|path| path.display().to_string()).collect()
+        Ok(places)
     }
 
     /// The outputs, by number of sink.
@@ -348,16 +345,17 @@ impl Outputs {
         &self,
         plan: &Plan,
         shards: usize,
-        bell: &Arc<[Doorbell]>,
-        bells: &Arc<[Doorbell]>,
+        bells: &Bells,
         pace: Option<Pace>,
-        recovery: Option<&Recovery>,
+        mut recovery: Option<&mut Recovery>,
     ) -> Result<(Vec<Vec<ShardSink>>, Vec<Merged>)> {
         let mut by_shard: Vec<Vec<ShardSink>> = (0..shards).map(|_| Vec::new()).collect();
         let mut merged = Vec::new();
         for ((node, sink), (output, format)) in sinks(plan).zip(&self.list) {
             let schema = &node.schema;
-            let arrival = shards == 1 || sink.order == SinkOrder::Arrival;
+            // What several shards have begun is in their order.
+            let is_spread = shards > 1 || recovery.as_ref().is_some_and(|recovery| recovery.is_spread());
+            let arrival = !is_spread || sink.order == SinkOrder::Arrival;
             let mut lanes = Vec::new();
             for (shard, own) in by_shard.iter_mut().enumerate() {
                 let formatter = match output {
@@ -374,32 +372,38 @@ impl Outputs {
                         shard,
                     ))),
                     Output::Directory(path) => {
-                        let path = part(path, shard, *format);
-                        match recovery {
-                            Some(recovery) => Destination::Kept(recovery.output(&path.to_string_lossy())?),
-                            None => Destination::File { path, file: None },
+                        let parts = parts(path.to_string_lossy().into_owned(), *format);
+                        match &mut recovery {
+                            Some(recovery) => {
+                                let part = recovery.part(&parts, sink.number, shard)?;
+                                part.map_or(Destination::Nowhere, Destination::Kept)
+                            }
+                            None => Destination::File { path: part(path, shard, *format), file: None },
                         }
                     }
                     Output::Stdout | Output::File(_) => {
                         let (sender, parcels) = ring(4 * BLOCKS_OUT);
                         let (home, returned) = ring(4 * BLOCKS_OUT);
                         lanes.push(TextLane { parcels, home });
-                        Destination::Writer { parcels: sender, home: returned, bell: Arc::clone(bell) }
+                        Destination::Writer { parcels: sender, home: returned, bell: Arc::clone(&bells.writer) }
                     }
                 };
                 let keys = (output.is_merged() && !arrival).then(|| OrderKeys::new(&sink.order, schema));
                 own.push(ShardSink::new(formatter, keys, to, pace));
             }
+            if let Some(recovery) = &mut recovery {
+                recovery.close_parts(sink.number, |stood| rest(*format, node, sink, stood))?;
+            }
             let target = match output {
                 Output::Stdout => Target::Stdout,
-                Output::File(path) => match recovery {
+                Output::File(path) => match &recovery {
                     Some(recovery) => Target::Kept(recovery.output(&path.to_string_lossy())?),
                     None => Target::File(path.clone()),
                 },
                 _ => continue,
             };
             let assembler = Assembler::new(*format, schema, sink.visible);
-            merged.push(Merged { target, assembler, lanes, bells: Arc::clone(bells), arrival, pace });
+            merged.push(Merged { target, assembler, lanes, bells: Arc::clone(&bells.shards), arrival, pace });
         }
         Ok((by_shard, merged))
     }
@@ -421,6 +425,22 @@ fn form_of(sink: &Sink, format: Format) -> Result<Format> {
         }
         (false, format) => Ok(format),
     }
+}
+
+/// What is still to be written to the file of a shard that is no more.
+fn rest(format: Format, node: &Node, sink: &Sink, stood: &SinkStanding) -> Vec<u8> {
+    let mut formatter = Formatter::new(format, &node.schema, sink.visible);
+    let mut out = Buffer::default();
+    if stood.header_due {
+        formatter.header(&mut out);
+    }
+    formatter.footer(stood.rows, &mut out);
+    out.bytes().to_vec()
+}
+
+/// The files of a directory.
+fn parts(folder: String, format: Format) -> Parts {
+    Parts { folder, extension: format.extension().to_owned() }
 }
 
 /// A shard's own file in a directory.

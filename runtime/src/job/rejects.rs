@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use corelane_engine::{Code, Error, Result};
+use corelane_io::durable::Durable;
 use corelane_io::options::OnError;
 use corelane_io::reject::{self, RejectPart};
 
 use super::outputs::{self, Output};
+use crate::checkpoint::Recovery;
 use crate::options::{Late, Options};
 use crate::source::Aside;
 
@@ -15,6 +17,8 @@ use crate::source::Aside;
 pub struct Rejects {
     bad: Option<PathBuf>,
     late: Option<PathBuf>,
+    /// They are committed with checkpoints.
+    is_kept: bool,
 }
 
 impl Rejects {
@@ -51,12 +55,8 @@ impl Rejects {
             }
             _ => {}
         }
-        let rejects = Rejects { bad: options.reject.clone(), late: options.late_file.clone() };
-        if options.is_checkpointed() && rejects.targets().next().is_some() {
-            let message = "rows that are kept apart are not committed with checkpoints yet";
-            let error = Error::new(Code::Unsupported, message);
-            return Err(error.help("leave --reject and --late-file out, or --checkpoint"));
-        }
+        let is_kept = options.is_checkpointed();
+        let rejects = Rejects { bad: options.reject.clone(), late: options.late_file.clone(), is_kept };
         if rejects.bad.is_some() && rejects.bad == rejects.late {
             let help = "give each a file of its own";
             return Err(bad_option("--reject and --late-file name the same file", help));
@@ -84,21 +84,56 @@ impl Rejects {
         self.bad.iter().chain(&self.late)
     }
 
-    /// What one source of one shard writes.
-    pub fn aside(&self, on_error: OnError, source: usize, shard: usize) -> Aside {
-        let part = |target: &PathBuf| RejectPart::new(reject::part(target, source, shard));
-        let bad = self.bad.as_ref().filter(|_| on_error == OnError::Reject).map(part);
-        Aside { bad, late: self.late.as_ref().map(part) }
+    /// What the sources of each of `shards` shards write, by shard and source; `on_errors` by source. With
+    /// checkpoints `recovery` opens the files.
+    pub fn asides(
+        &self,
+        on_errors: &[OnError],
+        shards: usize,
+        mut recovery: Option<&mut Recovery>,
+    ) -> Result<Vec<Vec<Aside>>> {
+        let mut part = |target: &PathBuf, source, shard| -> Result<RejectPart> {
+            let path = reject::part(target, source, shard);
+            match &mut recovery {
+                None => Ok(RejectPart::new(path)),
+                Some(recovery) => recovery.aside(utf8(&path)?.to_owned()).map(RejectPart::kept),
+            }
+        };
+        let mut asides = Vec::with_capacity(shards);
+        for shard in 0..shards {
+            let mut of_shard = Vec::with_capacity(on_errors.len());
+            for (source, &on_error) in on_errors.iter().enumerate() {
+                let bad = self.bad.as_ref().filter(|_| on_error == OnError::Reject);
+                let bad = bad.map(|target| part(target, source, shard)).transpose()?;
+                let late = self.late.as_ref().map(|target| part(target, source, shard)).transpose()?;
+                of_shard.push(Aside { bad, late });
+            }
+            asides.push(of_shard);
+        }
+        if let Some(recovery) = recovery {
+            self.committed()?.iter().try_for_each(|target| recovery.close_aside(target))?;
+        }
+        Ok(asides)
+    }
+
+    /// The files that are committed with checkpoints.
+    pub fn committed(&self) -> Result<Vec<String>> {
+        self.targets().filter(|_| self.is_kept).map(|target| utf8(target).map(str::to_owned)).collect()
     }
 
     /// Removes what earlier runs have left.
     pub fn begin(&self) -> Result<()> {
-        self.targets().try_for_each(|target| reject::remove_parts(target))
+        self.targets().filter(|_| !self.is_kept).try_for_each(|target| reject::remove_parts(target))
     }
 
     /// Puts the shards' parts together.
     pub fn finish(&self, sources: usize, shards: usize) -> Result<()> {
-        self.targets().try_for_each(|target| reject::merge(target, sources, shards))
+        self.targets().filter(|_| !self.is_kept).try_for_each(|target| reject::merge(target, sources, shards))
+    }
+
+    /// Puts committed parts together, once the end is committed.
+    pub fn settle(&self, disk: &dyn Durable) -> Result<()> {
+        self.committed()?.iter().try_for_each(|target| reject::settle(disk, target))
     }
 
     /// The files, as statistics name them: of bad rows, of late ones.
@@ -106,4 +141,9 @@ impl Rejects {
         let name = |path: &PathBuf| path.display().to_string();
         (self.bad.as_ref().map(name), self.late.as_ref().map(name))
     }
+}
+
+fn utf8(path: &Path) -> Result<&str> {
+    let unknown = || Error::new(Code::BadOption, format!("the name of `{}` is not UTF-8", path.display()));
+    path.to_str().ok_or_else(unknown)
 }

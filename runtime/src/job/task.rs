@@ -182,7 +182,7 @@ impl Task for ShardTask {
             outcome.traffic.bytes += outbox.traffic.bytes;
         }
         for sink in self.shard.sinks_mut() {
-            outcome.sinks.push((sink.rows, sink.bytes));
+            outcome.sinks.push(sink.totals());
             outcome.clocks.merge(&sink.clocks);
         }
         // The rings' ends go before the writer is told, so that it sees everything sent.

@@ -74,6 +74,12 @@ impl Inbox {
         }
     }
 
+    /// Stands behind the end of all senders' rows, which was told in an earlier run.
+    pub fn reclose(&mut self) {
+        self.ended = true;
+        self.ways.iter_mut().for_each(|way| way.finished = true);
+    }
+
     /// Writes what is known of the senders, and the rows that are held. Only behind
     /// [`Arrival::Barrier`] or the end.
     pub fn save(&self, to: &mut Writer) {

@@ -1,13 +1,18 @@
 //! Barriers on one shard: from its sources through its stages to what it writes down.
 
 use corelane_engine::Result;
+use corelane_engine::operator::TIME_MIN;
+use corelane_engine::plan::Operator;
 use corelane_engine::stage::Stage;
 use corelane_engine::state::{Section, Writer};
 use corelane_io::fault;
 
 use super::{Feed, Parts, Receiver, Shard};
+use crate::checkpoint::moving::Moving;
+use crate::checkpoint::record::Standing;
 use crate::checkpoint::{Call, State, damaged, record};
 use crate::executor::Progress;
+use crate::source::Stand;
 
 impl Shard {
     /// Hears what the keeper has called, and ends behind the last epoch.
@@ -80,6 +85,7 @@ impl Shard {
         for sink in &mut self.outs.sinks {
             sink.barrier(call)?;
         }
+        self.flush_aside()?;
         let mut state = self.state()?;
         state.pause_ticks = self.ledger.now().saturating_sub(began);
         if let Some(member) = &mut self.member {
@@ -98,6 +104,7 @@ impl Shard {
         if self.member.is_none() {
             return Ok(());
         }
+        self.flush_aside()?;
         let state = self.state()?;
         if let Some(member) = &mut self.member {
             member.ended(state);
@@ -114,50 +121,96 @@ impl Shard {
             bytes.flag(feed.finished);
             feed.source.save(&mut bytes)?;
         }
+        bytes.count(self.outs.outboxes.len());
+        self.outs.outboxes.iter().for_each(|outbox| bytes.flag(outbox.is_closed()));
+        bytes.count(self.outs.sinks.len());
+        self.outs.sinks.iter().for_each(|sink| sink.standing().save(&mut bytes));
         bytes.count(self.receivers.len());
         for receiver in &self.receivers {
             bytes.flag(receiver.finished);
             receiver.inbox.save(&mut bytes);
         }
-        bytes.count(self.outs.outboxes.len());
-        self.outs.outboxes.iter().for_each(|outbox| bytes.flag(outbox.is_closed()));
-        bytes.count(self.outs.sinks.len());
-        self.outs.sinks.iter().for_each(|sink| sink.save(&mut bytes));
         sections.push(Section { node: record::OWN, key_group: None, bytes: bytes.into_bytes() });
-        let cuts = self.outs.sinks.iter().filter_map(|sink| sink.cut()).collect();
+        let sinks = self.outs.sinks.iter().filter_map(|sink| sink.cut());
+        let cuts = sinks.chain(self.sources.iter().flat_map(|feed| feed.source.aside.cuts())).collect();
         Ok(State { sections, cuts, pause_ticks: 0 })
     }
 }
 
+fn is(found: usize, expected: usize, what: &str) -> Result<()> {
+    if found == expected { Ok(()) } else { Err(damaged(&format!("it has another number of {what}"))) }
+}
+
 impl Parts {
     /// Takes over what the same shard of another run wrote. Only on new parts.
-    pub fn restore(&mut self, sections: Vec<Section>) -> Result<()> {
-        let mut sections = sections;
-        let own = sections.pop_if(|section| section.node == record::OWN);
-        let own = own.ok_or_else(|| damaged("a shard does not say where it stands"))?;
-        self.pipeline.restore(&sections)?;
-        let mut from = corelane_engine::state::Reader::new(&own.bytes);
-        let is = |found: usize, expected: usize, what: &str| {
-            if found == expected { Ok(()) } else { Err(damaged(&format!("it has another number of {what}"))) }
-        };
-        is(from.count(9)?, self.sources.len(), "sources")?;
-        for (_, source) in &mut self.sources {
-            self.before.sources.push((from.word()? as i64, from.flag()?));
-            source.restore(&mut from)?;
+    pub fn restore(&mut self, sections: &[Section]) -> Result<()> {
+        let (standing, mut from) = Standing::of(sections)?;
+        self.pipeline.restore(&sections[..sections.len() - 1])?;
+        is(standing.sources.len(), self.sources.len(), "sources")?;
+        for ((_, source), (told, finished, stand)) in self.sources.iter_mut().zip(&standing.sources) {
+            self.before.sources.push((*told, *finished));
+            source.restore(stand)?;
         }
+        is(standing.closed.len(), self.outboxes.len(), "exchanges")?;
+        let outboxes = self.outboxes.iter_mut().zip(&standing.closed);
+        outboxes.filter(|(_, closed)| **closed).for_each(|(outbox, _)| outbox.reclose());
+        is(standing.sinks.len(), self.sinks.len(), "sinks")?;
+        self.sinks.iter_mut().zip(&standing.sinks).for_each(|(sink, stood)| sink.restore(stood));
         is(from.count(1)?, self.inboxes.len(), "exchanges")?;
         for inbox in &mut self.inboxes {
             self.before.receivers.push(from.flag()?);
             inbox.restore(&mut from)?;
         }
-        is(from.count(1)?, self.outboxes.len(), "exchanges")?;
-        for outbox in &mut self.outboxes {
-            if from.flag()? {
-                outbox.reclose();
+        self.count_on();
+        from.end()
+    }
+
+    /// Takes over the part of shard `shard` of `shards` in what another number of shards wrote. Only on new
+    /// parts, of a pipeline for several shards.
+    pub fn adopt(&mut self, moving: &Moving, shard: usize, shards: usize) -> Result<()> {
+        self.pipeline.adopt(&self.plan, &moving.sections)?;
+        let counted = || moving.standings.iter().enumerate().filter(|(old, _)| old % shards == shard);
+        for (number, (_, source)) in self.sources.iter_mut().enumerate() {
+            let stands: Vec<Stand> = moving.standings.iter().map(|old| old.sources[number].2.clone()).collect();
+            let counted: Vec<Stand> = counted().map(|(_, old)| old.sources[number].2.clone()).collect();
+            source.adopt(&stands, &counted)?;
+            // What time it is will be told again.
+            self.before.sources.push((TIME_MIN, moving.has_source_ended(number)));
+        }
+        for (node, this) in self.plan.nodes.iter().enumerate() {
+            match &this.operator {
+                Operator::Exchange(exchange) => {
+                    let has_ended = moving.has_ended[node];
+                    if has_ended {
+                        self.outboxes[exchange.number].reclose();
+                        self.inboxes[exchange.number].reclose();
+                    }
+                    self.before.receivers.resize(self.inboxes.len(), false);
+                    self.before.receivers[exchange.number] = has_ended;
+                }
+                Operator::Sink(sink) => {
+                    let (number, sink) = (sink.number, &mut self.sinks[sink.number]);
+                    let own = sink.standing().file;
+                    for (_, old) in counted() {
+                        sink.count_on(&old.sinks[number]);
+                    }
+                    let written = moving.standings.iter().map(|old| &old.sinks[number]);
+                    if moving.has_ended[node] {
+                        sink.has_finished();
+                    } else if let Some(stood) = written.into_iter().find(|stood| !own.is_empty() && stood.file == own) {
+                        // The same file goes on.
+                        sink.write_on(stood);
+                    }
+                }
+                _ => {}
             }
         }
-        is(from.count(20)?, self.sinks.len(), "sinks")?;
-        self.sinks.iter_mut().try_for_each(|sink| sink.restore(&mut from))?;
+        self.count_on();
+        Ok(())
+    }
+
+    /// Has what was read before count for the next epoch of an earlier run, not of this one.
+    fn count_on(&mut self) {
         if let Some(member) = &mut self.member {
             let sources = || self.sources.iter().map(|(_, source)| source);
             member.has_read_before(
@@ -165,6 +218,5 @@ impl Parts {
                 sources().map(|source| source.bytes).sum(),
             );
         }
-        from.end()
     }
 }

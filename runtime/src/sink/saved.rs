@@ -1,11 +1,11 @@
 //! What a sink has done up to a barrier, written and taken up again.
 
 use corelane_engine::Result;
-use corelane_engine::state::{Reader, Writer};
 use corelane_io::append::OpenCut;
 
 use super::{Destination, Parcel, ShardSink};
 use crate::checkpoint::Call;
+use crate::checkpoint::record::SinkStanding;
 
 impl ShardSink {
     /// Everything so far belongs to the epoch of `call`: it is written or on its way, and the writer is
@@ -24,21 +24,45 @@ impl ShardSink {
         if let Destination::Kept(file) = &self.to { Some(file.cut()) } else { None }
     }
 
-    /// Writes what is to be known besides. Only behind [`ShardSink::barrier`].
-    pub fn save(&self, to: &mut Writer) {
-        to.flag(self.finished);
-        to.flag(self.satisfied);
-        to.flag(self.header_due);
-        to.flag(self.formatter.is_begun());
-        to.word(self.rows);
-        to.word(self.bytes);
+    /// What is to be known besides. Only behind [`ShardSink::barrier`].
+    pub fn standing(&self) -> SinkStanding {
+        let file = if let Destination::Kept(file) = &self.to { file.name().to_owned() } else { String::new() };
+        SinkStanding {
+            finished: self.finished,
+            satisfied: self.satisfied,
+            header_due: self.header_due,
+            is_begun: self.formatter.is_begun(),
+            rows: self.rows,
+            bytes: self.bytes,
+            earlier: self.earlier,
+            file,
+        }
     }
 
-    /// Takes over what the same sink of another run wrote. Only on a new one.
-    pub fn restore(&mut self, from: &mut Reader<'_>) -> Result<()> {
-        (self.finished, self.satisfied, self.header_due) = (from.flag()?, from.flag()?, from.flag()?);
-        self.formatter.go_on(from.flag()?);
-        (self.rows, self.bytes) = (from.word()?, from.word()?);
-        Ok(())
+    /// Goes on where the same sink of another run has stood. Only on a new one.
+    pub fn restore(&mut self, stood: &SinkStanding) {
+        (self.finished, self.satisfied, self.header_due) = (stood.finished, stood.satisfied, stood.header_due);
+        self.formatter.go_on(stood.is_begun);
+        (self.rows, self.bytes, self.earlier) = (stood.rows, stood.bytes, stood.earlier);
+    }
+
+    /// Goes on with the file of a sink of another number of shards, on which this one counts on already.
+    pub fn write_on(&mut self, stood: &SinkStanding) {
+        self.header_due = stood.header_due;
+        self.formatter.go_on(stood.is_begun);
+        // Of an array it must be known that it has rows.
+        self.rows = stood.rows;
+        self.earlier.0 -= stood.rows;
+    }
+
+    /// What it has written counts, but not to this one's file.
+    pub fn count_on(&mut self, stood: &SinkStanding) {
+        self.earlier.0 += stood.rows + stood.earlier.0;
+        self.earlier.1 += stood.bytes + stood.earlier.1;
+    }
+
+    /// An earlier run has come to the end of this sink's rows on all shards.
+    pub fn has_finished(&mut self) {
+        (self.finished, self.header_due) = (true, false);
     }
 }

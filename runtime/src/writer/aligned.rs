@@ -104,12 +104,19 @@ impl Writer {
         Found { bytes: bytes.into_bytes(), cut }
     }
 
-    fn restore(&mut self, section: &Section) -> Result<()> {
+    fn restore(&mut self, section: &Section, is_moved: bool) -> Result<()> {
         let mut from = Reader::new(&section.bytes);
         self.ended = from.flag()?;
         self.output.assembler.go_on(from.flag()?);
         let own = |block| Box::new(TextBlock::of(block));
-        self.merger.restore(&mut from, own)?;
+        if is_moved {
+            self.merger.adopt(&mut from, own)?;
+            if self.ended {
+                (0..self.output.lanes.len()).for_each(|shard| self.merger.finish(shard));
+            }
+        } else {
+            self.merger.restore(&mut from, own)?;
+        }
         from.end()?;
         for shard in 0..self.output.lanes.len() {
             self.alignment.finished[shard] = self.merger.is_finished(shard);
@@ -121,14 +128,15 @@ impl Writer {
 }
 
 impl Writers {
-    /// Has cuts told to `reporter`, and goes on where an earlier run has told `sections` of.
-    pub fn reporting(mut self, reporter: Reporter, sections: Option<&[Section]>) -> Result<Writers> {
+    /// Has cuts told to `reporter`, and goes on where an earlier run has told `sections` of, if it `is_moved`
+    /// one on another number of shards.
+    pub fn reporting(mut self, reporter: Reporter, sections: Option<&[Section]>, is_moved: bool) -> Result<Writers> {
         self.reporter = Some(reporter);
         let Some(sections) = sections else { return Ok(self) };
         if sections.len() != self.writers.len() {
             return Err(damaged("it has another number of outputs"));
         }
-        self.writers.iter_mut().zip(sections).try_for_each(|(writer, section)| writer.restore(section))?;
+        self.writers.iter_mut().zip(sections).try_for_each(|(writer, section)| writer.restore(section, is_moved))?;
         Ok(self)
     }
 
