@@ -572,7 +572,6 @@ impl Operator for Aggregation {
     }
 
     fn adopt(&mut self, moved: &Moved<'_>) -> Result<()> {
-        self.had_nulls = true;
         if self.phase != Phase::Partial {
             let sources = if self.phase == Phase::Merge { moved.shards() } else { 1 };
             return moved.owned_groups().try_for_each(|(group, from)| self.load(group, sources, from));
