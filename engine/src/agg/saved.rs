@@ -283,8 +283,9 @@ impl Groups {
         for answer in &shape.answers {
             let (rows, nulls) = (at(answer.rows), answer.nulls.map(at));
             for &base in bases {
-                let count = |offset: usize| self.table.state[base as usize + offset];
-                if count(rows) > ROWS_MOST || nulls.is_some_and(|nulls| count(nulls) > count(rows)) {
+                let rows = self.table.state[base as usize + rows];
+                let nulls = nulls.map_or(0, |counter| self.nulls.read().get(base, counter));
+                if rows > ROWS_MOST || nulls > rows {
                     return Err(damaged("a group has more NULLs than rows"));
                 }
             }
