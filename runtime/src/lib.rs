@@ -77,6 +77,7 @@ pub mod source;
 pub mod stats;
 pub mod sync;
 pub mod sys;
+#[cfg(not(loom))]
 pub mod testing;
 #[cfg(not(loom))]
 pub mod writer;

@@ -67,7 +67,7 @@ fn checkpoints_change_no_byte() {
         let (script, options) = query(name);
         for shards in [1, 2, 3] {
             let expected = undisturbed(&inputs, &script, &options, shards);
-            for seed in 0..5 {
+            for seed in 0..5 * trials() {
                 let disk = SimulatedDisk::new();
                 let options = every(options.clone(), 40);
                 let run = || simulate::run_kept(&script, &inputs.list(), &options, PIECES, course(shards, seed), &disk);
@@ -126,7 +126,7 @@ macro_rules! power_cuts {
             for shards in [1, 2, 3] {
                 let (script, options) = query($name);
                 let expected = undisturbed(&inputs, &script, &options, shards);
-                cuts += (0..8).map(|seed| cut_until_done(&inputs, $name, shards, seed * 1000, &expected)).sum::<u64>();
+                cuts += (0..8 * trials()).map(|seed| cut_until_done(&inputs, $name, shards, seed * 1000, &expected)).sum::<u64>();
             }
             assert!(cuts >= 24, "only {cuts} cuts");
         }
@@ -155,7 +155,8 @@ fn a_disk_that_fails_once_ends_the_run_and_loses_nothing() {
     };
     let disk = SimulatedDisk::new();
     run(&disk, 0).unwrap();
-    for operation in (1..disk.operations()).step_by(7) {
+    // Every operation where more trials are asked for.
+    for operation in (1..disk.operations()).step_by(if trials() > 1 { 1 } else { 7 }) {
         let disk = SimulatedDisk::new();
         disk.fail_at(operation);
         let failed = match run(&disk, 0) {
@@ -238,7 +239,7 @@ fn a_run_that_is_stopped_and_gone_on_with_writes_the_same_bytes() {
         let (script, options) = query(name);
         for shards in [1, 2, 3] {
             let expected = undisturbed(&inputs, &script, &options, shards);
-            for seed in 0..6u64 {
+            for seed in 0..6 * trials() {
                 let disk = SimulatedDisk::new();
                 // Only the stops make checkpoints.
                 let options = every(options.clone(), 1 << 40);
@@ -343,7 +344,7 @@ fn a_run_goes_on_on_another_number_of_shards_with_the_same_rows() {
         let expected = undisturbed(&inputs, &script, &options, 2);
         for counts in [&[2, 4][..], &[1, 3], &[3, 2], &[1, 2, 1, 4], &[5, 1]] {
             let mut moves = 0;
-            for seed in 0..3 {
+            for seed in 0..3 * trials() {
                 let (found, moved) = move_until_done(&inputs, &script, &options, counts, seed);
                 assert!(
                     sorted(&found) == sorted(&expected),
@@ -386,7 +387,7 @@ fn several_outputs_are_cut_at_one_point() {
     let options = every(options(&[]), 40);
     for shards in [1, 3] {
         let plain = simulate::run(&script, &inputs.list(), &options, PIECES, shards, 1).expect("the script is good");
-        for seed in 0..10u64 {
+        for seed in 0..10 * trials() {
             let (disk, mut random) = (SimulatedDisk::new(), Random::new(seed));
             for cuts in 0.. {
                 assert!(cuts < 200, "{shards} shards, seed {seed}: it gets nowhere");
