@@ -55,8 +55,8 @@ BUGS = [
     (
         "rows behind a barrier are taken before it is complete",
         "runtime/src/lane/inbox.rs",
-        "if self.ways[from].barrier.is_some() || self.is_ahead(from) {",
-        "if self.is_ahead(from) {",
+        "if self.ways[from].barrier.is_some() || self.ways[from].turned",
+        "if self.ways[from].turned",
     ),
     (
         "a wake-up is lost: armed, and not looked again",
@@ -79,14 +79,14 @@ BUGS = [
     (
         "a resumed source has forgotten how far time had come",
         "runtime/src/source/saved.rs",
-        "(split.time, split.ended, split.begin) = (time, ended, begin);",
-        "(split.ended, split.begin) = (ended, begin);\n            let _ = time;",
+        "(split.time, split.ended, split.begin) = (stand.time,",
+        "(_, split.ended, split.begin) = (stand.time,",
     ),
     (
         "a resumed source begins one row early",
         "runtime/src/source/saved.rs",
-        "                begin = Some(at);",
-        "                begin = Some(at.saturating_sub(1));",
+        "stand.begin.map(|(at, _)| at));",
+        "stand.begin.map(|(at, _)| at.saturating_sub(1)));",
     ),
     (
         "a watermark is told before the rows it stands behind",
@@ -130,10 +130,11 @@ def tests(folder, build):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--target", required=True, type=pathlib.Path)
+    parser.add_argument("--build", type=pathlib.Path, help="where cargo builds, if elsewhere")
     parser.add_argument("--only", default="")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
-    folder, build = options.target / "tree", options.target / "build"
+    folder, build = options.target / "tree", (options.build or options.target / "build").resolve()
     missed, found = [], 0
     for name, file, old, new in BUGS:
         count = (ROOT / file).read_text().count(old)
