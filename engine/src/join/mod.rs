@@ -24,7 +24,7 @@ mod stored;
 mod tests;
 
 use crate::batch::Chunk;
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::operator::{Context, Next, Operator, TIME_MIN, Time, Turns};
 use crate::over::reorder::Reorder;
 use crate::pipeline::Place;
@@ -265,6 +265,12 @@ impl Operator for Join {
     }
 
     fn adopt(&mut self, moved: &Moved<'_>) -> Result<()> {
+        if self.join.broadcast && !moved.is_empty() {
+            // Each shard has gone on by itself, and what one of them lacks others may have let go.
+            let message =
+                "--resume: a join of all rows with all stands elsewhere on every shard, and cannot be dealt anew";
+            return Err(Error::new(Code::Unsupported, message).help("take as many --shards as before"));
+        }
         let stands: Result<Vec<Stand>> = moved.all().map(|saved| Stand::read(&mut saved.whole())).collect();
         let stands = stands?;
         let Some(last) = stands.iter().min_by_key(|stand| stand.released) else { return Ok(()) };
