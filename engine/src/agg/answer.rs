@@ -1,12 +1,12 @@
 //! Accumulators to results, a column at a time.
 
+use super::add::merge_moments;
 use super::key::{from_order_bits, get_i128};
 use super::list::{LIST_WORDS, continuous, put_discrete, put_joined};
 use super::nulls::Nulls;
 use super::pair::{CoMoments, MOMENT_WORDS};
 use super::shape::{Accumulator, Answer, Kind, Shape};
 use super::texts::Texts;
-use super::update::merge_moments;
 use crate::error::{Code, Error, Result};
 use crate::memory::prefetch;
 use crate::operator::{Column, Values};

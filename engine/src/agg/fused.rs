@@ -5,8 +5,9 @@
 //! rows of which some are not seen go one accumulator at a time, in [`super::update`]; the results are the
 //! same.
 
+use super::add::add_i128;
 use super::shape::{Accumulator, Kind};
-use super::update::{Picked, Target, Values, add_i128};
+use super::update::{Picked, Target, Values};
 use crate::batch::{Data, Vector};
 
 /// What has been left to a pass to come.

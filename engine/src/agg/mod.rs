@@ -6,7 +6,7 @@
 //! | `shape` | breaks calls down into shared accumulators, and lays a group's words out |
 //! | `key`, `table`, `index`, `sort` | keys as words; from keys to groups; groups in order |
 //! | `front` | in front of a table of few groups |
-//! | `update`, `texts`, `nulls` | rows into accumulators |
+//! | `update`, `add`, `texts`, `nulls` | rows into accumulators |
 //! | `fused` | several accumulators in one pass |
 //! | `pair`, `list` | accumulators of two arguments; those that keep every value |
 //! | `answer` | accumulators to results |
@@ -21,6 +21,7 @@
 //! and the number of shards alone. Closed windows leave in order of their end, their groups in order
 //! of the key.
 
+mod add;
 mod aggregation;
 mod answer;
 mod changes;
@@ -54,6 +55,7 @@ use crate::pipeline::Place;
 use crate::plan::{Aggregate, Phase};
 use crate::types::{DataType, Field, Physical, Schema, Value};
 
+pub(crate) use add::{add_i128, add_wide, merge_moments};
 pub(crate) use answer::decimal_mean;
 pub(crate) use key::{KEY_COLUMNS_MAX, KeyLayout, Keys, from_order_bits, make_tags, order_bits, tag};
 pub(crate) use mean::decimal_means;
@@ -61,7 +63,7 @@ pub(crate) use saved::{SavedKeys, by_key_group};
 pub(crate) use shape::without_spans;
 pub(crate) use shape::{Kind, Shape};
 pub(crate) use table::Table;
-pub(crate) use update::{Groups, Rows, Values, add_i128, add_wide, merge_moments};
+pub(crate) use update::{Groups, Rows, Values};
 
 /// The columns of the partial states of `aggregate`: `[window_start,] keys.., accumulators..`. Key
 /// columns are named as in `input` where they are plain columns of it.

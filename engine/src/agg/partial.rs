@@ -6,11 +6,12 @@
 
 use bumpalo::Bump;
 
+use super::add::{add_i128, add_i192, merge_end, merge_extreme, merge_moments};
 use super::answer::{Source, put_value};
 use super::key::{Keys, get_i128};
 use super::pair::{self, MOMENT_WORDS};
 use super::shape::{Accumulator, Kind, Shape};
-use super::update::{Ahead, Groups, Picked, Target, add_i128, add_i192, merge_moments, tags};
+use super::update::{Ahead, Groups, Picked, Target, tags};
 use crate::batch::Chunk;
 use crate::error::Result;
 use crate::operator::Column;
@@ -207,7 +208,7 @@ impl Groups {
                     });
                 }
                 Kind::Min(_) | Kind::Max(_) => {
-                    super::update::merge_extreme(accumulator, next(), &picked, &mut target, &mut self.texts)
+                    merge_extreme(accumulator, next(), &picked, &mut target, &mut self.texts)
                 }
                 Kind::CoMoments => {
                     let parts: [&[f64]; MOMENT_WORDS] = std::array::from_fn(|_| next().f64s());
@@ -223,7 +224,7 @@ impl Groups {
                 Kind::List => unreachable!("lists do not cross"),
                 Kind::First(_) | Kind::Last(_) => {
                     let (marks, values) = (next().i64s(), next());
-                    super::update::merge_end(accumulator, marks, values, &picked, &mut target, &mut self.texts);
+                    merge_end(accumulator, marks, values, &picked, &mut target, &mut self.texts);
                 }
             }
         }

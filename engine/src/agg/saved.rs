@@ -5,12 +5,13 @@
 
 use bumpalo::Bump;
 
+use super::add::merge_moments;
 use super::key::{KeyLayout, Keys, make_tags};
 use super::pair::{CoMoments, MOMENT_WORDS};
 use super::shape::{Accumulator, Kind, Shape};
 use super::table::Table;
 use super::texts::{Texts, UNSET};
-use super::update::{Groups, distinct_layout, merge_moments};
+use super::update::{Groups, distinct_layout};
 use crate::batch::{BATCH_ROWS, Data, Vector};
 use crate::error::Result;
 use crate::hash;
