@@ -2,7 +2,7 @@
 
 use corelane_engine::Result;
 use corelane_engine::batch::Chunk;
-use corelane_engine::operator::{Context, Outlets, Time};
+use corelane_engine::operator::{Context, Outlets};
 
 /// How many rows have come out.
 #[derive(Debug, Default)]
@@ -13,30 +13,4 @@ impl Outlets for Count {
         self.0 += chunk.rows as u64;
         Ok(())
     }
-
-    fn exchange(&mut self, _: usize, _: &Chunk<'_>, _: &[u64], _: &Context<'_>) -> Result<()> {
-        unreachable!("a plan for one shard has no exchange")
-    }
-
-    fn exchange_watermark(&mut self, _: usize, _: Time, _: &Context<'_>) -> Result<()> {
-        unreachable!("a plan for one shard has no exchange")
-    }
-
-    fn exchange_turn(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
-
-    fn exchange_finish(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
-        unreachable!("a plan for one shard has no exchange")
-    }
-
-    fn sink_watermark(&mut self, _: usize, _: Time, _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
-
-    fn sink_finish(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
-
-    fn satisfied(&mut self, _: usize) {}
 }

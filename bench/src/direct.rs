@@ -267,30 +267,4 @@ impl Outlets for Sink<'_> {
         let whole = self.text.len() / BLOCK_BYTES * BLOCK_BYTES;
         if whole > 0 { self.write(whole) } else { Ok(()) }
     }
-
-    fn sink_watermark(&mut self, _: usize, _: Time, _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
-
-    fn sink_finish(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
-
-    fn satisfied(&mut self, _: usize) {}
-
-    fn exchange(&mut self, _: usize, _: &Chunk<'_>, _: &[u64], _: &Context<'_>) -> Result<()> {
-        unreachable!("a plan for one shard has no exchange")
-    }
-
-    fn exchange_watermark(&mut self, _: usize, _: Time, _: &Context<'_>) -> Result<()> {
-        unreachable!("a plan for one shard has no exchange")
-    }
-
-    fn exchange_turn(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
-
-    fn exchange_finish(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
-        unreachable!("a plan for one shard has no exchange")
-    }
 }

@@ -272,28 +272,9 @@ const HOLDING: [&str; 6] = [
 struct Nowhere;
 
 impl Outlets for Nowhere {
-    fn exchange(&mut self, _: usize, _: &Chunk<'_>, _: &[u64], _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
-    fn exchange_watermark(&mut self, _: usize, _: Time, _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
-    fn exchange_turn(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
-    fn exchange_finish(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
     fn sink(&mut self, _: usize, _: &Chunk<'_>, _: &Context<'_>) -> Result<()> {
         Ok(())
     }
-    fn sink_watermark(&mut self, _: usize, _: Time, _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
-    fn sink_finish(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
-    fn satisfied(&mut self, _: usize) {}
 }
 
 /// State that is damaged, or that nobody ever wrote, is refused or taken over; whatever was taken over

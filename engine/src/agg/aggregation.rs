@@ -16,9 +16,8 @@ use super::update::{Groups, Rows, Snapshot};
 use super::windows;
 use crate::batch::{BATCH_ROWS, Chunk, Data, Vector};
 use crate::error::{Code, Error, Result};
-use crate::hash;
 use crate::operator::evaluate as expr;
-use crate::operator::{Column, Context, Next, Operator, TIME_MIN, Time};
+use crate::operator::{Column, Context, Next, Operator, Owed, TIME_MIN, Time};
 use crate::pipeline::Place;
 use crate::plan::{Aggregate, Emit, Phase, Window};
 use crate::stage::{Copied, Stage};
@@ -44,10 +43,8 @@ pub(crate) struct Aggregation {
     due: VecDeque<Due>,
     /// Of a partial aggregation: whether collecting rows in groups pays.
     pay: Pay,
-    /// A watermark that waits for what is due.
-    watermark: Option<Time>,
-    /// The end waits for what is due.
-    finish: bool,
+    /// Waits for what is due.
+    owed: Owed,
     stamp: u64,
     /// EMIT CHANGES of calls that [`changes`] answers.
     is_plain: bool,
@@ -105,8 +102,7 @@ impl Aggregation {
             spare: Vec::new(),
             due: VecDeque::new(),
             pay: Pay::new(may_be_single),
-            watermark: None,
-            finish: false,
+            owed: Owed::default(),
             stamp: 0,
             is_plain,
             copied: 0,
@@ -405,13 +401,7 @@ impl Aggregation {
     }
 
     fn pass(&mut self, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
-        if let Some(watermark) = self.watermark.take() {
-            next.watermark(watermark, context)?;
-        }
-        if std::mem::take(&mut self.finish) {
-            next.finish(context)?;
-        }
-        Ok(())
+        self.owed.pass(context, next)
     }
 
     /// Without keys and windows there is always one result, given by the shard that owns it.
@@ -420,8 +410,7 @@ impl Aggregation {
         if !only || self.phase == Phase::Partial || self.emit == Emit::Changes {
             return Ok(());
         }
-        let hash = hash::end(hash::start(self.place.hash_seed));
-        if self.place.owns(hash) {
+        if let Some(hash) = self.place.only_key() {
             let initial = self.shape.initial.clone();
             let at = self.window_at(0);
             self.open[at].1.table.only_group(super::key::tag(hash), &initial)?;
@@ -523,14 +512,14 @@ impl Operator for Aggregation {
         if self.window.is_some() {
             self.close(watermark);
         }
-        self.watermark = Some(watermark);
+        self.owed.watermark = Some(watermark);
         self.settle(context, next)
     }
 
     fn finish(&mut self, _: usize, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
         self.ensure_only_group()?;
         self.close(i64::MAX);
-        self.finish = true;
+        self.owed.finish = true;
         self.settle(context, next)
     }
 

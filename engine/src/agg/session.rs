@@ -24,7 +24,7 @@ use crate::error::{Code, Error, Result};
 use crate::expr::Expr;
 use crate::hash;
 use crate::operator::evaluate::evaluate_all;
-use crate::operator::{Column, Context, Next, Operator, Time};
+use crate::operator::{Column, Context, Next, Operator, Owed, Time};
 use crate::over::Reorder;
 use crate::pipeline::Place;
 use crate::plan::{Aggregate, Emit, Phase};
@@ -59,8 +59,7 @@ pub(crate) struct Sessions {
     due: Vec<Closed>,
     given: usize,
     /// The watermark that due rows and sessions wait for, until they have left.
-    watermark: Option<Time>,
-    finish: bool,
+    owed: Owed,
     stamp: u64,
 }
 
@@ -105,8 +104,7 @@ impl Sessions {
             ends: BinaryHeap::new(),
             due: Vec::new(),
             given: 0,
-            watermark: None,
-            finish: false,
+            owed: Owed::default(),
             stamp: 0,
         })
     }
@@ -236,17 +234,11 @@ impl Sessions {
             return Ok(());
         }
         self.clean()?;
-        if let Some(watermark) = self.watermark.take() {
-            next.watermark(watermark, context)?;
-        }
-        if std::mem::take(&mut self.finish) {
-            next.finish(context)?;
-        }
-        Ok(())
+        self.owed.pass(context, next)
     }
 
     fn until(&self) -> Time {
-        if self.finish { Time::MAX } else { self.watermark.unwrap_or(Time::MIN) }
+        if self.owed.finish { Time::MAX } else { self.owed.watermark.unwrap_or(Time::MIN) }
     }
 
     /// Takes closed sessions and keys without one out of the tables, when most are such.
@@ -344,7 +336,7 @@ impl Operator for Sessions {
     fn watermark(&mut self, _: usize, watermark: Time, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
         let caller = context.ledger.enter(Stage::Aggregate);
         self.reorder.release(watermark);
-        self.watermark = Some(watermark);
+        self.owed.watermark = Some(watermark);
         if !self.reorder.has_ready() {
             self.close(watermark);
         }
@@ -354,7 +346,7 @@ impl Operator for Sessions {
 
     fn finish(&mut self, _: usize, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
         self.reorder.release(Time::MAX);
-        self.finish = true;
+        self.owed.finish = true;
         if !self.reorder.has_ready() {
             self.close(Time::MAX);
         }

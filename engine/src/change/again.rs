@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::expr::Expr;
 use crate::hash;
 use crate::operator::evaluate::evaluate_all;
-use crate::operator::{Context, Next, Operator, Outlets, Time};
+use crate::operator::{Context, Next, Operator, Outlets, Owed};
 use crate::pipeline::{Pipeline, Place};
 use crate::plan::changes::Again as Plan;
 use crate::plan::{self, NodeId};
@@ -50,8 +50,7 @@ pub(crate) struct Again {
     given: usize,
     /// Without partitions an aggregate has a result without rows; it was given.
     is_shown: bool,
-    turning: bool,
-    finishing: bool,
+    owed: Owed,
 }
 
 impl Again {
@@ -87,8 +86,7 @@ impl Again {
             left: Vec::new(),
             given: 0,
             is_shown: false,
-            turning: false,
-            finishing: false,
+            owed: Owed::default(),
         })
     }
 
@@ -223,13 +221,7 @@ impl Again {
         if self.due() {
             return Ok(());
         }
-        if std::mem::take(&mut self.turning) {
-            next.turn(context)?;
-        }
-        if std::mem::take(&mut self.finishing) {
-            next.finish(context)?;
-        }
-        Ok(())
+        self.owed.pass(context, next)
     }
 }
 
@@ -290,32 +282,6 @@ impl Outlets for Taken<'_> {
         self.rows.push(&chunk, |_| self.goes, self.layout, context.scratch);
         Ok(())
     }
-
-    fn exchange(&mut self, _: usize, _: &Chunk<'_>, _: &[u64], _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
-
-    fn exchange_watermark(&mut self, _: usize, _: Time, _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
-
-    fn exchange_turn(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
-
-    fn exchange_finish(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
-
-    fn sink_watermark(&mut self, _: usize, _: Time, _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
-
-    fn sink_finish(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
-
-    fn satisfied(&mut self, _: usize) {}
 }
 
 impl Operator for Again {
@@ -336,15 +302,13 @@ impl Operator for Again {
             context.ledger.enter(caller);
             ended?;
         }
-        self.turning = true;
+        self.owed.turn = true;
         self.pass(context, next)
     }
 
     fn finish(&mut self, input: usize, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
-        let hash = hash::end(hash::start(self.place.hash_seed));
-        let is_owner = self.place.owns(hash);
-        self.finishing = true;
-        if self.is_without_rows() && is_owner && !self.is_shown && self.turn.is_empty() {
+        self.owed.finish = true;
+        if self.is_without_rows() && self.place.only_key().is_some() && !self.is_shown && self.turn.is_empty() {
             self.end_turn(context.ledger)?;
         }
         self.turn(input, context, next)

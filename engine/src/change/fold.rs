@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::hash;
 use crate::operator::evaluate::evaluate_all;
 use crate::operator::held::Held;
-use crate::operator::{Column, Context, Next, Operator};
+use crate::operator::{Column, Context, Next, Operator, Owed};
 use crate::pipeline::Place;
 use crate::plan::{Aggregate, AggregateCall, AggregateFunction};
 use crate::stage::Stage;
@@ -40,8 +40,7 @@ pub(crate) struct Fold {
     is_shown: bool,
     given: usize,
     stamp: u64,
-    turning: bool,
-    finishing: bool,
+    owed: Owed,
 }
 
 /// Groups touched in a turn.
@@ -93,8 +92,7 @@ impl Fold {
             is_shown: false,
             given: 0,
             stamp: 0,
-            turning: false,
-            finishing: false,
+            owed: Owed::default(),
         })
     }
 
@@ -226,9 +224,10 @@ impl Fold {
 
     /// Without keys there is always a result in the end, given by the shard that owns it.
     fn ensure_only_group(&mut self) -> Result<()> {
-        let hash = hash::end(hash::start(self.place.hash_seed));
-        let is_owner = self.place.owns(hash);
-        if !self.has_keys() && is_owner && self.groups.table.groups() == 0 {
+        if !self.has_keys()
+            && self.groups.table.groups() == 0
+            && let Some(hash) = self.place.only_key()
+        {
             let base = self.groups.table.only_group(tag(hash), &self.shape.initial)?;
             self.touch(&[base], &Bump::new())?;
         }
@@ -239,13 +238,7 @@ impl Fold {
         if self.due() {
             return Ok(());
         }
-        if std::mem::take(&mut self.turning) {
-            next.turn(context)?;
-        }
-        if std::mem::take(&mut self.finishing) {
-            next.finish(context)?;
-        }
-        Ok(())
+        self.owed.pass(context, next)
     }
 }
 
@@ -296,13 +289,13 @@ impl Operator for Fold {
     }
 
     fn turn(&mut self, _: usize, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
-        self.turning = true;
+        self.owed.turn = true;
         self.pass(context, next)
     }
 
     fn finish(&mut self, input: usize, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
         self.ensure_only_group()?;
-        self.finishing = true;
+        self.owed.finish = true;
         self.turn(input, context, next)
     }
 
@@ -322,7 +315,7 @@ impl Operator for Fold {
     }
 
     fn due(&self) -> bool {
-        self.turning && !self.turn.bases.is_empty()
+        self.owed.turn && !self.turn.bases.is_empty()
     }
 
     fn state_bytes(&self) -> usize {

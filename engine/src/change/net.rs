@@ -12,7 +12,7 @@ use super::{DELETE, INSERT, NAMES, UPDATE_AFTER, UPDATE_BEFORE, goes, split};
 use crate::batch::{BATCH_ROWS, Chunk, Data, Text, Vector};
 use crate::error::Result;
 use crate::hash;
-use crate::operator::{Column, Context, Next, Operator, Time};
+use crate::operator::{Column, Context, Next, Operator, Owed, Time};
 use crate::plan::changes::{Changelog, Net as Plan};
 use crate::stage::{Copied, Stage};
 use crate::state::{Saved, State};
@@ -31,8 +31,7 @@ pub(crate) struct Net {
     /// What leaves, in order: row of the turn, operation.
     leaving: Vec<(u32, i64)>,
     given: usize,
-    turning: bool,
-    finishing: bool,
+    owed: Owed,
 }
 
 impl Net {
@@ -45,8 +44,7 @@ impl Net {
             turn: Signed::default(),
             leaving: Vec::new(),
             given: 0,
-            turning: false,
-            finishing: false,
+            owed: Owed::default(),
         }
     }
 
@@ -144,13 +142,7 @@ impl Net {
         if self.due() {
             return Ok(());
         }
-        if std::mem::take(&mut self.turning) {
-            next.turn(context)?;
-        }
-        if std::mem::take(&mut self.finishing) {
-            next.finish(context)?;
-        }
-        Ok(())
+        self.owed.pass(context, next)
     }
 }
 
@@ -186,7 +178,7 @@ impl Operator for Net {
     fn turn(&mut self, _: usize, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
         let caller = context.ledger.enter(Stage::Changes);
         self.end_turn();
-        self.turning = true;
+        self.owed.turn = true;
         if self.leaving.is_empty() {
             self.turn.clear();
         }
@@ -195,7 +187,7 @@ impl Operator for Net {
     }
 
     fn finish(&mut self, input: usize, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
-        self.finishing = true;
+        self.owed.finish = true;
         self.turn(input, context, next)
     }
 

@@ -11,6 +11,7 @@ mod exchange;
 mod filter;
 pub(crate) mod held;
 mod limit;
+mod owed;
 mod project;
 mod rank;
 mod repeat;
@@ -25,6 +26,7 @@ pub(crate) use columns::{Column, Values};
 pub(crate) use exchange::ExchangeOut;
 pub(crate) use filter::Filter;
 pub(crate) use limit::Limit;
+pub(crate) use owed::Owed;
 pub(crate) use project::Project;
 pub(crate) use rank::Rank;
 pub(crate) use repeat::Repeat;
@@ -129,24 +131,41 @@ pub trait Operator: Send {
 
 /// What leaves the engine on one shard: towards other shards, and towards sinks.
 ///
-/// Called with everything of one exchange or sink in order. `Err` stops the shard.
+/// Called with everything of one exchange or sink in order. `Err` stops the shard. What is not said here is
+/// right for who takes the rows of a plan without exchanges and nothing else.
 pub trait Outlets {
     /// Rows for exchange `exchange`; `hashes` are the routing hashes of [`crate::hash`].
-    fn exchange(&mut self, exchange: usize, chunk: &Chunk<'_>, hashes: &[u64], context: &Context<'_>) -> Result<()>;
+    fn exchange(&mut self, _exchange: usize, _: &Chunk<'_>, _hashes: &[u64], _: &Context<'_>) -> Result<()> {
+        nobody_receives()
+    }
     /// A watermark for every receiver of `exchange`.
-    fn exchange_watermark(&mut self, exchange: usize, watermark: Time, context: &Context<'_>) -> Result<()>;
+    fn exchange_watermark(&mut self, _exchange: usize, _watermark: Time, _: &Context<'_>) -> Result<()> {
+        nobody_receives()
+    }
     /// The end of a turn for every receiver of `exchange`.
-    fn exchange_turn(&mut self, exchange: usize, context: &Context<'_>) -> Result<()>;
+    fn exchange_turn(&mut self, _exchange: usize, _: &Context<'_>) -> Result<()> {
+        nobody_receives()
+    }
     /// The end of this shard's rows in `exchange`.
-    fn exchange_finish(&mut self, exchange: usize, context: &Context<'_>) -> Result<()>;
+    fn exchange_finish(&mut self, _exchange: usize, _: &Context<'_>) -> Result<()> {
+        nobody_receives()
+    }
     /// Rows for sink `sink`.
     fn sink(&mut self, sink: usize, chunk: &Chunk<'_>, context: &Context<'_>) -> Result<()>;
     /// No later row of this shard for `sink` has a time at or before `watermark`.
-    fn sink_watermark(&mut self, sink: usize, watermark: Time, context: &Context<'_>) -> Result<()>;
+    fn sink_watermark(&mut self, _sink: usize, _watermark: Time, _: &Context<'_>) -> Result<()> {
+        Ok(())
+    }
     /// This shard has no more rows for `sink`.
-    fn sink_finish(&mut self, sink: usize, context: &Context<'_>) -> Result<()>;
+    fn sink_finish(&mut self, _sink: usize, _: &Context<'_>) -> Result<()> {
+        Ok(())
+    }
     /// The query needs no more input (LIMIT is reached on this shard).
-    fn satisfied(&mut self, sink: usize);
+    fn satisfied(&mut self, _sink: usize) {}
+}
+
+fn nobody_receives() -> Result<()> {
+    Err(Error::new(Code::Internal, "a plan with an exchange is run where nobody receives rows"))
 }
 
 /// What follows an operator: the rest of the pipeline, and the outlets at its end.

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::held::{At, Held, order};
 use super::sort::all_rows;
-use super::{Column, Context, Next, Operator, Time};
+use super::{Column, Context, Next, Operator, Owed, Time};
 use crate::batch::{BATCH_ROWS, Chunk};
 use crate::error::Result;
 use crate::pipeline::Place;
@@ -41,8 +41,7 @@ pub(crate) struct Rank {
     /// Of the first set due: its rows in order, and what each function says of them.
     leaving: Option<(Vec<At>, Vec<Vec<i64>>)>,
     given: usize,
-    watermark: Option<Time>,
-    finish: bool,
+    owed: Owed,
 }
 
 /// Rows that close together.
@@ -87,8 +86,7 @@ impl Rank {
             due: VecDeque::new(),
             leaving: None,
             given: 0,
-            watermark: None,
-            finish: false,
+            owed: Owed::default(),
         }
     }
 
@@ -181,13 +179,7 @@ impl Rank {
         if self.due() {
             return Ok(());
         }
-        if let Some(watermark) = self.watermark.take() {
-            next.watermark(watermark, context)?;
-        }
-        if std::mem::take(&mut self.finish) {
-            next.finish(context)?;
-        }
-        Ok(())
+        self.owed.pass(context, next)
     }
 }
 
@@ -269,13 +261,13 @@ impl Operator for Rank {
         while let Some(first) = self.open.first_entry().filter(|first| *first.key() <= watermark) {
             self.due.push_back(first.remove());
         }
-        self.watermark = Some(watermark);
+        self.owed.watermark = Some(watermark);
         self.pass(context, next)
     }
 
     fn finish(&mut self, _: usize, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
         self.due.extend(std::mem::take(&mut self.open).into_values());
-        self.finish = true;
+        self.owed.finish = true;
         self.pass(context, next)
     }
 

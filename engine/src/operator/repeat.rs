@@ -1,7 +1,7 @@
 //! Rows as many times as they say themselves: what INTERSECT and EXCEPT leave of equal rows.
 
 use super::held::{At, Held};
-use super::{Context, Next, Operator, Time};
+use super::{Context, Next, Operator, Owed, Time};
 use crate::batch::{BATCH_ROWS, Chunk};
 use crate::error::{Code, Error, Result};
 use crate::state::State;
@@ -14,26 +14,19 @@ pub(crate) struct Repeat {
     held: Held,
     /// Rows held and how often each is still to leave, the last one first.
     left: Vec<(At, i64)>,
-    watermark: Option<Time>,
-    finish: bool,
+    owed: Owed,
 }
 
 impl Repeat {
     pub(crate) fn new(times: usize, layout: Vec<Physical>) -> Self {
-        Repeat { times, layout, held: Held::default(), left: Vec::new(), watermark: None, finish: false }
+        Repeat { times, layout, held: Held::default(), left: Vec::new(), owed: Owed::default() }
     }
 
     fn pass(&mut self, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
         if self.due() {
             return Ok(());
         }
-        if let Some(watermark) = self.watermark.take() {
-            next.watermark(watermark, context)?;
-        }
-        if std::mem::take(&mut self.finish) {
-            next.finish(context)?;
-        }
-        Ok(())
+        self.owed.pass(context, next)
     }
 }
 
@@ -59,12 +52,12 @@ impl Operator for Repeat {
     }
 
     fn watermark(&mut self, _: usize, watermark: Time, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
-        self.watermark = Some(watermark);
+        self.owed.watermark = Some(watermark);
         self.pass(context, next)
     }
 
     fn finish(&mut self, _: usize, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
-        self.finish = true;
+        self.owed.finish = true;
         self.pass(context, next)
     }
 

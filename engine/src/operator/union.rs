@@ -9,7 +9,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::{Context, Next, Operator, TIME_MIN, Time, Turns};
+use super::{Context, Next, Operator, Owed, TIME_MIN, Time, Turns};
 use crate::batch::Chunk;
 use crate::error::Result;
 use crate::join::contents;
@@ -42,10 +42,8 @@ pub(crate) struct Union {
     finished: Vec<bool>,
     passed: Time,
     /// What is passed on when all that may leave has left.
-    watermark: Option<Time>,
+    owed: Owed,
     turns: Turns,
-    turning: bool,
-    finish: bool,
 }
 
 impl Union {
@@ -62,10 +60,8 @@ impl Union {
             watermarks: vec![TIME_MIN; inputs],
             finished: vec![false; inputs],
             passed: TIME_MIN,
-            watermark: None,
+            owed: Owed::default(),
             turns: Turns::new(inputs),
-            turning: false,
-            finish: false,
         }
     }
 
@@ -78,9 +74,9 @@ impl Union {
                 held.release(least);
             }
             // The greatest time there is comes with the end, which says more.
-            self.watermark = (least < Time::MAX).then_some(least);
+            self.owed.watermark = (least < Time::MAX).then_some(least);
         }
-        self.finish = self.finished.iter().all(|&finished| finished);
+        self.owed.finish = self.finished.iter().all(|&finished| finished);
         self.pass(context, next)
     }
 
@@ -88,16 +84,7 @@ impl Union {
         if self.due() {
             return Ok(());
         }
-        if let Some(watermark) = self.watermark.take() {
-            next.watermark(watermark, context)?;
-        }
-        if std::mem::take(&mut self.turning) {
-            next.turn(context)?;
-        }
-        if std::mem::take(&mut self.finish) {
-            next.finish(context)?;
-        }
-        Ok(())
+        self.owed.pass(context, next)
     }
 }
 
@@ -139,12 +126,12 @@ impl Operator for Union {
     }
 
     fn turn(&mut self, input: usize, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
-        self.turning |= self.turns.end(input);
+        self.owed.turn |= self.turns.end(input);
         self.pass(context, next)
     }
 
     fn finish(&mut self, input: usize, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
-        self.turning |= self.turns.finish(input);
+        self.owed.turn |= self.turns.finish(input);
         self.watermarks[input] = Time::MAX;
         self.finished[input] = true;
         self.advance(context, next)

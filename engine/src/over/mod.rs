@@ -29,7 +29,7 @@ use crate::expr::Expr;
 use crate::hash;
 use crate::join::contents;
 use crate::operator::evaluate as expr;
-use crate::operator::{Column, Context, Next, Operator, Time};
+use crate::operator::{Column, Context, Next, Operator, Owed, Time};
 use crate::pipeline::Place;
 use crate::plan::{self, OverFunction};
 use crate::stage::{Copied, Stage};
@@ -56,8 +56,7 @@ pub(crate) struct Over {
     arguments: Vec<Expr>,
     tracks: Vec<Track>,
     leads: Leads,
-    watermark: Option<Time>,
-    finish: bool,
+    owed: Owed,
 }
 
 impl Over {
@@ -119,8 +118,7 @@ impl Over {
             arguments,
             tracks,
             leads,
-            watermark: None,
-            finish: false,
+            owed: Owed::default(),
         })
     }
 
@@ -204,15 +202,11 @@ impl Over {
         if self.due() {
             return Ok(());
         }
-        if let Some(watermark) = self.watermark.take() {
+        if let (Some(watermark), Some(time)) = (&mut self.owed.watermark, self.leads.oldest()) {
             // Rows that wait for LEAD come later than the watermark that released them.
-            let watermark = self.leads.oldest().map_or(watermark, |time| watermark.min(time.saturating_sub(1)));
-            next.watermark(watermark, context)?;
+            *watermark = (*watermark).min(time.saturating_sub(1));
         }
-        if std::mem::take(&mut self.finish) {
-            next.finish(context)?;
-        }
-        Ok(())
+        self.owed.pass(context, next)
     }
 }
 
@@ -237,16 +231,16 @@ impl Operator for Over {
             let caller = context.ledger.enter(Stage::Over);
             self.reorder.release(watermark);
             context.ledger.enter(caller);
-            self.watermark = Some(watermark);
+            self.owed.watermark = Some(watermark);
         } else if self.immediate && self.leads.is_empty() {
-            self.watermark = Some(watermark);
+            self.owed.watermark = Some(watermark);
         }
         self.pass(context, next)
     }
 
     fn finish(&mut self, _: usize, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
         self.reorder.release(Time::MAX);
-        self.finish = true;
+        self.owed.finish = true;
         if !self.reorder.has_ready() {
             self.leads.end_time()?;
             self.finish_leads()?;
@@ -264,7 +258,7 @@ impl Operator for Over {
             if !self.reorder.has_ready() {
                 // What was held has passed the watermark: no row of its times is to come.
                 self.leads.end_time()?;
-                if self.finish {
+                if self.owed.finish {
                     self.finish_leads()?;
                 }
             }

@@ -117,14 +117,6 @@ impl Outlets for LocalOutlets {
         Ok(())
     }
 
-    fn sink_watermark(&mut self, _: usize, _: Time, _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
-
-    fn sink_finish(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
-
     fn satisfied(&mut self, _: usize) {
         self.satisfied = true;
     }

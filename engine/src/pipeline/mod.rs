@@ -45,6 +45,12 @@ impl Place {
         self.owns_group(hash::key_group(hash) as u16)
     }
 
+    /// The hash of the key without columns, if it is this shard's.
+    pub(crate) fn only_key(&self) -> Option<u64> {
+        let hash = hash::end(hash::start(self.hash_seed));
+        self.owns(hash).then_some(hash)
+    }
+
     /// Whether this shard owns the keys of a key group.
     pub(crate) fn owns_group(&self, key_group: u16) -> bool {
         (self.groups.0..self.groups.1).contains(&key_group)

@@ -25,18 +25,6 @@ enum Event {
 struct Recorder(Vec<Event>);
 
 impl Outlets for Recorder {
-    fn exchange(&mut self, _: usize, _: &Chunk<'_>, _: &[u64], _: &Context<'_>) -> Result<()> {
-        unreachable!("these plans have no exchange")
-    }
-    fn exchange_watermark(&mut self, _: usize, _: Time, _: &Context<'_>) -> Result<()> {
-        unreachable!("these plans have no exchange")
-    }
-    fn exchange_turn(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
-    fn exchange_finish(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
-        unreachable!("these plans have no exchange")
-    }
     fn sink(&mut self, _: usize, chunk: &Chunk<'_>, _: &Context<'_>) -> Result<()> {
         let row = |row| chunk.columns.iter().map(|column| value(column, row)).collect();
         self.0.push(Event::Rows((0..chunk.rows).map(row).collect()));

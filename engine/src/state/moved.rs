@@ -65,7 +65,7 @@ impl<'a> Moved<'a> {
     /// What the shards held of what all goes to one shard, if that is this one now. Only one of them has seen
     /// rows.
     pub(crate) fn gathered(&self) -> impl Iterator<Item = &Saved<'a>> {
-        let is_here = self.place.owns(hash::end(hash::start(self.place.hash_seed)));
+        let is_here = self.place.only_key().is_some();
         self.saved.iter().filter(move |saved| is_here && !saved.is_empty())
     }
 }

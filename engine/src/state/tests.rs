@@ -150,28 +150,9 @@ fn a_query_stopped_at_every_step_gives_the_same_rows() {
 struct Void;
 
 impl Outlets for Void {
-    fn exchange(&mut self, _: usize, _: &crate::batch::Chunk<'_>, _: &[u64], _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
-    fn exchange_watermark(&mut self, _: usize, _: Time, _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
-    fn exchange_turn(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
-    fn exchange_finish(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
     fn sink(&mut self, _: usize, _: &crate::batch::Chunk<'_>, _: &Context<'_>) -> Result<()> {
         Ok(())
     }
-    fn sink_watermark(&mut self, _: usize, _: Time, _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
-    fn sink_finish(&mut self, _: usize, _: &Context<'_>) -> Result<()> {
-        Ok(())
-    }
-    fn satisfied(&mut self, _: usize) {}
 }
 
 fn pipeline(plan: &Plan) -> Pipeline {

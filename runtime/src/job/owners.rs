@@ -84,16 +84,6 @@ impl Outlets for Seen {
     fn sink(&mut self, _: usize, _: &Chunk<'_>, _: &Context<'_>) -> Result<(), Error> {
         Ok(())
     }
-
-    fn sink_watermark(&mut self, _: usize, _: Time, _: &Context<'_>) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn sink_finish(&mut self, _: usize, _: &Context<'_>) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn satisfied(&mut self, _: usize) {}
 }
 
 #[cfg(test)]
