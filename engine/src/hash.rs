@@ -128,12 +128,42 @@ pub fn key_group(hash: u64) -> usize {
 
 /// Hashes the rows of key columns into `hashes` (one per row; its length is the number of rows).
 pub fn hash_rows(columns: &[Vector<'_>], seed: u64, hashes: &mut [u64]) {
+    match *columns {
+        [Vector { data: Data::Text(a), nulls: None }] => return hash_texts([a], seed, hashes),
+        [Vector { data: Data::Text(a), nulls: None }, Vector { data: Data::Text(b), nulls: None }] => {
+            return hash_texts([a, b], seed, hashes);
+        }
+        _ => {}
+    }
     hashes.fill(start(seed));
     for column in columns {
         hash_column(column, hashes);
     }
     for hash in hashes {
         *hash = end(*hash);
+    }
+}
+
+/// The same for one or two columns of texts, the most frequent keys: rows of short ones are hashed in one pass,
+/// in registers.
+fn hash_texts<const N: usize>(columns: [&[Text<'_>]; N], seed: u64, hashes: &mut [u64]) {
+    let start = start(seed);
+    for (number, hashes) in hashes.chunks_mut(TEXTS).enumerate() {
+        let rows = number * TEXTS..number * TEXTS + hashes.len();
+        let columns = columns.map(|values| &values[rows.clone()]);
+        let are_short = |values: &[Text<'_>]| values.iter().fold(true, |all, value| all & value.is_inline());
+        if columns.iter().all(|values| are_short(values)) {
+            for (row, hash) in hashes.iter_mut().enumerate() {
+                *hash = end(columns.iter().fold(start, |state, values| {
+                    let [first, second] = values[row].words();
+                    word(word(state, first), second)
+                }));
+            }
+            continue;
+        }
+        hashes.fill(start);
+        columns.iter().for_each(|values| texts(values, hashes));
+        hashes.iter_mut().for_each(|hash| *hash = end(*hash));
     }
 }
 
@@ -185,16 +215,20 @@ mod tests {
         let lengths = || (0..TEXTS).map(|number| number % 13).chain(0..=60);
         let all: Vec<Text<'_>> = lengths().map(|len| Text::new(&bytes[..len])).collect();
         let mut hashes = vec![0; all.len()];
-        hash_rows(&[Vector::new(Data::Text(&all))], 7, &mut hashes);
-        for (len, hash) in lengths().zip(hashes) {
+        let column = Vector::new(Data::Text(&all));
+        hash_rows(&[column], 7, &mut hashes);
+        let mut pairs = vec![0; all.len()];
+        hash_rows(&[column, column], 7, &mut pairs);
+        for ((len, hash), pair) in lengths().zip(hashes).zip(pairs) {
             let mut padded = bytes[..len].to_vec();
             padded.resize(12.max(4 + (len.saturating_sub(4)).next_multiple_of(8)), 0);
             let head = u64::from(u32::from_le_bytes(padded[..4].try_into().unwrap()));
-            let mut state = word(start(7), len as u64 | head << 32);
-            for piece in padded[4..].chunks(8) {
-                state = word(state, u64::from_le_bytes(piece.try_into().unwrap()));
-            }
-            assert_eq!(hash, end(state), "{len} bytes");
+            let take = |state: u64| {
+                let pieces = padded[4..].chunks(8).map(|piece| u64::from_le_bytes(piece.try_into().unwrap()));
+                pieces.fold(word(state, len as u64 | head << 32), word)
+            };
+            assert_eq!(hash, end(take(start(7))), "{len} bytes");
+            assert_eq!(pair, end(take(take(start(7)))), "{len} bytes twice");
         }
     }
 

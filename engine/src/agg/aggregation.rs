@@ -7,13 +7,16 @@
 
 use std::collections::VecDeque;
 
+use bumpalo::Bump;
+
 use super::answer::Source;
 use super::changes;
 use super::nulls::NullCounts;
+use super::raw::Raw;
 use super::shape::Shape;
 use super::single::{self, Pay};
 use super::update::{Groups, Rows, Snapshot};
-use super::windows;
+use super::windows::{self, Share};
 use crate::batch::{BATCH_ROWS, Chunk, Data, Vector};
 use crate::error::{Code, Error, Result};
 use crate::operator::evaluate as expr;
@@ -43,6 +46,10 @@ pub(crate) struct Aggregation {
     due: VecDeque<Due>,
     /// Of a partial aggregation: whether collecting rows in groups pays.
     pay: Pay,
+    /// Of partial states, and of their owner: rows may cross as they are.
+    raw: Option<Raw>,
+    /// Columns of theirs, which states do not have.
+    absent: Vec<Physical>,
     /// Waits for what is due.
     owed: Owed,
     stamp: u64,
@@ -68,7 +75,7 @@ struct Page<'a> {
 }
 
 impl Aggregation {
-    pub(crate) fn new(aggregate: &Aggregate, shape: Shape, place: Place) -> Result<Self> {
+    pub(crate) fn new(aggregate: &Aggregate, shape: Shape, input: &[Physical], place: Place) -> Result<Self> {
         if aggregate.emit == Emit::Changes && aggregate.phase != Phase::Single {
             return Err(Error::new(Code::Internal, "EMIT CHANGES was planned over partial states"));
         }
@@ -91,6 +98,12 @@ impl Aggregation {
         let has_one_window = aggregate.window.is_none_or(|(window, _)| window.is_tumbling());
         let is_plain = aggregate.emit == Emit::Changes && has_one_window && changes::are_plain(&shape);
         let may_be_single = partial && has_one_window && shape.key.width() > 0;
+        let raw = match aggregate.phase {
+            Phase::Single => None,
+            Phase::Partial => Raw::of(aggregate, &shape).filter(|raw| raw.pays(input)),
+            Phase::Merge => Raw::of(aggregate, &shape),
+        };
+        let absent = raw.iter().filter(|_| partial).flat_map(|raw| raw.layout(input)).collect();
         Ok(Aggregation {
             shape,
             window: aggregate.window,
@@ -102,6 +115,8 @@ impl Aggregation {
             spare: Vec::new(),
             due: VecDeque::new(),
             pay: Pay::new(may_be_single),
+            raw,
+            absent,
             owed: Owed::default(),
             stamp: 0,
             is_plain,
@@ -134,22 +149,11 @@ impl Aggregation {
 
     fn add<'a>(&mut self, chunk: &Chunk<'a>, context: &Context<'a>) -> Result<()> {
         let rows = self.rows(chunk, context)?;
-        let scratch = context.scratch;
         let shares = match self.times(chunk) {
             None => &[(0, None)],
-            Some((window, times)) => windows::deal(times, chunk.floors, &window, scratch),
+            Some((window, times)) => windows::deal(times, chunk.floors, &window, context.scratch),
         };
-        let seed = self.place.hash_seed;
-        for &(start, share) in shares {
-            let at = self.window_at(start);
-            let groups = &mut self.open[at].1;
-            match share {
-                None => groups.update(&self.shape, &rows, None, seed, scratch)?,
-                Some(share) => groups.update(&self.shape, &rows.gather(share, scratch), None, seed, scratch)?,
-            }
-            groups.texts.end_chunk();
-            self.copied += groups.table.take_copied();
-        }
+        self.add_shares(&rows, shares, context.scratch)?;
         if self.phase == Phase::Partial {
             let groups: usize = self.open.iter().map(|open| open.1.table.groups()).sum();
             if self.pay.is_enough(chunk.rows, groups) {
@@ -159,16 +163,53 @@ impl Aggregation {
         Ok(())
     }
 
-    /// Passes rows on as partial states of their own.
+    /// Adds the rows to the windows that have a share in them.
+    fn add_shares<'a>(&mut self, rows: &Rows<'a>, shares: &[Share<'a>], scratch: &'a Bump) -> Result<()> {
+        let seed = self.place.hash_seed;
+        for &(start, share) in shares {
+            let at = self.window_at(start);
+            let groups = &mut self.open[at].1;
+            match share {
+                None => groups.update(&self.shape, rows, None, seed, scratch)?,
+                Some(share) => groups.update(&self.shape, &rows.gather(share, scratch), None, seed, scratch)?,
+            }
+            groups.texts.end_chunk();
+            self.copied += groups.table.take_copied();
+        }
+        Ok(())
+    }
+
+    /// Passes rows on as they are, or as partial states of their own.
     fn pass_single(&self, chunk: &Chunk<'_>, context: &Context<'_>, caller: Stage, next: &mut Next<'_>) -> Result<()> {
-        let rows = self.rows(chunk, context)?;
-        let states = single::states(&self.shape, &rows, chunk, self.times(chunk), self.place.shard, context.scratch);
+        let scratch = context.scratch;
+        let starts = self.times(chunk).map(|(window, times)| windows::starts(times, &window, scratch));
+        let sent = if let Some(raw) = &self.raw {
+            let keys = expr::evaluate_all(&self.shape.keys, chunk, context)?;
+            raw.send(chunk, starts, keys, context)
+        } else {
+            let rows = self.rows(chunk, context)?;
+            single::states(&self.shape, &rows, chunk, starts, self.place.shard, scratch)
+        };
         context.ledger.enter(caller);
-        next.push(&states, context)
+        next.push(&sent, context)
+    }
+
+    /// Adds rows that have crossed as they are.
+    fn add_sent<'a>(&mut self, rows: &Rows<'a>, chunk: &Chunk<'a>, context: &Context<'a>) -> Result<()> {
+        let shares = match self.window {
+            None => &[(0, None)],
+            // A tumbling window holds its own start.
+            Some((window, _)) => windows::deal(chunk.columns[0].i64s(), None, &window, context.scratch),
+        };
+        self.add_shares(rows, shares, context.scratch)
     }
 
     fn merge<'a>(&mut self, chunk: &Chunk<'a>, context: &Context<'a>) -> Result<()> {
         let scratch = context.scratch;
+        if let Some(raw) = self.raw.as_ref().filter(|raw| raw.is_sent(chunk)) {
+            let rows = raw.rows(&self.shape, chunk, context)?;
+            return self.add_sent(&rows, chunk, context);
+        }
         if self.window.is_none() {
             let at = self.window_at(0);
             self.open[at].1.merge(&self.shape, chunk, 0, self.place.hash_seed, scratch)?;
@@ -285,7 +326,7 @@ impl Aggregation {
         &mut self,
         start: i64,
         rows: &Rows<'a>,
-        scratch: &'a bumpalo::Bump,
+        scratch: &'a Bump,
     ) -> Result<bumpalo::collections::Vec<'a, Vector<'a>>> {
         let at = self.window_at(start);
         let groups = &mut self.open[at].1;
@@ -301,7 +342,7 @@ impl Aggregation {
         rows: &Rows<'a>,
         share: &[u16],
         page: &mut Page<'a>,
-        scratch: &'a bumpalo::Bump,
+        scratch: &'a Bump,
     ) -> Result<()> {
         if share.is_empty() {
             return Ok(());
@@ -346,14 +387,14 @@ impl Aggregation {
         };
         let (positions, ordinals) = (side(chunk.positions), side(chunk.ordinals));
         origins.clear();
-        let chunk = Chunk { positions, ordinals, ..full.finish(chunk.stamp, context.scratch) };
+        let chunk = Chunk { positions, ordinals, ..full.finish(&self.absent, chunk.stamp, context.scratch) };
         context.ledger.enter(caller);
         let pushed = next.push(&chunk, context);
         context.ledger.enter(self.stage());
         pushed
     }
 
-    fn page<'a>(&self, scratch: &'a bumpalo::Bump) -> Page<'a> {
+    fn page<'a>(&self, scratch: &'a Bump) -> Page<'a> {
         Page { columns: self.layout.iter().map(|&physical| Column::new(physical, scratch)).collect(), rows: 0 }
     }
 
@@ -371,7 +412,7 @@ impl Aggregation {
     }
 
     /// Fills one page from what is due.
-    fn fill<'a>(&mut self, scratch: &'a bumpalo::Bump) -> Result<Page<'a>> {
+    fn fill<'a>(&mut self, scratch: &'a Bump) -> Result<Page<'a>> {
         let mut page = self.page(scratch);
         while let Some(due) = self.due.front_mut() {
             let Due { start, groups, bases, given } = due;
@@ -420,10 +461,11 @@ impl Aggregation {
 }
 
 impl<'a> Page<'a> {
-    fn finish(self, stamp: u64, scratch: &'a bumpalo::Bump) -> Chunk<'a> {
+    fn finish(self, absent: &[Physical], stamp: u64, scratch: &'a Bump) -> Chunk<'a> {
         let rows = self.rows;
-        let mut columns = bumpalo::collections::Vec::with_capacity_in(self.columns.len(), scratch);
+        let mut columns = bumpalo::collections::Vec::with_capacity_in(self.columns.len() + absent.len(), scratch);
         columns.extend(self.columns.into_iter().map(|column| column.finish(rows)));
+        columns.extend(absent.iter().copied().map(Vector::absent));
         let columns: &[Vector<'a>] = columns.into_bump_slice();
         Chunk { rows, columns, positions: None, ordinals: None, floors: None, stamp }
     }
@@ -528,7 +570,7 @@ impl Operator for Aggregation {
         let caller = context.ledger.enter(stage);
         let page = self.fill(context.scratch)?;
         context.ledger.enter(caller);
-        next.push(&page.finish(self.stamp, context.scratch), context)?;
+        next.push(&page.finish(&self.absent, self.stamp, context.scratch), context)?;
         if self.due.is_empty() {
             self.pass(context, next)?;
         }

@@ -11,7 +11,7 @@
 //! | `pair`, `list` | accumulators of two arguments; those that keep every value |
 //! | `answer` | accumulators to results |
 //! | `partial` | accumulators as columns, and back |
-//! | `single` | rows as partial states of their own |
+//! | `raw`, `single` | rows that cross as they are, or as partial states of their own |
 //! | `inputs` | what a chunk brings: keys, arguments, filters |
 //! | `windows` | which rows belong to which windows |
 //! | `saved` | groups as bytes, and back |
@@ -36,6 +36,7 @@ mod mean;
 mod nulls;
 mod pair;
 mod partial;
+mod raw;
 mod saved;
 mod session;
 mod shape;
@@ -65,8 +66,9 @@ pub(crate) use shape::{Kind, Shape};
 pub(crate) use table::Table;
 pub(crate) use update::{Groups, Rows, Values};
 
-/// The columns of the partial states of `aggregate`: `[window_start,] keys.., accumulators..`. Key
-/// columns are named as in `input` where they are plain columns of it.
+/// The columns of the partial states of `aggregate`: `[window_start,] keys.., accumulators.. [, source] [, columns..]`.
+/// Key columns are named as in `input` where they are plain columns of it; the last are those of rows that
+/// cross as they are.
 pub fn partial_schema(aggregate: &Aggregate, input: &Schema) -> Result<Schema> {
     let mut fields = Vec::new();
     if let Some((_, time)) = aggregate.window {
@@ -80,7 +82,10 @@ pub fn partial_schema(aggregate: &Aggregate, input: &Schema) -> Result<Schema> {
         };
         fields.push(Field { name, data_type: key.data_type });
     }
-    fields.extend(Shape::new(aggregate, 1)?.partial_fields());
+    let shape = Shape::new(aggregate, 1)?;
+    fields.extend(shape.partial_fields());
+    let raw = raw::Raw::of(aggregate, &shape).filter(|raw| raw.pays(&input.layout()));
+    fields.extend(raw.iter().flat_map(|raw| raw.fields(input)));
     Ok(Schema { fields })
 }
 
@@ -105,5 +110,5 @@ pub(crate) fn build(aggregate: &Aggregate, input: Vec<Physical>, place: Place) -
     }
     let sources = if aggregate.phase == Phase::Merge { place.shards } else { 1 };
     let shape = Shape::new(aggregate, sources)?;
-    Ok(Box::new(aggregation::Aggregation::new(aggregate, shape, place)?))
+    Ok(Box::new(aggregation::Aggregation::new(aggregate, shape, &input, place)?))
 }

@@ -2,7 +2,7 @@
 //!
 //! A partial aggregation that finds hardly a few rows of a group before it ships them looks every row
 //! up, builds a group of it and takes the group apart again, for nothing. Then it is cheaper to make
-//! a state of each row and let the owner do the looking up. Whether it pays is decided from numbers
+//! a state of each row, or to send it as it is ([`super::raw`]), and let the owner do the looking up. Whether it pays is decided from numbers
 //! of rows alone, never from time, so that a run repeats itself exactly.
 
 use bumpalo::Bump;
@@ -16,7 +16,6 @@ use super::update::{Rows, Target, Values, accumulate};
 use crate::batch::{Chunk, Data, Vector};
 use crate::error::Result;
 use crate::operator::Column;
-use crate::plan::Window;
 use crate::state::{Reader, Writer, damaged};
 use crate::types::Physical;
 
@@ -110,38 +109,23 @@ impl Pay {
     }
 }
 
-/// A partial state of every row of `chunk`, whose columns are evaluated in `rows`. Windows are tumbling
-/// ones: a row has one.
+/// A partial state of every row of `chunk`, whose columns are evaluated in `rows`; `starts` are those of their windows.
 pub(crate) fn states<'a>(
     shape: &Shape,
     rows: &Rows<'a>,
     chunk: &Chunk<'a>,
-    window: Option<(Window, &'a [i64])>,
+    starts: Option<&'a [i64]>,
     shard: usize,
     scratch: &'a Bump,
 ) -> Chunk<'a> {
     let mut all: BumpVec<'a, Vector<'a>> = BumpVec::new_in(scratch);
-    all.extend(window.map(|(window, times)| Vector::new(Data::I64(starts(times, &window, scratch)))));
+    all.extend(starts.map(|starts| Vector::new(Data::I64(starts))));
     all.extend_from_slice(rows.keys);
     if !plain_columns(shape, rows, shard, &mut all, scratch) {
         all.extend(columns(shape, rows, shard, scratch));
     }
     let columns = all.into_bump_slice();
     Chunk { rows: rows.count, columns, positions: None, ordinals: None, floors: None, stamp: chunk.stamp }
-}
-
-/// The start of each row's window.
-fn starts<'a>(times: &[i64], window: &Window, scratch: &'a Bump) -> &'a [i64] {
-    // Neighbours are mostly of one window.
-    let mut start = 0;
-    let mut ends = i64::MIN;
-    scratch.alloc_slice_fill_iter(times.iter().map(|&time| {
-        if time >= ends || time < start {
-            start = window.last_mark(time);
-            ends = start.saturating_add(window.size);
-        }
-        start
-    }))
 }
 
 /// Appends the accumulators' columns where each is made of an argument's column alone, which no row is

@@ -566,6 +566,38 @@ fn more_groups_than_a_partial_holds_are_shipped_and_merged() {
     assert_eq!(got, expected);
 }
 
+/// Calls of all kinds whose rows may cross as they are, over keys that hardly come twice.
+#[test]
+fn rows_cross_as_they_are_where_groups_do_not_pay() {
+    let crosses = |call: &AggregateCall| {
+        let of_doubles = call.arguments.iter().any(|argument| argument.data_type == DataType::Double);
+        let by_place = matches!(call.function, AggregateFunction::First | AggregateFunction::Last);
+        !of_doubles && !by_place && !call.function.is_of_pairs()
+    };
+    let calls: Vec<AggregateCall> = calls().into_iter().filter(crosses).collect();
+    for seed in 0..30 {
+        let window = [None, Some(Window::hop(7000, 7000, 3))][seed as usize % 2];
+        let aggregate = aggregate(&[0, 1], window, calls.clone());
+        let shape = super::Shape::new(&aggregate, 1).expect("the calls are good");
+        let raw = super::raw::Raw::of(&aggregate, &shape).expect("all rows can cross");
+        assert!(raw.pays(&input().layout()));
+        let mut random = Random(seed << 32);
+        let rows: Vec<Vec<Value>> = (0..2000)
+            .map(|number| {
+                let mut row = random.row(number / 50, seed % 3 > 0);
+                row[1] = Value::I64(random.below(700) as i64);
+                row
+            })
+            .collect();
+        let plan = plan(&aggregate, Some(ExchangeKind::PartialStates));
+        let (shards, chunk) = ([1, 2, 5][seed as usize % 3], [1024, 64, 7][seed as usize / 3 % 3]);
+        let mut got: Vec<_> = run(&plan, &rows, shards, chunk, seed).into_iter().flat_map(values).collect();
+        let head = 2 + 2 * usize::from(window.is_some());
+        got.sort_by_key(|row| sort_key(&row[..head]));
+        assert_eq!(got, reference(&rows, window, &[0, 1], &aggregate.calls), "seed {seed}");
+    }
+}
+
 #[test]
 fn a_sum_that_leaves_its_type_is_an_error() {
     let most = 10i128.pow(38) - 1;

@@ -47,6 +47,20 @@ pub(crate) fn deal<'a>(times: &[i64], floors: Option<&[Time]>, window: &Window, 
     shares.into_bump_slice()
 }
 
+/// The start of each row's window, of tumbling ones: a row has one.
+pub(crate) fn starts<'a>(times: &[i64], window: &Window, scratch: &'a Bump) -> &'a [i64] {
+    // Neighbours are mostly of one window.
+    let mut start = 0;
+    let mut ends = i64::MIN;
+    scratch.alloc_slice_fill_iter(times.iter().map(|&time| {
+        if time >= ends || time < start {
+            start = window.last_mark(time);
+            ends = start.saturating_add(window.size);
+        }
+        start
+    }))
+}
+
 /// The rows of a chunk in order of their windows' `starts`; within a window they keep their order.
 pub(crate) fn by_window<'a>(chunk: &Chunk<'a>, starts: &[i64], scratch: &'a Bump) -> Chunk<'a> {
     if starts.is_sorted() {

@@ -4,6 +4,10 @@
 //! `Send` (a ring carries it to another core), neither `Sync` nor `Clone`, and is emptied only
 //! through `&mut`, which only the shard that owns it has. Readers see it as a [`Chunk`] of borrowed
 //! [`Vector`]s, which is also what operators hand to each other, so a column is a slice everywhere.
+//!
+//! Columns may be *absent*: what crosses between shards comes in forms that share some columns and not others
+//! (see `agg::raw`). An absent column has no values, in the chunk as in the batch, and all rows of a batch are
+//! of one form: [`Batch::takes`].
 
 #![allow(unsafe_code, reason = "columns live in one arena")]
 
@@ -49,6 +53,8 @@ struct Column {
     values: Values,
     nulls: NonNull<[u64]>,
     has_nulls: bool,
+    /// The batch's rows have no values here.
+    is_absent: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -81,7 +87,7 @@ impl Batch {
                 Physical::F64 => Values::F64(NonNull::from(arena.alloc_slice_fill_copy(room, 0f64))),
                 Physical::Text => Values::Text(NonNull::from(arena.alloc_slice_fill_copy(room, Text::EMPTY))),
             };
-            Column { values, nulls: words(), has_nulls: false }
+            Column { values, nulls: words(), has_nulls: false, is_absent: false }
         });
         let columns = columns.collect();
         let positions = NonNull::from(arena.alloc_slice_fill_copy(room, 0u64));
@@ -128,7 +134,7 @@ impl Batch {
             Values::I128(_) | Values::Text(_) => 16,
         };
         let side = 8 * [self.has_positions, self.has_ordinals, self.has_floors].map(usize::from).iter().sum::<usize>();
-        let row: usize = side + self.columns.iter().map(width).sum::<usize>();
+        let row: usize = side + self.columns.iter().filter(|column| !column.is_absent).map(width).sum::<usize>();
         self.rows * row + self.heap.allocated_bytes()
     }
 
@@ -144,6 +150,7 @@ impl Batch {
         }
         let long_text = self.heap.allocated_bytes() > 0;
         for column in &mut self.columns {
+            column.is_absent = false;
             if column.has_nulls {
                 column.has_nulls = false;
                 // SAFETY: points into `self.arena`, borrowed mutably through `&mut self`.
@@ -228,7 +235,7 @@ impl Batch {
     #[inline]
     pub fn vector(&self, column: usize) -> Vector<'_> {
         let column = &self.columns[column];
-        let rows = self.rows;
+        let rows = if column.is_absent { 0 } else { self.rows };
         // SAFETY: every pointer leads into `self.arena`, shared through `&self`; long text is in
         // `self.heap`, which is only reset through `&mut self`.
         unsafe {
@@ -279,16 +286,36 @@ impl Batch {
         self.has_floors.then(|| unsafe { &self.floors.as_ref()[..self.rows] })
     }
 
+    /// Whether rows of `chunk` can be appended: none are here yet, or they lack the same columns.
+    pub fn takes(&self, chunk: &Chunk<'_>) -> bool {
+        let mut both = self.columns.iter().zip(chunk.columns);
+        self.rows == 0 || both.all(|(column, source)| column.is_absent == source.is_absent(chunk.rows))
+    }
+
+    /// Notes which columns `chunk` lacks.
+    fn note_absent(&mut self, chunk: &Chunk<'_>) {
+        debug_assert!(self.takes(chunk), "rows of one batch lack the same columns");
+        if self.rows == 0 {
+            for (column, source) in self.columns.iter_mut().zip(chunk.columns) {
+                column.is_absent = source.is_absent(chunk.rows);
+            }
+        }
+    }
+
     /// Appends the rows of `chunk` from `first` on, copying long text; returns how many fit.
     pub fn append_from(&mut self, chunk: &Chunk<'_>, first: usize) -> usize {
         self.append_range(chunk, first..chunk.rows, Store::Near)
     }
 
     fn append_range(&mut self, chunk: &Chunk<'_>, rows: Range<usize>, store: Store) -> usize {
+        self.note_absent(chunk);
         let start = self.rows;
         let count = rows.len().min(self.room - start);
         let (from, to) = (rows.start..rows.start + count, start..start + count);
         for (index, source) in chunk.columns.iter().enumerate() {
+            if self.columns[index].is_absent {
+                continue;
+            }
             match source.data {
                 Data::I64(values) => store.copy(&values[from.clone()], &mut self.i64s_mut(index)[to.clone()]),
                 Data::I128(values) => store.copy(&values[from.clone()], &mut self.i128s_mut(index)[to.clone()]),
@@ -330,10 +357,14 @@ impl Batch {
         if let Some(rows) = as_range(selection) {
             return self.append_range(chunk, rows, store);
         }
+        self.note_absent(chunk);
         let start = self.rows;
         let count = selection.len().min(self.room - start);
         let selection = Selection::new(&selection[..count]);
         for (index, source) in chunk.columns.iter().enumerate() {
+            if self.columns[index].is_absent {
+                continue;
+            }
             match source.data {
                 Data::I64(from) => store.fill(selection.of(from), &mut self.i64s_mut(index)[start..]),
                 Data::I128(from) => store.fill(selection.of(from), &mut self.i128s_mut(index)[start..]),
@@ -448,6 +479,28 @@ mod tests {
         assert_eq!(away.append(&home.chunk(&scratch), &selection), 64);
         assert_eq!(away.append(&home.chunk(&scratch), &selection), 0);
         assert_eq!(away.vector(0).i64s(), [3; 64]);
+    }
+
+    #[test]
+    fn a_batch_takes_rows_of_one_form() {
+        let scratch = Bump::new();
+        let (whole, none) = (Vector::new(Data::I64(&[1, 2])), Vector::new(Data::I64(&[])));
+        let text = Vector::new(Data::Text(&[]));
+        let chunk = |columns| Chunk { rows: 2, columns, positions: None, ordinals: None, floors: None, stamp: 0 };
+        let (first, second) = ([whole, none, text], [whole, whole, text]);
+        let (first, second) = (chunk(&first), chunk(&second));
+        let mut batch = Batch::new(&[Physical::I64, Physical::I64, Physical::Text]);
+        assert!(batch.takes(&first) && batch.takes(&second));
+        batch.append(&first, &[1, 0]);
+        assert!(batch.takes(&first) && !batch.takes(&second));
+        batch.append_from(&first, 1);
+        let seen = batch.chunk(&scratch);
+        assert_eq!((seen.rows, seen.columns[0].i64s()), (3, &[2, 1, 2][..]));
+        assert!(seen.columns[1].is_absent(3) && seen.columns[2].is_absent(3));
+        assert_eq!(batch.column_bytes(), 24);
+        batch.reset();
+        batch.append(&second, &[1]);
+        assert_eq!(batch.vector(1).i64s(), [2]);
     }
 
     #[test]

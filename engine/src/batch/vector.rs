@@ -75,6 +75,22 @@ impl<'a> Vector<'a> {
         self.len() == 0
     }
 
+    /// Of a chunk of `rows` rows: it has no values for them (see [`super`]).
+    #[inline]
+    pub fn is_absent(&self, rows: usize) -> bool {
+        rows > 0 && self.is_empty()
+    }
+
+    /// A column of this shape that is absent.
+    pub fn absent(physical: Physical) -> Self {
+        Vector::new(match physical {
+            Physical::I64 => Data::I64(&[]),
+            Physical::I128 => Data::I128(&[]),
+            Physical::F64 => Data::F64(&[]),
+            Physical::Text => Data::Text(&[]),
+        })
+    }
+
     /// Its shape.
     pub fn physical(&self) -> Physical {
         match self.data {
@@ -131,7 +147,7 @@ impl<'a> Vector<'a> {
 /// Up to [`BATCH_ROWS`] rows on their way through the operators: borrowed columns of equal length.
 #[derive(Clone, Copy, Debug)]
 pub struct Chunk<'a> {
-    /// Number of rows; every column has as many.
+    /// Number of rows; every column that is not absent has as many.
     pub rows: usize,
     /// The columns, in the order of the producing node's schema.
     pub columns: &'a [Vector<'a>],
@@ -187,6 +203,9 @@ impl<'a> Chunk<'a> {
 
 /// The rows of `column` in `range`; nothing is copied but NULLs.
 pub fn slice<'a>(column: &Vector<'a>, range: Range<usize>, scratch: &'a bumpalo::Bump) -> Vector<'a> {
+    if column.is_absent(range.end) {
+        return *column;
+    }
     let data = match column.data {
         Data::I64(values) => Data::I64(&values[range.clone()]),
         Data::I128(values) => Data::I128(&values[range.clone()]),
@@ -213,6 +232,9 @@ fn pick_nulls<'a>(
 pub fn gather<'a>(column: &Vector<'a>, selection: &[u16], scratch: &'a bumpalo::Bump) -> Vector<'a> {
     fn pick<'a, T: Copy>(values: &[T], selection: &[u16], scratch: &'a bumpalo::Bump) -> &'a [T] {
         scratch.alloc_slice_fill_iter(selection.iter().map(|&row| values[usize::from(row)]))
+    }
+    if column.is_absent(selection.len()) {
+        return *column;
     }
     let data = match column.data {
         Data::I64(values) => Data::I64(pick(values, selection, scratch)),

@@ -107,6 +107,11 @@ impl Outbox {
             let (mut taken, count) = (0, self.deal.rows(owner).len());
             while taken < count {
                 let mut batch = self.ways[owner].partial.take().unwrap_or_else(|| self.take());
+                if !batch.takes(chunk) {
+                    // Rows of another form, which come by turns of many thousand.
+                    let other = std::mem::replace(&mut batch, self.take());
+                    self.send(owner, other);
+                }
                 let rows = &self.deal.rows(owner)[taken..];
                 let is_away = owner != self.shard && rows.len() >= AWAY_ROWS_MIN;
                 taken += if is_away { batch.append_away(chunk, rows) } else { batch.append(chunk, rows) };
