@@ -44,6 +44,7 @@ WORK = [
     ("over", "engine/src/operator/rank.rs", r""),
     ("over", "engine/src/operator/sort.rs", r"^(push|drain|finish)$"),
     ("join", "engine/src/join/", r""),
+    ("changes", "engine/src/change/", r""),
     ("exchange_out", "engine/src/operator/exchange.rs", r"^push$"),
     ("exchange_out", "runtime/src/lane/outbox.rs", r"^(scatter|flush|send)$"),
     ("exchange_in", "runtime/src/lane/inbox.rs", r"^pop\w*$"),
@@ -68,6 +69,8 @@ RUNS = [
     ("S3b forced", "cases/S3b", "market_data", 2, ["--force-exchange"]),
     ("join (q20)", "nexmark/q20", "nexmark", 1, []),
     ("session (q11)", "nexmark/q11", "nexmark", 1, []),
+    ("changes (q4)", "nexmark/q4", "nexmark", 1, []),
+    ("changes (q18)", "nexmark/q18", "nexmark", 1, []),
 ]
 
 

@@ -12,6 +12,7 @@ CASES = {
     "S2 seed": ("S2", "seed"),
     "S2 mid": ("S2", "mid"),
     "S3a seed": ("S3a", "seed"),
+    "S3a mid": ("S3a", "mid"),
     "S3b": ("S3b", "seed"),
     "S1": ("S1", "seed"),
 }

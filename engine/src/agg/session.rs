@@ -233,7 +233,10 @@ impl Sessions {
         if self.reorder.has_ready() || !self.due.is_empty() {
             return Ok(());
         }
-        self.clean()?;
+        let caller = context.ledger.enter(Stage::Aggregate);
+        let cleaned = self.clean();
+        context.ledger.enter(caller);
+        cleaned?;
         self.owed.pass(context, next)
     }
 
@@ -345,11 +348,13 @@ impl Operator for Sessions {
     }
 
     fn finish(&mut self, _: usize, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
+        let caller = context.ledger.enter(Stage::Aggregate);
         self.reorder.release(Time::MAX);
         self.owed.finish = true;
         if !self.reorder.has_ready() {
             self.close(Time::MAX);
         }
+        context.ledger.enter(caller);
         self.settle(context, next)
     }
 

@@ -124,7 +124,8 @@ fn table(name: String, span: Span, tokens: Vec<TokenWithSpan>, clock: Clock) -> 
     }
     while reader.clause()? {}
     expect_end(&reader.parser, &tokens)?;
-    let table = reader.table;
+    let mut table = reader.table;
+    super::event_time::declare(&mut table, clock)?;
     if let Some(watermark) = &table.watermark {
         let names = || table.columns.iter().map(|column| &column.name).chain(table.computed.iter().map(|c| &c.name));
         if !table.columns.is_empty() && !names().any(|name| name.eq_ignore_ascii_case(&watermark.column)) {
@@ -253,6 +254,13 @@ impl Reader<'_, '_> {
             if matches!(self.parser.peek_token().token, Token::LParen) {
                 self.options()?;
             }
+            // RisingWave says whether the header is not there.
+            for option in &mut self.table.options {
+                if option.key.eq_ignore_ascii_case("without_header") {
+                    option.key = "header".to_owned();
+                    option.value = (!option.value.eq_ignore_ascii_case("true")).to_string();
+                }
+            }
         }
         Ok(())
     }
@@ -327,6 +335,8 @@ impl Reader<'_, '_> {
         }
         if self.word("AS") {
             let expression = self.expression()?;
+            // Whether it would be kept or computed again is all one to a query.
+            let _ = self.word("STORED") || self.word("VIRTUAL") || self.word("PERSISTED");
             self.table.computed.push(ComputedColumn { name, expression, data_type: Some(data_type), ordinal, span });
             return Ok(());
         }
@@ -456,7 +466,7 @@ impl Reader<'_, '_> {
 }
 
 /// `c` or `c - INTERVAL ..`: how far the watermark stays behind.
-fn delay(tree: &ast::Expr, column: &str, clock: Clock) -> Option<i64> {
+pub(super) fn delay(tree: &ast::Expr, column: &str, clock: Clock) -> Option<i64> {
     let names =
         |tree: &ast::Expr| matches!(tree, ast::Expr::Identifier(name) if name.value.eq_ignore_ascii_case(column));
     match tree {

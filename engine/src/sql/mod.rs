@@ -13,6 +13,7 @@
 mod aggregate;
 mod canonical;
 mod ddl;
+mod event_time;
 mod expression;
 mod function;
 mod functions;

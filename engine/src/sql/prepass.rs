@@ -201,7 +201,10 @@ impl Pass<'_> {
         }
         let opener = self.frames.last().map_or("", |frame| &frame.opener);
         let in_window_function = WINDOW_FUNCTIONS.contains(&opener);
-        if in_window_function && self.is(0, "TABLE") && matches!(self.peek(1).map(|t| &t.token), Some(Token::Word(_))) {
+        if in_window_function
+            && self.is(0, "TABLE")
+            && matches!(self.peek(1).map(|t| &t.token), Some(Token::Word(_) | Token::SingleQuotedString(_)))
+        {
             self.at += 1;
             return Ok(());
         }

@@ -191,5 +191,11 @@ pub fn read_options(options: &[TableOption]) -> Result<ReadOptions> {
     let is_made = made(options)?.is_some();
     let other: Vec<&str> =
         OTHER_OPTIONS.iter().chain(is_made.then_some(&generate::OPTIONS).into_iter().flatten()).copied().collect();
-    ReadOptions::parse(options.iter().map(|option| (option.key.as_str(), option.value.as_str())), &other)
+    let parse = |options: &[TableOption]| {
+        ReadOptions::parse(options.iter().map(|option| (option.key.as_str(), option.value.as_str())), &other)
+    };
+    parse(options).map_err(|error| {
+        let wrong = options.iter().find(|option| parse(std::slice::from_ref(option)).is_err());
+        error.at(wrong.map_or(Span::NONE, |option| option.span))
+    })
 }

@@ -93,10 +93,10 @@ impl Planner<'_> {
             }
             ast::Expr::Value(value) => match &value.value {
                 ast::Value::SingleQuotedString(path) => self.path(path, source_span)?,
-                _ => return Err(Error::new(Code::Type, "expected a table").at(source_span)),
+                _ => return Err(not_a_table(source_span)),
             },
             ast::Expr::Subquery(query) => self.query(query, ctes)?,
-            _ => return Err(Error::new(Code::Type, "expected a table").at(source_span)),
+            _ => return Err(not_a_table(source_span)),
         };
         if relation.window.is_some() {
             return Err(unsupported("a window over a window is not supported", source_span));
@@ -319,4 +319,10 @@ pub(super) fn lint_alias(alias: &ast::Ident) -> Result<()> {
         return Err(error.at(place(alias.span)).help("as a name, write it in double quotes"));
     }
     Ok(())
+}
+
+fn not_a_table(span: Span) -> Error {
+    Error::new(Code::Type, "expected a table")
+        .at(span)
+        .help("name a table or a view, or give a path in quotes or a (SELECT ..)")
 }

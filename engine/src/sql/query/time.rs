@@ -71,8 +71,13 @@ impl Planner<'_> {
         }
         for scan in self.scans_under(relation.node) {
             if let Operator::Scan(scan) = &mut self.plan.nodes[scan].operator
-                && scan.event_time.is_some()
+                && let Some(event_time) = &mut scan.event_time
             {
+                // A row at the watermark is late, so without a delay the first row of all would be, and any that shares
+                // its time with the one before.
+                if late == Late::Row && event_time.delay_us == 0 {
+                    event_time.delay_us = 1;
+                }
                 scan.late.get_or_insert(late);
             }
         }
