@@ -282,8 +282,9 @@ impl Reader<'_, '_> {
     fn columns(&mut self) -> Result<()> {
         let mut ordinal = 0;
         loop {
-            let watermark = is_word(Some(&self.parser.peek_token()), "WATERMARK");
-            if watermark && is_word(Some(&self.parser.peek_nth_token(1)), "FOR") {
+            // A column may be called watermark; a watermark may have a name.
+            let is_for = |at: usize| is_word(Some(&self.parser.peek_nth_token(at)), "FOR");
+            if is_word(Some(&self.parser.peek_token()), "WATERMARK") && (is_for(1) || is_for(2)) {
                 self.watermark()?;
             } else if is_word(Some(&self.parser.peek_token()), "PRIMARY")
                 && is_word(Some(&self.parser.peek_nth_token(1)), "KEY")
@@ -402,10 +403,13 @@ impl Reader<'_, '_> {
         Err(unsupported("keys are not enforced", span).help("write PRIMARY KEY (..) NOT ENFORCED"))
     }
 
-    /// `WATERMARK FOR c [AS c [- INTERVAL ..]]`
+    /// `WATERMARK [name] FOR c [AS c [- INTERVAL ..]] [WITH TTL]`
     fn watermark(&mut self) -> Result<()> {
         self.parser.next_token();
-        self.parser.next_token();
+        if !self.word("FOR") {
+            self.parser.next_token();
+            self.word("FOR");
+        }
         let (column, span) = self.name("the time column")?;
         let delay_us = if self.word("AS") {
             let tree = self.expression()?;
@@ -417,6 +421,10 @@ impl Reader<'_, '_> {
         } else {
             0
         };
+        // State goes as the watermark passes, said or not.
+        if self.word("WITH") && !self.word("TTL") {
+            return self.expected("TTL");
+        }
         self.set_watermark(column, delay_us, span)
     }
 

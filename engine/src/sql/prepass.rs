@@ -345,8 +345,10 @@ impl Pass<'_> {
                 self.at += 2;
                 grace = self.duration()?;
             } else if self.is(0, "RETENTION") {
-                let error = Error::new(Code::Unsupported, "RETENTION is not supported").at(self.here());
-                return Err(error.help("leave it out: a window's state goes when it closes"));
+                // For how long ksqlDB answers questions about a window, at least. Here a window goes when it closes, and
+                // none is asked about later.
+                self.at += 1;
+                self.duration()?;
             } else if kind == "SESSION" && size.is_some() && !column.is_empty() {
                 column.push(token(Token::Comma, self.here()));
                 column.extend(self.name());

@@ -232,6 +232,18 @@ fn insert(planner: &mut Planner<'_>, tokens: &[TokenWithSpan]) -> Result<()> {
     planner.insert(&name, name_span, &columns, query, emit, whole(tokens))
 }
 
+/// Settings of other engines that stand in many scripts and say what is so anyhow, or nothing about results; and their
+/// values, where others would be wrong.
+const WITHOUT_EFFECT: [(&str, &[&str]); 7] = [
+    ("auto.offset.reset", &["earliest"]),
+    ("execution.runtime-mode", &["streaming", "batch"]),
+    ("sql-client.execution.result-mode", &[]),
+    ("parallelism.default", &[]),
+    ("pipeline.name", &[]),
+    ("streaming_parallelism", &[]),
+    ("rw_streaming_enable_delta_join", &[]),
+];
+
 /// `SET dialect = 'flink'`, `SET time_zone = 'Europe/Berlin'`
 fn set(planner: &mut Planner<'_>, tokens: &[TokenWithSpan], span: Span) -> Result<()> {
     let Some(key) = tokens.first().and_then(name_of) else {
@@ -245,6 +257,16 @@ fn set(planner: &mut Planner<'_>, tokens: &[TokenWithSpan], span: Span) -> Resul
             return Err(error.help("SET time_zone = 'Europe/Berlin'"));
         };
         planner.move_to(named(&name).map_err(|error| error.at(span))?);
+        return Ok(());
+    }
+    if let Some((_, values)) = WITHOUT_EFFECT.iter().find(|(known, _)| key.eq_ignore_ascii_case(known))
+        && let Some(value) = &value
+    {
+        if !values.is_empty() && values.iter().all(|known| !value.eq_ignore_ascii_case(known)) {
+            let error = unsupported(format!("`{key}` = `{value}` is not supported"), span);
+            return Err(error.help(format!("it is always {}", values.join(" or "))));
+        }
+        planner.warn(format!("SET '{key}' changes nothing here"));
         return Ok(());
     }
     if !key.eq_ignore_ascii_case("dialect") {

@@ -126,6 +126,7 @@ pub(super) struct Planner<'c> {
     pub explain: bool,
     shown: Option<String>,
     hints: Vec<Hint>,
+    warnings: Vec<String>,
 }
 
 impl<'c> Planner<'c> {
@@ -143,7 +144,13 @@ impl<'c> Planner<'c> {
             explain: false,
             shown: None,
             hints,
+            warnings: Vec::new(),
         }
+    }
+
+    /// Tells the user, who may not expect it.
+    pub fn warn(&mut self, what: String) {
+        self.warnings.push(what);
     }
 
     pub fn clock(&self) -> Clock {
@@ -163,7 +170,8 @@ impl<'c> Planner<'c> {
             let error = Error::new(Code::UnknownTable, what).at(hint.span);
             return Err(error.help("name a table or a subquery that is joined, by what it is called there"));
         }
-        let warnings = state::warnings(&plan, &self.used);
+        let mut warnings = self.warnings;
+        warnings.extend(state::warnings(&plan, &self.used));
         let (tables, explain) = (self.used, self.explain);
         Ok(Program { plan, tables, explain, emits: self.emits, warnings, shown: self.shown })
     }
