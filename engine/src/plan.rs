@@ -169,6 +169,28 @@ pub struct ScanColumn {
     pub index: usize,
     /// The type to convert to.
     pub data_type: DataType,
+    /// It is not in the row, but says where the row comes from.
+    pub metadata: Option<Metadata>,
+}
+
+/// Where a row comes from, as a column of its table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metadata {
+    /// STRING: the file's name.
+    File,
+    /// BIGINT: the number of the line that the row begins in, from 1.
+    Line,
+    /// BIGINT: the offset in the file of the row's first byte.
+    Offset,
+}
+
+impl Metadata {
+    /// Their names, with the type of the column.
+    pub const ALL: [(&str, Metadata, DataType); 3] = [
+        ("file", Metadata::File, DataType::Text),
+        ("line", Metadata::Line, DataType::BigInt),
+        ("offset", Metadata::Offset, DataType::BigInt),
+    ];
 }
 
 /// Where a row's time comes from. The scan's output has it as one more, last column of type

@@ -47,8 +47,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let text = DataType::Text;
         vec![("trader_id", 1, text), ("symbol", 2, text), ("price", 3, decimal(2)), ("quantity", 4, DataType::Int)]
     };
-    let columns =
-        columns.into_iter().map(|(name, index, data_type)| ScanColumn { name: name.to_owned(), index, data_type });
+    let columns = columns.into_iter().map(|(name, index, data_type)| ScanColumn {
+        name: name.to_owned(),
+        index,
+        data_type,
+        metadata: None,
+    });
     let scanner = Scanner::new(Scan {
         table: "t".to_owned(),
         columns: columns.collect(),

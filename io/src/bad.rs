@@ -25,7 +25,7 @@ pub(crate) struct Origin<'a> {
 
 impl Origin<'_> {
     /// Number of the line, from 1, that begins at `offset`.
-    fn line(&self, offset: u64) -> Option<u64> {
+    pub(crate) fn line(&self, offset: u64) -> Option<u64> {
         self.lines.line(self.file, self.block, offset)
     }
 }

@@ -7,9 +7,9 @@
 
 use std::ops::Range;
 
-use corelane_engine::batch::{Chunk, Vector, gather};
+use corelane_engine::batch::{Chunk, Data, Text, Vector, gather};
 use corelane_engine::operator::{Context, Time};
-use corelane_engine::plan::Scan;
+use corelane_engine::plan::{Metadata, Scan};
 use corelane_engine::scan::Selected;
 use corelane_engine::stage::Stage;
 use corelane_engine::types::DataType;
@@ -97,11 +97,32 @@ impl<'a> Pass<'a, '_> {
     fn columns(&self, rows: &impl Rows, range: Range<usize>, faults: &mut Vec<Fault>) -> &'a [Vector<'a>] {
         let vectors = range.map(|column| {
             let (field, data_type) = (self.layout.bound[column], self.layout.columns[column].data_type);
+            if let Some(metadata) = self.layout.columns[column].metadata {
+                return self.metadata(metadata, rows);
+            }
             convert::column(&self.stretch, rows, field, (column, data_type), self.context.scratch, faults)
         });
         let vectors: bumpalo::collections::Vec<'a, _> =
             bumpalo::collections::CollectIn::collect_in(vectors, self.context.scratch);
         vectors.into_bump_slice()
+    }
+
+    /// Where `rows` come from.
+    fn metadata(&self, metadata: Metadata, rows: &impl Rows) -> Vector<'a> {
+        let scratch = self.context.scratch;
+        let base = self.origin.block.base;
+        let offsets = (0..rows.len()).map(|row| base.wrapping_add(u64::from(self.entries[rows.entry(row)]) + 1));
+        Vector::new(match metadata {
+            Metadata::File => {
+                let name = Text::new(scratch.alloc_slice_copy(self.origin.file.name().as_bytes()));
+                Data::Text(scratch.alloc_slice_fill_copy(rows.len(), name))
+            }
+            Metadata::Offset => Data::I64(scratch.alloc_slice_fill_iter(offsets.map(|offset| offset as i64))),
+            Metadata::Line => {
+                let line = |offset| self.origin.line(offset).map_or(0, |line| line as i64);
+                Data::I64(scratch.alloc_slice_fill_iter(offsets.map(line)))
+            }
+        })
     }
 
     /// Asks which rows go on, and converts the rest of their columns.
@@ -280,7 +301,12 @@ mod tests {
     /// Reads `text` with a decision by the number in the first column: its value modulo 4 makes a
     /// row timeless (0), late (1), filtered (2) or delivered (3).
     fn read(text: &str, kernel: Kernel, block: usize) -> Read {
-        let column = |index: usize, name: &str, data_type| ScanColumn { name: name.to_owned(), index, data_type };
+        let column = |index: usize, name: &str, data_type| ScanColumn {
+            name: name.to_owned(),
+            index,
+            data_type,
+            metadata: None,
+        };
         let scan = Scan {
             table: "t".to_owned(),
             columns: vec![

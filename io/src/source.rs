@@ -139,6 +139,9 @@ impl Source {
     /// Where each column of `scan` stands in `file`.
     fn bind(&self, file: &SourceFile, scan: &Scan) -> Result<Vec<Option<usize>>> {
         let bind = |column: &corelane_engine::plan::ScanColumn| {
+            if column.metadata.is_some() {
+                return Ok(None);
+            }
             if matches!(column.data_type, DataType::Interval) {
                 let error = Error::new(
                     Code::Unsupported,

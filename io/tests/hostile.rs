@@ -157,8 +157,12 @@ fn cases() -> Vec<Case> {
 
 fn scanner(columns: &[(String, DataType)]) -> Scanner {
     let columns = columns.iter().enumerate();
-    let columns =
-        columns.map(|(index, (name, data_type))| ScanColumn { name: name.clone(), index, data_type: *data_type });
+    let columns = columns.map(|(index, (name, data_type))| ScanColumn {
+        name: name.clone(),
+        index,
+        data_type: *data_type,
+        metadata: None,
+    });
     Scanner::new(Scan {
         table: "t".to_owned(),
         columns: columns.collect(),

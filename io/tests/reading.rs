@@ -21,7 +21,12 @@ fn scalar() -> Kernel {
 
 fn scanner(columns: &[(&str, DataType)], eager: usize) -> Scanner {
     let columns = columns.iter().enumerate();
-    let columns = columns.map(|(index, &(name, data_type))| ScanColumn { name: name.to_owned(), index, data_type });
+    let columns = columns.map(|(index, &(name, data_type))| ScanColumn {
+        name: name.to_owned(),
+        index,
+        data_type,
+        metadata: None,
+    });
     Scanner::new(Scan {
         table: "t".to_owned(),
         columns: columns.collect(),

@@ -161,3 +161,16 @@ fn months_are_added_to_times() {
         ["2027-02-01 10:00:00.000,2026-02-28 00:00:00.000,2024-02-29 00:00:00.000"]
     );
 }
+
+#[test]
+fn columns_say_where_a_row_comes_from() {
+    let table = "CREATE TABLE o (id INT, n BIGINT METADATA FROM 'line', who STRING, \
+        begins BIGINT METADATA FROM 'offset', src STRING METADATA FROM 'file' VIRTUAL) WITH ('path' = 'orders.csv');";
+    let found = rows(&format!("{table} SELECT * FROM o"));
+    let begins = |id: usize| ORDERS.find(&format!("\n{id},")).expect("the row is there") + 1;
+    let who = ["ann", "bob", "ann", "cid", "ann"];
+    let expected = (1..=5).map(|id| format!("{id},{},{},{},orders.csv", id + 1, who[id - 1], begins(id)));
+    assert_eq!(found, expected.collect::<Vec<_>>());
+    assert_eq!(rows(&format!("{table} SELECT src, COUNT(*) FROM o GROUP BY src")), ["orders.csv,5"]);
+    assert_eq!(rows(&format!("{table} SELECT id FROM o WHERE n = 4 OR begins < 40")), ["1", "3"]);
+}

@@ -17,9 +17,12 @@ use super::scope::Scope;
 use super::statement::{expect_end, name_of, parser, query, refusal, whole};
 use super::suggest::did_you_mean;
 use super::token::{is_word, place, word_of};
-use super::{Clock, ComputedColumn, MAX_COLUMNS, Table, TableColumn, TableOption, Watermark, unsupported};
+use super::{
+    Clock, ComputedColumn, MAX_COLUMNS, MetadataColumn, Table, TableColumn, TableOption, Watermark, unsupported,
+};
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::ExprKind;
+use crate::plan::Metadata;
 use crate::types::{DataType, Value};
 
 /// Declares a table or a view, and plans the query of one that is filled.
@@ -310,8 +313,13 @@ impl Reader<'_, '_> {
     /// `name type [NOT NULL]`, `name AS expr`, `name type AS (expr)`, `.. GENERATED ALWAYS AS (expr)`.
     fn column(&mut self, ordinal: usize) -> Result<()> {
         let (name, span) = self.name("a column")?;
-        let taken =
-            self.table.columns.iter().map(|column| &column.name).chain(self.table.computed.iter().map(|c| &c.name));
+        let taken = self
+            .table
+            .columns
+            .iter()
+            .map(|column| &column.name)
+            .chain(self.table.computed.iter().map(|c| &c.name))
+            .chain(self.table.metadata.iter().map(|c| &c.name));
         if taken.into_iter().any(|taken| taken.eq_ignore_ascii_case(&name)) {
             return Err(Error::new(Code::AmbiguousColumn, format!("column `{name}` is declared twice")).at(span));
         }
@@ -344,8 +352,37 @@ impl Reader<'_, '_> {
         if generated {
             return self.expected("AS");
         }
+        if is_word(Some(&self.parser.peek_token()), "METADATA") {
+            return self.metadata(name, data_type, ordinal);
+        }
         self.table.columns.push(TableColumn { name: name.clone(), data_type, ordinal });
         while self.constraint(&name, span)? {}
+        Ok(())
+    }
+
+    /// `METADATA [FROM 'file'] [VIRTUAL]`; without FROM the column's name says which.
+    fn metadata(&mut self, name: String, data_type: DataType, ordinal: usize) -> Result<()> {
+        let mut span = place(self.parser.next_token().span);
+        let mut key = name.clone();
+        if self.word("FROM") {
+            (key, span) = self.text("which, in quotes")?;
+        }
+        self.word("VIRTUAL");
+        let Some((_, kind, wanted)) = Metadata::ALL.into_iter().find(|(known, ..)| key.eq_ignore_ascii_case(known))
+        else {
+            let error = unsupported(format!("there is no METADATA '{key}'"), span);
+            return Err(match &*key.to_ascii_lowercase() {
+                "shard" => {
+                    error.help("results would depend on the number of shards; there are 'file', 'line' and 'offset'")
+                }
+                _ => error.help("there are 'file' (STRING), 'line' and 'offset' (BIGINT)"),
+            });
+        };
+        if data_type != wanted {
+            let error = Error::new(Code::Type, format!("METADATA '{key}' is {wanted}, not {data_type}")).at(span);
+            return Err(error.help(format!("write `{name} {wanted} METADATA FROM '{key}'`")));
+        }
+        self.table.metadata.push(MetadataColumn { name, kind, data_type, ordinal });
         Ok(())
     }
 
@@ -367,8 +404,6 @@ impl Reader<'_, '_> {
                     .help("write LATENESS INTERVAL '2' SECOND")
             })?;
             self.set_watermark(column.to_owned(), delay_us, span)?;
-        } else if self.word("METADATA") {
-            return Err(unsupported("METADATA columns are not supported yet", span));
         } else if self.word("DEFAULT") {
             return Err(unsupported("DEFAULT is not supported", span).help("use COALESCE in the query"));
         } else {

@@ -44,7 +44,7 @@ pub use types::parse_type;
 use std::sync::Arc;
 
 use crate::error::{Code, Error, Result, Span};
-use crate::plan::{Emit, Plan};
+use crate::plan::{Emit, Metadata, Plan};
 use crate::types::DataType;
 use crate::zone::Zone;
 
@@ -167,6 +167,8 @@ pub struct Table {
     pub name: String,
     /// Its physical columns, as in the files, in order.
     pub columns: Vec<TableColumn>,
+    /// Columns that say where a row comes from.
+    pub metadata: Vec<MetadataColumn>,
     /// Computed columns, in order; each sees the physical ones and those before it.
     pub computed: Vec<ComputedColumn>,
     /// WATERMARK FOR .., or its equal.
@@ -193,6 +195,19 @@ pub struct TableColumn {
     /// Its type.
     pub data_type: DataType,
     /// How many columns (physical and computed) stand before it in the declaration; orders `*`.
+    pub ordinal: usize,
+}
+
+/// A column that says where a row comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetadataColumn {
+    /// Its name.
+    pub name: String,
+    /// What it says, and with which type.
+    pub kind: Metadata,
+    /// Its type.
+    pub data_type: DataType,
+    /// As [`TableColumn::ordinal`].
     pub ordinal: usize,
 }
 
@@ -241,6 +256,7 @@ impl Table {
         Table {
             name: name.into(),
             columns,
+            metadata: Vec::new(),
             computed: Vec::new(),
             watermark: None,
             options: Vec::new(),

@@ -40,7 +40,7 @@ pub fn csv_scan(bytes: &[u8]) {
     ];
     let column = |index: usize| {
         let data_type = all[(usize::from(*types) * (index + 1) + index) % all.len()];
-        ScanColumn { name: ["a", "b", "c"][index].to_owned(), index, data_type }
+        ScanColumn { name: ["a", "b", "c"][index].to_owned(), index, data_type, metadata: None }
     };
     let scanner = Scanner::new(Scan {
         table: "t".to_owned(),

@@ -180,11 +180,14 @@ impl Planner<'_> {
             let shift = inferred.columns.len();
             let mut computed = declared.computed;
             computed.iter_mut().for_each(|column| column.ordinal += shift);
+            let mut metadata = declared.metadata;
+            metadata.iter_mut().for_each(|column| column.ordinal += shift);
             return Ok(Table {
                 columns: inferred.columns,
+                metadata,
                 computed,
                 bounded: inferred.bounded,
-                ..Table { computed: Vec::new(), ..self.declared[&name.to_lowercase()].clone() }
+                ..self.declared[&name.to_lowercase()].clone()
             });
         }
         if let Some(used) = self.used.iter().find(|used| used.name.eq_ignore_ascii_case(name)) {
@@ -217,22 +220,19 @@ impl Planner<'_> {
                 .help("leave PARTITIONED BY out and read the files: 'path' = 'DIR/*/*.csv'; values of folder names are not read"));
         }
         self.use_table(table);
-        let mut fields: Vec<Field> = table
-            .columns
-            .iter()
-            .map(|column| Field { name: column.name.clone(), data_type: column.data_type })
-            .collect();
+        let in_rows = table.columns.iter().map(|column| (&column.name, column.data_type, column.ordinal, None));
+        let metadata =
+            table.metadata.iter().map(|column| (&column.name, column.data_type, column.ordinal, Some(column.kind)));
+        let (mut fields, mut columns): (Vec<Field>, Vec<ScanColumn>) = Default::default();
         let mut scope = Scope::default();
         let mut ordinals = Vec::new();
-        for (index, column) in table.columns.iter().enumerate() {
-            ordinals.push(column.ordinal);
-            let expression = Expr::column(index, column.data_type);
-            scope.columns.push(ScopeColumn {
-                relation: table.name.clone(),
-                name: column.name.clone(),
-                expression,
-                merged: false,
-            });
+        for (index, (name, data_type, ordinal, metadata)) in in_rows.chain(metadata).enumerate() {
+            fields.push(Field { name: name.clone(), data_type });
+            columns.push(ScanColumn { name: name.clone(), index, data_type, metadata });
+            ordinals.push(ordinal);
+            let expression = Expr::column(index, data_type);
+            let relation = table.name.clone();
+            scope.columns.push(ScopeColumn { relation, name: name.clone(), expression, merged: false });
         }
         for column in &table.computed {
             let mut expression =
@@ -271,12 +271,9 @@ impl Planner<'_> {
         let mut order: Vec<(usize, ScopeColumn)> = ordinals.into_iter().zip(scope.columns).collect();
         order.sort_by_key(|(ordinal, _)| *ordinal);
         scope.columns = order.into_iter().map(|(_, column)| column).collect();
-        let columns = table.columns.iter().enumerate();
-        let columns =
-            columns.map(|(index, column)| ScanColumn { name: column.name.clone(), index, data_type: column.data_type });
         let scan = Scan {
             table: table.name.clone(),
-            columns: columns.collect(),
+            columns,
             eager: 0,
             event_time,
             late: None,
