@@ -14,7 +14,7 @@ mod window;
 
 pub use changes::{Change, Changelog, Changes};
 pub use distribute::{Distribution, distribute};
-pub use explain::explain;
+pub use explain::{analyzed, explain};
 pub(crate) use turns::scans_under;
 pub use turns::turns;
 pub use window::{Window, WindowKind};

@@ -312,6 +312,11 @@ impl Shard {
         operators.chain(others).collect()
     }
 
+    /// Rows that each node of the plan has given to those behind it.
+    pub fn given(&self) -> impl Iterator<Item = u64> + '_ {
+        self.pipeline.given()
+    }
+
     /// Bytes of state by node of the plan.
     pub fn state_bytes(&self) -> impl Iterator<Item = (NodeId, usize)> + '_ {
         self.pipeline.state_bytes()

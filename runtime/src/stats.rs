@@ -25,6 +25,7 @@ pub struct Stats {
     pub seconds: f64,
     pub sources: Vec<Source>,
     pub jobs: Vec<Job>,
+    pub operators: Vec<Operator>,
     pub shards: Vec<Shard>,
     pub totals: Totals,
     pub costs: Costs,
@@ -188,6 +189,16 @@ impl Source {
     }
 }
 
+/// A node of the plan, over all shards.
+#[derive(Clone, Debug, Default, Serialize)]
+#[allow(missing_docs, reason = "the field names are the format")]
+pub struct Operator {
+    pub node: usize,
+    pub name: String,
+    /// Rows given to the nodes behind it; of a sink, rows taken.
+    pub rows_out: u64,
+}
+
 /// One shard's work.
 #[derive(Clone, Debug, Default, Serialize)]
 #[allow(missing_docs, reason = "the field names are the format")]
@@ -267,15 +278,18 @@ mod tests {
         let totals = Totals::of(&[shard.clone(), shard.clone()], 2.0);
         assert_eq!((totals.rows_in, totals.bad, totals.rows_per_second, totals.bytes_per_second), (8, 2, 4.0, 80.0));
         let source = Source { first_late: Some("x".into()), ..Source::default() };
-        let stats = Stats { format: FORMAT, shards: vec![shard], sources: vec![source], totals, ..Stats::default() };
+        let operators = vec![Operator::default()];
+        let stats =
+            Stats { format: FORMAT, operators, shards: vec![shard], sources: vec![source], totals, ..Stats::default() };
         let json = serde_json::to_value(&stats).unwrap();
         assert_eq!(
             keys(&json).join(" "),
-            "cores costs executor format involuntary_switches jobs latency machine max_rss_bytes seconds shards sources sql steal_seconds totals version voluntary_switches"
+            "cores costs executor format involuntary_switches jobs latency machine max_rss_bytes operators seconds shards sources sql steal_seconds totals version voluntary_switches"
         );
         let shape = [
             ("/shards/0", "bad bytes_in cpu filtered late ledger memory ring rows_in rows_out"),
             ("/shards/0/ring", "bytes messages rows"),
+            ("/operators/0", "name node rows_out"),
             (
                 "/sources/0",
                 "bad bytes delivered files filtered held_by late late_kept leaps name rejected rows splits watermark",

@@ -176,6 +176,8 @@ pub struct Next<'n> {
     pub(crate) base: NodeId,
     /// The current node's users, as (node, which of its inputs).
     pub(crate) users: &'n [(NodeId, usize)],
+    /// Rows the current node has given.
+    pub(crate) given: &'n mut u64,
     /// Where rows leave.
     pub outlets: &'n mut dyn Outlets,
 }
@@ -184,6 +186,8 @@ pub struct Next<'n> {
 pub(crate) struct Slot {
     pub(crate) operator: Box<dyn Operator>,
     pub(crate) users: Vec<(NodeId, usize)>,
+    /// Rows it has given to them.
+    pub(crate) given: u64,
 }
 
 impl Next<'_> {
@@ -192,6 +196,7 @@ impl Next<'_> {
         if chunk.rows == 0 {
             return Ok(());
         }
+        *self.given += chunk.rows as u64;
         self.each_user(|operator, input, next| operator.push(input, chunk, context, next))
     }
 
@@ -216,8 +221,9 @@ impl Next<'_> {
     ) -> Result<()> {
         for &(user, input) in self.users {
             let (slot, later) = self.later[user - self.base..].split_first_mut().expect("users are later nodes");
-            let mut next = Next { later, base: user + 1, users: &slot.users, outlets: &mut *self.outlets };
-            visit(&mut *slot.operator, input, &mut next)?;
+            let Slot { operator, users, given } = slot;
+            let mut next = Next { later, base: user + 1, users, given, outlets: &mut *self.outlets };
+            visit(&mut **operator, input, &mut next)?;
         }
         Ok(())
     }

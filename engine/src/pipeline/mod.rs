@@ -93,7 +93,7 @@ impl Pipeline {
                 let inputs = plan.nodes[user].inputs.iter().enumerate();
                 inputs.filter(move |(_, input)| **input == node).map(move |(number, _)| (user, number))
             });
-            slots.push(Slot { users: users.collect(), operator: build(plan, node, place)? });
+            slots.push(Slot { users: users.collect(), operator: build(plan, node, place)?, given: 0 });
         }
         let stages = (0..plan.nodes.len()).map(|node| is_entry(plan, node).then(|| stage(plan, node))).collect();
         let takes_turns = plan.nodes.iter().any(|node| matches!(node.operator, plan::Operator::Changes(_)));
@@ -153,8 +153,9 @@ impl Pipeline {
         let stage = self.stages[entry].as_deref().unwrap_or_default();
         if let Some(&node) = stage.iter().rev().find(|&&node| self.slots[node].operator.due()) {
             let (slot, later) = self.slots[node..].split_first_mut().expect("the node is in the plan");
-            let mut next = Next { later, base: node + 1, users: &slot.users, outlets };
-            slot.operator.drain(context, &mut next)?;
+            let Slot { operator, users, given } = slot;
+            let mut next = Next { later, base: node + 1, users, given, outlets };
+            operator.drain(context, &mut next)?;
         }
         Ok(self.pending(entry))
     }
@@ -208,6 +209,11 @@ impl Pipeline {
         Ok(())
     }
 
+    /// Rows that each node has given to those behind it.
+    pub fn given(&self) -> impl Iterator<Item = u64> + '_ {
+        self.slots.iter().map(|slot| slot.given)
+    }
+
     /// Bytes of state held by each node's operator.
     pub fn state_bytes(&self) -> impl Iterator<Item = (NodeId, usize)> + '_ {
         self.slots.iter().enumerate().map(|(node, slot)| (node, slot.operator.state_bytes()))
@@ -216,7 +222,7 @@ impl Pipeline {
 
 fn behind<R>(slots: &mut [Slot], entry: NodeId, outlets: &mut dyn Outlets, act: impl FnOnce(&mut Next<'_>) -> R) -> R {
     let (slot, later) = slots[entry..].split_first_mut().expect("the entry is in the plan");
-    act(&mut Next { later, base: entry + 1, users: &slot.users, outlets })
+    act(&mut Next { later, base: entry + 1, users: &slot.users, given: &mut slot.given, outlets })
 }
 
 fn is_entry(plan: &Plan, node: NodeId) -> bool {

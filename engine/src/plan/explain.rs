@@ -13,16 +13,25 @@ use crate::zone::Zone;
 
 /// The plan as a tree per sink, inputs below their users.
 pub fn explain(plan: &Plan) -> String {
+    written(plan, &|_| None)
+}
+
+/// The same after a run, with the rows that each node has given (a sink: taken) behind its headline.
+pub fn analyzed(plan: &Plan, rows: &[u64]) -> String {
+    written(plan, &|node| rows.get(node).copied())
+}
+
+fn written(plan: &Plan, rows: &dyn Fn(NodeId) -> Option<u64>) -> String {
     let mut out = String::new();
     for (id, node) in plan.nodes.iter().enumerate() {
         if matches!(node.operator, Operator::Sink(_)) {
-            write_node(plan, id, 0, &mut out);
+            write_node(plan, id, 0, rows, &mut out);
         }
     }
     out
 }
 
-fn write_node(plan: &Plan, id: NodeId, depth: usize, out: &mut String) {
+fn write_node(plan: &Plan, id: NodeId, depth: usize, rows: &dyn Fn(NodeId) -> Option<u64>, out: &mut String) {
     let node = &plan.nodes[id];
     let input = node.inputs.first().map(|&input| &plan.nodes[input].schema);
     let empty = Schema::default();
@@ -38,12 +47,13 @@ fn write_node(plan: &Plan, id: NodeId, depth: usize, out: &mut String) {
     };
     let mut lines = lines.into_iter();
     let indent = "  ".repeat(depth);
-    let _ = writeln!(out, "{indent}{}", lines.next().unwrap_or_default());
+    let counted = rows(id).map_or_else(String::new, |rows| format!("  [{rows} rows]"));
+    let _ = writeln!(out, "{indent}{}{counted}", lines.next().unwrap_or_default());
     for line in lines {
         let _ = writeln!(out, "{indent}    {line}");
     }
     for &input in &node.inputs {
-        write_node(plan, input, depth + 1, out);
+        write_node(plan, input, depth + 1, rows, out);
     }
 }
 

@@ -274,6 +274,15 @@ impl Table {
     }
 }
 
+/// What EXPLAIN shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Explain {
+    /// The plan; nothing runs.
+    Plan,
+    /// ANALYZE: the plan after a run whose rows go nowhere, with the rows of each node.
+    Analyze,
+}
+
 /// What a script runs.
 #[derive(Clone, Debug, Default)]
 pub struct Program {
@@ -282,8 +291,8 @@ pub struct Program {
     pub plan: Plan,
     /// The tables that the plan's scans and sinks name, each once.
     pub tables: Vec<Table>,
-    /// EXPLAIN: show the plan, run nothing.
-    pub explain: bool,
+    /// What EXPLAIN asks for, if the script ends with it.
+    pub explain: Option<Explain>,
     /// Per sink, when its results leave; `None` where nothing is aggregated.
     pub emits: Vec<Option<Emit>>,
     /// What a user may not expect of it.

@@ -8,7 +8,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 use super::query::Planner;
 use super::suggest::{did_you_mean, nearest};
 use super::token::{check_limits, is_word, place, tidy, word_of};
-use super::{Dialect, ddl, function, prepass, show, unsupported};
+use super::{Dialect, Explain, ddl, function, prepass, show, unsupported};
 use crate::error::{Code, Error, Result, Span};
 use crate::zone::named;
 
@@ -35,11 +35,20 @@ pub(super) fn run(planner: &mut Planner<'_>, tokens: &[TokenWithSpan], last: boo
         if is(2, "CANONICAL") && in_parentheses(1, &Token::LParen) && in_parentheses(3, &Token::RParen) {
             return canonical(planner, &tokens[4..], span);
         }
-        let skip = if is(1, "PLAN") && is(2, "FOR") { 3 } else { 1 };
-        if is(1, "ANALYZE") || matches!(tokens.get(1).map(|t| &t.token), Some(Token::LParen)) {
-            return Err(unsupported("this form of EXPLAIN is not supported yet", span).help("write EXPLAIN SELECT .."));
+        let skip = match () {
+            () if is(1, "PLAN") && is(2, "FOR") => 3,
+            () if is(1, "ANALYZE") => 2,
+            () => 1,
+        };
+        if matches!(tokens.get(1).map(|t| &t.token), Some(Token::LParen)) {
+            return Err(unsupported("this form of EXPLAIN is not supported yet", span)
+                .help("write EXPLAIN SELECT .., EXPLAIN ANALYZE SELECT .. or EXPLAIN (CANONICAL) SELECT .."));
         }
-        planner.explain = true;
+        if is(1, "ANALYZE") && is(2, "INSERT") {
+            return Err(unsupported("EXPLAIN ANALYZE of an INSERT is not supported", span)
+                .help("take its SELECT alone: the rows of EXPLAIN ANALYZE go nowhere"));
+        }
+        planner.explain = Some(if is(1, "ANALYZE") { Explain::Analyze } else { Explain::Plan });
         return run(planner, &tokens[skip.min(tokens.len())..], last);
     }
     if is(0, "SELECT")

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use corelane_engine::sql::{Explain, Program};
 use corelane_engine::{Code, Error, Result, plan};
 use corelane_io::fault;
 use corelane_io::fs::RealDisk;
@@ -126,7 +127,7 @@ fn explain(options: &Options) -> u8 {
 }
 
 /// The plan as it would run on as many shards as `options` ask for; no file is opened for it.
-fn explained(program: &corelane_engine::sql::Program, options: &Options) -> Result<String> {
+fn explained(program: &Program, options: &Options) -> Result<String> {
     let shards = job::shards(options)?.0;
     let distribution = plan::Distribution { shards, force_exchange: options.force_exchange, ordered: options.ordered };
     let plan = plan::distribute(program.plan.clone(), &distribution)?;
@@ -146,7 +147,7 @@ fn run(options: &Options) -> u8 {
         let options = &resumed.options(options);
         let now_us = resumed.opened.as_ref().map_or_else(job::now_us, |opened| opened.job.now_us);
         let program = job::compile_at(&text.sql, &disk, options, now_us)?;
-        if program.explain {
+        if program.explain == Some(Explain::Plan) {
             return Ok(plain(Ok(explained(&program, options)?)));
         }
         if let Some(shown) = &program.shown {
@@ -159,7 +160,9 @@ fn run(options: &Options) -> u8 {
             let error = Error::new(Code::Syntax, "the script runs nothing");
             return Err(error.help("end it with a SELECT, or INSERT INTO a table"));
         }
-        let mut prepared = job::prepare(program, &disk, options)?;
+        let analyzed = program.explain == Some(Explain::Analyze);
+        let nowhere = Options { output: Some("/dev/null".into()), ..options.clone() };
+        let mut prepared = job::prepare(program, &disk, if analyzed { &nowhere } else { options })?;
         if let Some(said) = resumed.prepare(&mut prepared, options, now_us)? {
             talk(&format!("{said}\n"));
             return Ok(Exit::Done.status());
@@ -168,6 +171,7 @@ fn run(options: &Options) -> u8 {
             prepared.notes.iter().for_each(|note| talk(&format!("note: {note}\n")));
         }
         let described = tell::Described::new(&prepared);
+        let plan = analyzed.then(|| prepared.plan().clone());
         // Until here a signal ends the process at once: opening a pipe may wait for ever.
         if let Err(cause) = sys::watch_signals() {
             return Err(Error::new(Code::Io, format!("cannot watch signals: {cause}")));
@@ -190,6 +194,13 @@ fn run(options: &Options) -> u8 {
             let columns = sys::terminal_columns(io::stderr().as_fd()).unwrap_or(COLUMNS);
             talk(&report(&stats, options.ledger, columns));
             finished.kept.iter().for_each(|kept| talk(&format!("{}\n", recovery::kept(kept))));
+        }
+        if let Some(plan) = plan {
+            let rows: Vec<u64> = stats.operators.iter().map(|operator| operator.rows_out).collect();
+            let text = format!("{}shards: {}\n", plan::analyzed(&plan, &rows), stats.shards.len());
+            if plain(Ok(text)) != Exit::Done.status() {
+                return Ok(Exit::Failed.status());
+            }
         }
         let written = write_files_asked(options, &stats, &finished, began);
         if let Some(error) = &finished.error {

@@ -57,6 +57,8 @@ pub struct ShardOutcome {
     pub copied: [u64; Copied::ALL.len()],
     /// Times its ledger was marked.
     pub marks: u64,
+    /// Rows that each node has given to those behind it.
+    pub given: Vec<u64>,
     /// Bytes of state by node.
     pub state: Vec<(NodeId, usize)>,
     /// Bytes of batches lent to others.
@@ -171,6 +173,7 @@ impl Task for ShardTask {
             traffic: Traffic::default(),
             copied: Copied::ALL.map(|cause| self.shard.ledger.bytes_copied(cause)),
             marks: self.shard.ledger.marks(),
+            given: self.shard.given().collect(),
             state: self.shard.state_bytes().collect(),
             batches: self.shard.outboxes().iter().map(|outbox| outbox.bytes()).sum(),
             blocks: self.shard.sources().map(|source| source.memory()).sum(),

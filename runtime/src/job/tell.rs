@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use corelane_engine::plan;
+
 use super::cost::costs;
 use super::task::ShardOutcome;
 use super::{Finished, Prepared};
 use crate::executor::Kind;
 use crate::source::Holder;
-use crate::stats::{self, HeldBy, Job, Latency, Machine, Ring, Shard, Source, Stats, Totals};
+use crate::stats::{self, HeldBy, Job, Latency, Machine, Operator, Ring, Shard, Source, Stats, Totals};
 use crate::sys;
 
 /// The statistics of a finished job. `prepared` is what was run, `sql` its script.
@@ -27,6 +29,7 @@ pub fn stats(prepared: &Described, finished: &Finished, sql: &str) -> Stats {
         sources: prepared.sources.iter().map(|source| self::source(source, prepared, finished)).collect(),
         costs: costs(finished, &jobs),
         jobs,
+        operators: prepared.operators(finished),
         totals: Totals::of(&shards, seconds),
         voluntary_switches: finished.shards.iter().map(|shard| shard.times.voluntary_switches).sum(),
         involuntary_switches: finished.shards.iter().map(|shard| shard.times.involuntary_switches).sum(),
@@ -51,6 +54,8 @@ pub struct Described {
     sinks: Vec<(String, String)>,
     /// Name of each node's operator.
     operators: Vec<String>,
+    /// Of each node that is a sink, the node whose rows it takes.
+    taken_from: Vec<Option<usize>>,
 }
 
 impl Described {
@@ -74,7 +79,19 @@ impl Described {
             rejects: prepared.rejects().names(),
             sinks: prepared.outputs.names(prepared.plan()),
             operators: operators.collect(),
+            taken_from: (prepared.plan().nodes.iter())
+                .map(|node| node.inputs.first().copied().filter(|_| matches!(node.operator, plan::Operator::Sink(_))))
+                .collect(),
         }
+    }
+
+    fn operators(&self, finished: &Finished) -> Vec<Operator> {
+        let given = |node: usize| finished.shards.iter().filter_map(|shard| shard.given.get(node)).sum();
+        let operators = self.operators.iter().zip(&self.taken_from).enumerate().map(|(node, (name, from))| {
+            let name = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == ' ').to_owned();
+            Operator { node, name, rows_out: given(from.unwrap_or(node)) }
+        });
+        operators.collect()
     }
 
     fn jobs(&self, finished: &Finished) -> Vec<Job> {

@@ -57,7 +57,7 @@ use super::statement::Said;
 use super::suggest::did_you_mean;
 use super::token::place;
 use super::window::WindowSpec;
-use super::{Catalog, Clock, Dialect, Options, Program, Table, unsupported};
+use super::{Catalog, Clock, Dialect, Explain, Options, Program, Table, unsupported};
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::Expr;
 use crate::plan::{Emit, NodeId, Operator, Plan, SortKey, Window, changes, optimize};
@@ -123,7 +123,7 @@ pub(super) struct Planner<'c> {
     used: Vec<Table>,
     emits: Vec<Option<Emit>>,
     depth: usize,
-    pub explain: bool,
+    pub explain: Option<Explain>,
     shown: Option<String>,
     hints: Vec<Hint>,
     warnings: Vec<String>,
@@ -141,7 +141,7 @@ impl<'c> Planner<'c> {
             used: Vec::new(),
             emits: Vec::new(),
             depth: 0,
-            explain: false,
+            explain: None,
             shown: None,
             hints,
             warnings: Vec::new(),
