@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 
 use common::{options, timestamp};
 use corelane::job::Grain;
-use corelane::simulate::{self, Outcome};
+use corelane::simulate::{self, Course, Outcome};
 use corelane_engine::Code;
+use corelane_io::durable::{Durable, SimulatedDisk};
 use corelane_io::split::{self, Split};
 
 const TABLE: &str = "CREATE TABLE t (ts TIMESTAMP(3), k STRING, n BIGINT, WATERMARK FOR ts AS ts - INTERVAL '1' SECOND) \
@@ -61,6 +62,48 @@ fn windows(rows: &[(i64, &'static str, i64)]) -> Vec<String> {
     let mut rows: Vec<String> = sums.iter().map(row).collect();
     rows.sort();
     rows
+}
+
+/// Three files become whole at once, and the process dies when the first has its name.
+#[test]
+fn story_01_a_file_that_is_committed_already_hides_no_other() {
+    let rows: Vec<(i64, &str, i64)> = (0..60).map(|row| (row * 100, ["a", "b", "c"][row as usize % 3], row)).collect();
+    let input = file(rows);
+    let script = format!(
+        "{TABLE}CREATE TABLE o (k STRING, n BIGINT) PARTITIONED BY (k) WITH ('path' = 'out/', 'format' = 'csv'); \
+         INSERT INTO o SELECT k, n FROM t"
+    );
+    let options = options(&["--checkpoint-every", "1000000rows"]);
+    let go_on = |disk: &SimulatedDisk| {
+        let grain = Grain { piece: 1 << 30, block: 200, turn_rows: 4 };
+        let course = Course { shards: 1, seed: 0, last_at: None };
+        simulate::run_kept(&script, &[("t0.csv", &input)], &options, grain, course, disk)
+    };
+    let files = ["a", "b", "c"].map(|key| format!("out/k={key}/part-s0-{}.csv", key.as_bytes()[0] - b'a'));
+    let texts = |disk: &SimulatedDisk| files.iter().filter_map(|file| disk.read(file).ok()).collect::<Vec<_>>();
+    let whole = SimulatedDisk::new();
+    go_on(&whole).unwrap();
+    let expected = texts(&whole);
+    assert!(expected.len() == 3 && expected.iter().all(|text| text.split(|&byte| byte == b'\n').count() == 22));
+    for cut in [false, true] {
+        let mut some = [0; 3];
+        for operation in 1..whole.operations() {
+            let disk = SimulatedDisk::new();
+            disk.die_at(operation);
+            let _ = go_on(&disk);
+            if cut {
+                disk.power_cut(operation);
+            }
+            disk.die_at(u64::MAX);
+            let named = texts(&disk).len();
+            if (1..3).contains(&named) {
+                some[named] += 1;
+            }
+            go_on(&disk).unwrap_or_else(|error| panic!("operation {operation}: {error}"));
+            assert_eq!(texts(&disk), expected, "operation {operation}, {named} files had their names");
+        }
+        assert!(some[1] > 0 && some[2] > 0, "{some:?}: it never died between the first and the last name");
+    }
 }
 
 #[test]

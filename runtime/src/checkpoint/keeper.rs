@@ -6,6 +6,7 @@
 //! in every later epoch. When all have ended, or the last epoch was asked for, it commits once more and is
 //! done. An error here stops the run; what was committed before stays right.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use corelane_engine::Result;
 use corelane_io::checkpoint::Store;
 use corelane_io::durable::Durable;
 use corelane_io::fault;
+use corelane_io::whole::{Names, Whole};
 
 use super::record::Committed;
 use super::report::{Note, Notes};
@@ -36,6 +38,10 @@ pub struct Keeper {
     epoch: u64,
     /// What every manifest of this run says.
     committed: Committed,
+    /// Trees of files that take their names when they are whole, by root.
+    trees: BTreeMap<String, Names>,
+    /// Files that another number of shards had begun, for the first manifest.
+    ended: Vec<Whole>,
     called: Option<Call>,
     /// When the newest epoch was called, and what was read since.
     since: u64,
@@ -93,6 +99,10 @@ pub struct Parts {
     pub epoch: u64,
     /// What every manifest of this run says.
     pub committed: Committed,
+    /// Trees of files that take their names when they are whole, by root.
+    pub trees: BTreeMap<String, Names>,
+    /// Files that have become whole before the first epoch.
+    pub ended: Vec<Whole>,
     /// Calls to each shard.
     pub shards: Vec<Sender<Call>>,
     /// Wakes them.
@@ -119,6 +129,8 @@ impl Keeper {
             clock: parts.clock,
             epoch: parts.epoch,
             committed: parts.committed,
+            trees: parts.trees,
+            ended: parts.ended,
             called: None,
             since: (parts.clock)(),
             rows: 0,
@@ -236,12 +248,23 @@ impl Keeper {
         let cuts = || states().flat_map(|state| &state.cuts);
         cuts().try_for_each(|cut| if is_finished { cut.end() } else { Ok(()) })?;
         cuts().try_for_each(|cut| cut.sync())?;
+        let (open, whole) = (states().flat_map(|state| &state.parts), states().flat_map(|state| &state.whole));
+        open.clone().chain(whole.clone()).try_for_each(|part| part.sync())?;
+        let whole: Vec<Whole> = self.ended.iter().cloned().chain(whole.map(|part| part.whole.clone())).collect();
+        let named: Vec<&Whole> = open.map(|part| &part.whole).chain(&whole).collect();
+        for (root, names) in &mut self.trees {
+            names.keep(&below(&named, root))?;
+        }
         let written: Result<Vec<_>> =
             (0..).zip(states()).map(|(number, state)| self.store.write(epoch, number, &state.sections)).collect();
         let cuts = cuts().map(|cut| cut.cut.clone()).collect();
-        let committed = Committed { is_finished, cuts, ..self.committed.clone() };
+        let committed = Committed { is_finished, cuts, whole, ..self.committed.clone() };
         self.store.commit(epoch, &written?, &committed.save())?;
         committed.files().try_for_each(|cut| cut.tell(&*self.disk))?;
+        let whole: Vec<&Whole> = committed.whole.iter().collect();
+        for (root, names) in &mut self.trees {
+            names.settle(&below(&whole, root), true)?;
+        }
         self.store.settle(epoch)?;
 
         let pause = states().map(|state| state.pause_ticks).max().unwrap_or(0);
@@ -254,8 +277,20 @@ impl Keeper {
         }
         (kept.epochs, kept.newest, kept.is_finished) = (kept.epochs + 1, epoch, is_finished);
         self.epoch = epoch;
+        self.ended.clear();
+        // They have their names now, and stand in no later manifest.
+        for (known, saved) in self.known.iter_mut().zip(&saved) {
+            if let (Some(ended), None) = (&mut known.ended, saved) {
+                ended.whole.clear();
+            }
+        }
         Ok(())
     }
+}
+
+/// Those of `files` that are in the tree at `root`.
+fn below<'w>(files: &[&'w Whole], root: &str) -> Vec<&'w Whole> {
+    files.iter().filter(|file| file.root == root).copied().collect()
 }
 
 /// Turns a keeper's rounds until it is done. `bell[0]` is rung when there is something to do. An error
