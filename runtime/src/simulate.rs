@@ -543,6 +543,7 @@ impl Simulation {
         }
         match keeper.step(bell, &|| is_over) {
             Ok(keeper::Turn::Busy) => true,
+            Ok(keeper::Turn::Quiet) => false,
             Ok(keeper::Turn::Wait(wait)) => {
                 let ticks = |wait: Duration| (wait.as_nanos() as f64 / sys::ns_per_tick()) as u64 + 1;
                 self.keeper_parked = Some(wait.map(|wait| now() + ticks(wait)));

@@ -35,6 +35,7 @@ struct State {
     operations: u64,
     dies_at: Option<u64>,
     fails_at: Option<u64>,
+    panics_at: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -105,6 +106,9 @@ impl Bytes {
 impl State {
     fn operation(&mut self) -> io::Result<()> {
         self.operations += 1;
+        if self.panics_at == Some(self.operations) {
+            panic!("the disk panicked on thread {}", std::thread::current().name().unwrap_or("-"));
+        }
         if self.dies_at.is_some_and(|at| self.operations >= at) || self.fails_at == Some(self.operations) {
             return Err(io::Error::other("the disk failed"));
         }
@@ -153,6 +157,11 @@ impl SimulatedDisk {
         self.state().fails_at = Some(operation);
     }
 
+    /// Whoever asks for the `operation`-th, counted from 1, panics.
+    pub fn panic_at(&self, operation: u64) {
+        self.state().panics_at = Some(operation);
+    }
+
     /// The power goes and comes back: locks are gone, and so is what was not synced, but for parts
     /// drawn from `seed`.
     pub fn power_cut(&self, seed: u64) {
@@ -188,7 +197,7 @@ impl SimulatedDisk {
         }
         state.names = state.synced.clone();
         state.locked.clear();
-        (state.dies_at, state.fails_at) = (None, None);
+        (state.dies_at, state.fails_at, state.panics_at) = (None, None, None);
     }
 
     /// Changes the bytes of a file behind everybody's back.

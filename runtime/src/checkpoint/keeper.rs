@@ -48,6 +48,8 @@ pub struct Keeper {
     rows: u64,
     bytes: u64,
     last_asked: Arc<AtomicBool>,
+    /// The step before has found nothing.
+    quiet: bool,
     /// What was done.
     pub kept: Kept,
 }
@@ -81,6 +83,9 @@ pub struct Kept {
 pub enum Turn {
     /// Something was done.
     Busy,
+    /// Nothing was found. The next step looks again behind the armed bell, and then may wait: whoever tells
+    /// something between the two is heard.
+    Quiet,
     /// Nothing to do until the bell rings, which is armed, or this much time has passed.
     Wait(Option<Duration>),
     /// Nothing more will be committed.
@@ -136,6 +141,7 @@ impl Keeper {
             rows: 0,
             bytes: 0,
             last_asked: parts.last_asked,
+            quiet: false,
             kept: Kept { newest: parts.epoch, ..Kept::default() },
         }
     }
@@ -147,13 +153,17 @@ impl Keeper {
 
     /// Does what can be done now. `is_over` says that nobody will tell anything any more.
     pub fn step(&mut self, bell: &Doorbell, is_over: &dyn Fn() -> bool) -> Result<Turn> {
-        // Looked at before the rings are: what was told before the end is heard.
-        let over = is_over();
-        if let Some(turn) = self.round()? {
-            return Ok(turn);
-        }
-        if over {
-            return Ok(Turn::Done);
+        if !std::mem::take(&mut self.quiet) {
+            // Looked at before the rings are: what was told before the end is heard.
+            let over = is_over();
+            return Ok(match self.round()? {
+                Some(turn) => turn,
+                None if over => Turn::Done,
+                None => {
+                    self.quiet = true;
+                    Turn::Quiet
+                }
+            });
         }
         bell.arm();
         match self.round()? {
@@ -298,7 +308,7 @@ fn below<'w>(files: &[&'w Whole], root: &str) -> Vec<&'w Whole> {
 pub fn run(keeper: &mut Keeper, bell: &[Doorbell], is_over: &dyn Fn() -> bool) -> Result<()> {
     loop {
         match keeper.step(&bell[0], is_over)? {
-            Turn::Busy => {}
+            Turn::Busy | Turn::Quiet => {}
             Turn::Wait(most) => {
                 let _ = bell[0].signal().wait(Some(most.unwrap_or(LOOK).min(LOOK)));
                 bell[0].disarm();
