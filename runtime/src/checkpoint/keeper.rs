@@ -151,6 +151,11 @@ impl Keeper {
         Arc::clone(&self.last_asked)
     }
 
+    /// Whether something was told that was not heard yet: not one who sleeps may be in that state.
+    pub fn is_told(&mut self) -> bool {
+        self.known.iter_mut().any(|known| known.notes.ready() > 0)
+    }
+
     /// Does what can be done now. `is_over` says that nobody will tell anything any more.
     pub fn step(&mut self, bell: &Doorbell, is_over: &dyn Fn() -> bool) -> Result<Turn> {
         if !std::mem::take(&mut self.quiet) {
