@@ -57,6 +57,17 @@ SELECT a.ts, a.trader_id, m.top
 FROM market_data a JOIN (SELECT symbol, MAX(price) AS top FROM market_data GROUP BY symbol) m
   ON a.symbol = m.symbol WHERE a.price >= m.top * 0.99;
 """
+FOLDERS = """
+CREATE TABLE o (symbol STRING, window_start TIMESTAMP_LTZ(3), trader_id STRING, trades BIGINT, volume BIGINT)
+  PARTITIONED BY (symbol) WITH ('path' = '{out}', 'format' = 'csv', 'roll.rows' = '20', 'open.files' = '6');
+INSERT INTO o SELECT symbol, window_start, trader_id, COUNT(*), SUM(quantity)
+FROM TUMBLE(market_data, ts, INTERVAL '20' SECOND) GROUP BY trader_id, symbol, window_start, window_end;
+"""
+FOLDERS_OF_ROWS = """
+CREATE TABLE o (trade_time BIGINT, trader_id STRING, quantity INT)
+  PARTITIONED BY (trader_id) WITH ('path' = '{out}', 'format' = 'ndjson', 'roll.bytes' = '4k');
+INSERT INTO o SELECT trade_time, trader_id, quantity FROM market_data WHERE quantity < 100;
+"""
 HANG_SECONDS = 120
 PACED_SECONDS = 0.1
 
@@ -79,7 +90,14 @@ def cases():
         ("RANGE", table + RANGE, "market_data", [], "csv", False),
         ("INTERVAL JOIN", table + INTERVAL_JOIN, "market_data", [], "csv", False),
         ("JOIN", table + JOIN, "market_data", [], "csv", False),
+        ("FOLDERS", table + FOLDERS, "market_data", [], "csv", True),
+        ("FOLDERS of rows", table + FOLDERS_OF_ROWS, "market_data", [], "ndjson", True),
     ]
+
+
+def in_folders(case):
+    """Whether its files take their names when they are whole, in folders that rows name."""
+    return case[0].startswith("FOLDERS")
 
 
 class Torture:
@@ -104,12 +122,16 @@ class Torture:
         name, script, table, flags, form, parts = case
         out = where / ("out" if parts else f"out.{form}")
         path = f"{out}/" if parts else str(out)
-        given = ["--input", f"{table}={self.inputs / table}/*.csv", "--format", form, "-o", path]
+        given = ["--input", f"{table}={self.inputs / table}/*.csv"]
+        if in_folders(case):
+            script = script.replace("{out}", path)
+        else:
+            given += ["--format", form, "-o", path]
         (self.folder / f"{name}.sql").write_text(script)
         return [self.corelane, "-f", str(self.folder / f"{name}.sql"), *given, *flags, "--shards", str(shards), "--executor", executor, "--quiet"]
 
     def output(self, where):
-        files = [p for p in where.rglob("out*") if p.is_file()] + [p for p in where.rglob("part-*") if p.is_file()]
+        files = [p for p in where.rglob("out*") if p.is_file()] + [p for p in where.rglob("*part-*") if p.is_file()]
         return {str(p.relative_to(where)): p.read_bytes() for p in files if not p.name.endswith(".committed")}
 
     def reference(self, case, shards, executor):
@@ -182,6 +204,10 @@ class Torture:
                 if is_resumed and not fault:
                     self.resumes.append(time.monotonic() - started)
                 break
+            if in_folders(case) and not moves:
+                named = {name: text for name, text in self.output(where).items() if not name.split("/")[-1].startswith(".")}
+                if any(expected.get(name) != text for name, text in named.items()):
+                    self.wrong.append(f"{label}: a file has its name and is not whole")
             if status in (-signal.SIGABRT, -signal.SIGKILL) and fault:
                 killed += 1
                 self.kills["at a place" if at else "at a time"] += 1
@@ -193,6 +219,11 @@ class Torture:
             self.wrong.append(f"{label}: {what}: {said.strip()[-500:]}")
             return killed
         got = self.output(where)
+        if in_folders(case):
+            # What has a name must have been right at every kill, and unfinished files must be gone.
+            hidden = [name for name in got if name.split("/")[-1].startswith(".")]
+            if hidden:
+                self.wrong.append(f"{label}: unfinished files are left: {hidden[:3]}")
         if not self.is_right(case, got, expected, moves):
             sizes = {name: (len(got.get(name, b"")), len(text)) for name, text in expected.items()}
             self.wrong.append(f"{label}: the output differs; bytes written and expected: {sizes}")
@@ -201,7 +232,8 @@ class Torture:
         status, said = self.start(resume)
         if status != 0 or self.output(where) != got:
             self.wrong.append(f"{label}: a resume of what is done: status {status}: {said.strip()[-300:]}")
-        lengths = {f"{name}.committed": f"{len(text)}\n".encode() for name, text in got.items()}
+        files = {} if in_folders(case) else got
+        lengths = {f"{name}.committed": f"{len(text)}\n".encode() for name, text in files.items()}
         for name, text in lengths.items():
             if (where / name).read_bytes() != text:
                 self.wrong.append(f"{label}: {name} does not say the whole length at the end")
@@ -213,11 +245,15 @@ class Torture:
         all_cases = cases()
         for number, point in enumerate(self.points):
             self.walked[point] = 0
+            # Lengths are told of files that grow, and those are cut.
+            grows = point.startswith(("output.", "length.", "writer.")) or point in ("resume.before-cut", "resume.after-cut")
             for hit in range(1, self.arguments.hits + 1):
                 faults = ["epoch.after-call:3"] if point.startswith("resume.") else []
                 faults.append(f"{point}:{hit}")
+                cases_here = [case for case in all_cases if in_folders(case) or not ("part" in point or "orphan" in point)]
+                cases_here = [case for case in cases_here if not (grows and in_folders(case))]
                 for attempt in range(number, number + (8 if hit == 1 else 2)):
-                    case = all_cases[attempt % len(all_cases)]
+                    case = cases_here[attempt % len(cases_here)]
                     # A run whose end comes just with a checkpoint passes by the places of an end of its own.
                     if self.one(case, 2 - attempt % 2, "threads", faults, paced=True) == len(faults):
                         self.walked[point] += 1

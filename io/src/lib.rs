@@ -20,7 +20,7 @@
 //! | [`mod@format`] | rows to text |
 //! | [`partition`] | names of partition folders |
 //! | [`merge`], [`order`] | text of several shards into one order |
-//! | [`durable`], [`append`] | files that survive a power cut, real or simulated; output at their end |
+//! | [`durable`], [`append`], [`whole`] | files that survive a power cut, real or simulated; output at their end, or under a name when it is whole |
 //! | [`checkpoint`] | state on the disk: blocks, manifests, epochs |
 //! | [`mod@fault`] | places at which a test makes the process die |
 //! | [`generate`] | data to measure and test with |
@@ -49,3 +49,4 @@ pub mod reader;
 pub mod reject;
 pub mod source;
 pub mod split;
+pub mod whole;

@@ -1,36 +1,43 @@
 //! Partitioned directories on one shard: each row goes to the folder that its values name.
 //!
-//! Files are `dt=2026-01-01/hm=12-30/part-<shard>-<n>.csv`; `n` counts all files of the shard, so no
-//! name is ever given twice. A file is written as `.part-<shard>-<n>.csv.tmp` and takes its name when
-//! it is whole; it never changes after. Only so many files are open at a time: the one that has
-//! waited longest for a row is finished when another is needed, and rows that come for its folder
-//! later go to a new file.
+//! Files are `dt=2026-01-01/hm=12-30/part-s<shard>-<n>.csv`; `n` counts all files of the shard in the
+//! order of their first rows, so no name is ever given twice. A file is written as
+//! `.part-s<shard>-<n>.csv.tmp` and takes its name when it is whole; it never changes after. Only so many
+//! files are open at a time: the one that has waited longest for a row is finished when another is needed,
+//! and rows that come for its folder later go to a new file. What is in which file follows from the order of
+//! the rows alone, not from the chunks they come in.
 //!
-//! The root is opened once. Each folder below it is opened from its parent, by a name that has no
-//! slash, and is never followed when it is a link: what others do to the tree meanwhile may make a
-//! run fail, but cannot make it write elsewhere.
+//! Without checkpoints a file takes its name as soon as it is whole. With them it waits, under a temporary
+//! name that says whose it is, until an epoch is committed in which it was whole ([`corelane_io::whole`]);
+//! files that are still written to are cut at the barrier and gone on with ([`saved`]).
+//!
+//! What others do to the tree meanwhile may make a run fail, but cannot make it write elsewhere: see
+//! [`corelane_io::durable::Tree`].
+
+mod saved;
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Write};
-use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use bumpalo::Bump;
+use corelane_engine::Result;
 use corelane_engine::batch::{Chunk, Data, Vector};
 use corelane_engine::operator::Context;
 use corelane_engine::types::{DataType, Schema};
-use corelane_engine::{Code, Error, Result};
+use corelane_io::durable::Tree;
 use corelane_io::format::value::{self, Dates};
-use corelane_io::format::{Buffer, Format, Formatter};
+use corelane_io::format::{Assembler, Buffer, Format, Formatter};
 use corelane_io::partition;
+use corelane_io::whole::{self, OpenWhole};
 
-use crate::sys;
+pub use saved::Stood;
 
 /// Text of one file is written in pieces of this many bytes.
 const WRITE_BYTES: usize = 128 << 10;
 /// Files open at a time on one shard, unless `'open.files'` says otherwise.
 pub const OPEN_MOST: usize = 64;
+/// Whole files that stay open until they are committed; more are synced by the shard itself.
+const HELD_OPEN: usize = 64;
 
 /// How a directory is partitioned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,14 +54,25 @@ pub struct Partitioning {
     pub open_most: usize,
 }
 
+/// Where the files of a shard go.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Below this.
+    pub tree: Arc<dyn Tree>,
+    /// The job that they are committed with, if they are.
+    pub job: Option<String>,
+    /// Whose they are.
+    pub shard: usize,
+}
+
 /// The files of one shard.
 pub struct Partitions {
     how: Partitioning,
-    root: Option<File>,
-    shard: usize,
+    place: Place,
     /// Files begun so far.
     begun: u64,
     format: Format,
+    formatter: Formatter,
     /// The columns that are written, by position and as a schema.
     written: Vec<usize>,
     schema: Schema,
@@ -66,84 +84,73 @@ pub struct Partitions {
     /// Counts rows, to tell which folder has waited longest.
     now: u64,
     key: Vec<u8>,
+    /// The key and the place of the last row.
+    last: Option<(Vec<u8>, usize)>,
+    /// Rows of one chunk as text, and where each ends.
+    text: Buffer,
+    ends: Vec<u32>,
+    /// Files that are whole and not committed.
+    whole: Vec<OpenWhole>,
 }
 
 /// One folder that rows may come for.
 struct Folder {
-    /// Its names below the root, outermost first.
-    names: Vec<String>,
+    /// Its path below the root.
+    path: String,
     file: Option<Part>,
     used: u64,
 }
 
 /// A file that is being written.
 struct Part {
-    folder: File,
-    file: File,
-    /// The name it takes when it is whole, and the one it has.
-    name: String,
-    temporary: String,
-    /// Below the root, for errors.
-    path: PathBuf,
-    formatter: Formatter,
+    file: whole::Part,
+    assembler: Assembler,
     text: Buffer,
     rows: u64,
-    /// Rows it still takes.
-    room: u64,
-    bytes: u64,
-    is_whole: bool,
 }
 
 impl Partitions {
-    /// The files that `shard` writes of rows with `schema`, of which the first `visible` columns count.
-    pub fn new(how: Partitioning, format: Format, schema: &Schema, visible: usize, shard: usize) -> Self {
+    /// The files at `place` of rows with `schema`, of which the first `visible` columns count.
+    pub fn new(how: Partitioning, format: Format, schema: &Schema, visible: usize, place: Place) -> Self {
         let written: Vec<usize> = (0..visible).filter(|column| !how.columns.contains(column)).collect();
         let fields = written.iter().map(|&column| schema.fields[column].clone()).collect();
         let named = how.columns.iter().map(|&column| &schema.fields[column]);
+        let schema = Schema { fields };
         Partitions {
             named: named.map(|field| (field.name.clone(), field.data_type)).collect(),
             how,
-            root: None,
-            shard,
+            place,
             begun: 0,
             format,
+            formatter: Formatter::of_part(format, &schema, schema.fields.len()),
             written,
-            schema: Schema { fields },
+            schema,
             places: HashMap::new(),
             folders: Vec::new(),
             now: 0,
             key: Vec::new(),
+            last: None,
+            text: Buffer::default(),
+            ends: Vec::new(),
+            whole: Vec::new(),
         }
     }
 
     /// Takes rows; returns how many bytes of text they made.
     pub fn rows(&mut self, chunk: &Chunk<'_>, context: &Context<'_>) -> Result<u64> {
-        let scratch = context.scratch;
-        let assigned: &mut [u32] = scratch.alloc_slice_fill_copy(chunk.rows, 0);
-        let (mut from, mut bytes) = (0, 0);
+        let columns = context.scratch.alloc_slice_fill_iter(self.written.iter().map(|&column| chunk.columns[column]));
+        let plain = Chunk { columns, positions: None, ordinals: None, floors: None, ..*chunk };
+        self.text.clear();
+        self.ends.clear();
+        self.formatter.rows(&plain, &mut self.text, Some(&mut self.ends));
+        let mut start = 0;
         for row in 0..chunk.rows {
-            self.now += 1;
-            let mut key = std::mem::take(&mut self.key);
-            key.clear();
-            self.how.columns.iter().for_each(|&column| encode(&chunk.columns[column], row, &mut key));
-            let known = self.places.get(&key).copied();
-            let place = match known {
-                Some(place) => place,
-                None => {
-                    if self.places.len() >= self.how.open_most {
-                        // Whichever folder gives way, its rows are in its file by then.
-                        bytes += self.write(chunk, from..row, assigned, scratch)?;
-                        from = row;
-                        self.give_way()?;
-                    }
-                    self.expect(&key, chunk, row)?
-                }
-            };
-            self.key = key;
-            self.folders[place].as_mut().expect("it was just found or made").used = self.now;
-            assigned[row] = place as u32;
+            let place = self.find(chunk, row)?;
+            let end = self.ends[row] as usize;
+            self.write(place, start, end)?;
+            start = end;
         }
-        Ok(bytes + self.write(chunk, from..chunk.rows, assigned, scratch)?)
+        Ok(self.text.len() as u64)
     }
 
     /// Whether text waits to be written.
@@ -157,171 +164,154 @@ impl Partitions {
         parts.into_iter().try_for_each(Part::flush)
     }
 
-    /// Ends every file; each takes its name.
+    /// Ends every file.
     pub fn finish(&mut self) -> Result<()> {
-        let parts = self.folders.iter_mut().flatten().filter_map(|folder| folder.file.take());
-        parts.into_iter().try_for_each(Part::finish)
+        (0..self.folders.len()).try_for_each(|place| self.end(place))
+    }
+
+    /// The run stops before its end: files that would take their names at once do so, since what is in them
+    /// is right, though not all. Those that are committed with epochs stay as they are.
+    pub fn stop(&mut self) -> Result<()> {
+        if self.place.job.is_some() { Ok(()) } else { self.finish() }
     }
 
     /// Bytes of memory held.
     pub fn memory(&self) -> usize {
-        self.parts().map(|part| part.text.capacity()).sum()
+        let texts: usize = self.parts().map(|part| part.text.capacity()).sum();
+        texts + self.text.capacity() + self.ends.capacity() * 4 + self.whole.capacity() * size_of::<OpenWhole>()
     }
 
     fn parts(&self) -> impl Iterator<Item = &Part> {
         self.folders.iter().flatten().filter_map(|folder| folder.file.as_ref())
     }
 
-    /// A place for rows of another folder, that of `row`.
-    fn expect(&mut self, key: &[u8], chunk: &Chunk<'_>, row: usize) -> Result<usize> {
-        let mut names = Vec::with_capacity(self.named.len());
-        for ((name, data_type), &column) in self.named.iter().zip(&self.how.columns) {
-            let value = text(&chunk.columns[column], *data_type, row);
-            names.push(partition::folder(name, value.as_deref())?);
-        }
-        let folder = Some(Folder { names, file: None, used: 0 });
-        let place = match self.folders.iter().position(Option::is_none) {
-            Some(free) => {
-                self.folders[free] = folder;
-                free
-            }
+    /// The place of the folder of `row`.
+    fn find(&mut self, chunk: &Chunk<'_>, row: usize) -> Result<usize> {
+        self.now += 1;
+        let mut key = std::mem::take(&mut self.key);
+        key.clear();
+        self.how.columns.iter().for_each(|&column| encode(&chunk.columns[column], row, &mut key));
+        let last = self.last.as_ref().filter(|(last, _)| *last == key).map(|(_, place)| *place);
+        let place = match last.or_else(|| self.places.get(&key).copied()) {
+            Some(place) => place,
             None => {
-                self.folders.push(folder);
-                self.folders.len() - 1
+                if self.places.len() >= self.how.open_most {
+                    self.give_way()?;
+                }
+                self.expect(&key, chunk, row)?
             }
         };
-        self.places.insert(key.to_vec(), place);
+        if last.is_none() {
+            let (last, at) = self.last.get_or_insert_default();
+            last.clone_from(&key);
+            *at = place;
+        }
+        self.key = key;
+        self.folders[place].as_mut().expect("it was just found or made").used = self.now;
         Ok(place)
+    }
+
+    /// A place for rows of another folder, that of `row`.
+    fn expect(&mut self, key: &[u8], chunk: &Chunk<'_>, row: usize) -> Result<usize> {
+        let mut path = String::new();
+        for ((name, data_type), &column) in self.named.iter().zip(&self.how.columns) {
+            let value = text(&chunk.columns[column], *data_type, row);
+            let name = partition::folder(name, value.as_deref())?;
+            path += if path.is_empty() { "" } else { "/" };
+            path += &name;
+        }
+        Ok(self.take_up(key, Folder { path, file: None, used: 0 }))
+    }
+
+    fn take_up(&mut self, key: &[u8], folder: Folder) -> usize {
+        let place = self.folders.iter().position(Option::is_none).unwrap_or_else(|| {
+            self.folders.push(None);
+            self.folders.len() - 1
+        });
+        self.folders[place] = Some(folder);
+        self.places.insert(key.to_vec(), place);
+        place
     }
 
     /// Ends the file of the folder that has waited longest.
     fn give_way(&mut self) -> Result<()> {
         let used = |place: &usize| self.folders[*place].as_ref().map_or(0, |folder| folder.used);
         let Some(place) = self.places.values().copied().min_by_key(used) else { return Ok(()) };
+        self.end(place)?;
         self.places.retain(|_, known| *known != place);
-        let folder = self.folders[place].take();
-        folder.and_then(|folder| folder.file).map_or(Ok(()), Part::finish)
+        self.last = None;
+        self.folders[place] = None;
+        Ok(())
     }
 
-    /// Writes rows `range` of `chunk` to the files they are `assigned` to.
-    fn write<'a>(
-        &mut self,
-        chunk: &Chunk<'a>,
-        range: Range<usize>,
-        assigned: &[u32],
-        scratch: &'a Bump,
-    ) -> Result<u64> {
-        let order = scratch.alloc_slice_fill_iter(range.map(|row| u64::from(assigned[row]) << 16 | row as u64));
-        order.sort_unstable();
-        let columns = scratch.alloc_slice_fill_iter(self.written.iter().map(|&column| chunk.columns[column]));
-        let plain = Chunk { columns, positions: None, ordinals: None, floors: None, ..*chunk };
-        let mut bytes = 0;
-        for group in order.chunk_by(|left, right| left >> 16 == right >> 16) {
-            let place = (group[0] >> 16) as usize;
-            let rows: &[u16] = scratch.alloc_slice_fill_iter(group.iter().map(|&entry| entry as u16));
-            let mut rest = rows;
-            while !rest.is_empty() {
-                let part = self.part(place)?;
-                let before = part.text.len();
-                let (now, later) = rest.split_at(rest.len().min(usize::try_from(part.room).unwrap_or(usize::MAX)));
-                if now.len() == chunk.rows {
-                    part.formatter.rows(&plain, &mut part.text, None);
-                } else {
-                    part.formatter.rows(&plain.gather(now, scratch), &mut part.text, None);
-                }
-                bytes += (part.text.len() - before) as u64;
-                part.rows += now.len() as u64;
-                part.room -= now.len() as u64;
-                if part.text.len() >= WRITE_BYTES {
-                    part.flush()?;
-                }
-                let is_full = part.room == 0 || part.bytes + part.text.len() as u64 >= self.how.roll_bytes;
-                if is_full && let Some(full) = self.folders[place].as_mut().and_then(|folder| folder.file.take()) {
-                    full.finish()?;
-                }
-                rest = later;
+    /// Writes a row, which is the text from `start` to `end`, to the file of the folder at `place`.
+    fn write(&mut self, place: usize, start: usize, end: usize) -> Result<()> {
+        let folder = self.folders[place].as_mut().expect("rows come for folders that are there");
+        let part = match &mut folder.file {
+            Some(part) => part,
+            none => {
+                let Place { tree, job, shard } = &self.place;
+                let name = whole::name(*shard, self.begun, self.format.extension());
+                self.begun += 1;
+                let file = whole::Part::begin(tree, &folder.path, &name, job.as_deref())?;
+                none.insert(Part::new(file, self.format, &self.schema))
             }
+        };
+        part.assembler.rows(&self.text.bytes()[start..end], &mut part.text);
+        part.rows += 1;
+        if part.text.len() >= WRITE_BYTES {
+            part.flush()?;
         }
-        Ok(bytes)
+        let is_full =
+            part.rows >= self.how.roll_rows || part.file.length() + part.text.len() as u64 >= self.how.roll_bytes;
+        if is_full { self.end(place) } else { Ok(()) }
     }
 
-    /// The file of the folder at `place`, begun if there is none.
-    fn part(&mut self, place: usize) -> Result<&mut Part> {
-        let folder = self.folders[place].as_mut().expect("rows are assigned to folders that are there");
-        if folder.file.is_none() {
-            let name = format!("part-{}-{}.{}", self.shard, self.begun, self.format.extension());
-            self.begun += 1;
-            let path: PathBuf = folder.names.iter().chain([&name]).collect();
-            let failed = |cause: io::Error| cannot_write(&self.how.root.join(&path), &cause);
-            let root = match &self.root {
-                Some(root) => root,
-                None => self.root.insert(File::open(&self.how.root).map_err(failed)?),
-            };
-            let mut inside = sys::make_folder(root, &folder.names[0]).map_err(failed)?;
-            for name in &folder.names[1..] {
-                inside = sys::make_folder(&inside, name).map_err(failed)?;
-            }
-            let temporary = format!(".{name}.tmp");
-            let file = sys::create_in(&inside, &temporary).map_err(failed)?;
-            let mut text = Buffer::default();
-            let mut formatter = Formatter::new(self.format, &self.schema, self.schema.fields.len());
-            formatter.header(&mut text);
-            let path = self.how.root.join(path);
-            let room = self.how.roll_rows;
-            let part = Part {
-                folder: inside,
-                file,
-                name,
-                temporary,
-                path,
-                formatter,
-                text,
-                rows: 0,
-                room,
-                bytes: 0,
-                is_whole: false,
-            };
-            folder.file = Some(part);
+    /// Ends the file of the folder at `place`, if there is one.
+    fn end(&mut self, place: usize) -> Result<()> {
+        let Some(mut part) = self.folders[place].as_mut().and_then(|folder| folder.file.take()) else { return Ok(()) };
+        part.assembler.footer(&mut part.text);
+        if let Err(error) = part.flush() {
+            self.discard(part);
+            return Err(error);
         }
-        Ok(folder.file.as_mut().expect("it was just begun"))
+        if self.place.job.is_none() {
+            return part.file.name();
+        }
+        let whole = part.file.cut();
+        let is_held = self.whole.len() < HELD_OPEN;
+        self.whole.push(if is_held { whole } else { whole.sync_and_close()? });
+        Ok(())
+    }
+
+    /// A file that takes its name at once and does not come to its end is none.
+    fn discard(&self, part: Part) {
+        if self.place.job.is_none() {
+            part.file.discard();
+        }
+    }
+}
+
+impl Drop for Partitions {
+    fn drop(&mut self) {
+        for part in std::mem::take(&mut self.folders).into_iter().flatten().filter_map(|folder| folder.file) {
+            self.discard(part);
+        }
     }
 }
 
 impl Part {
+    fn new(file: whole::Part, format: Format, schema: &Schema) -> Part {
+        let assembler = Assembler::new(format, schema, schema.fields.len());
+        Part { file, assembler, text: Buffer::default(), rows: 0 }
+    }
+
     fn flush(&mut self) -> Result<()> {
-        self.file.write_all(self.text.bytes()).map_err(|cause| cannot_write(&self.path, &cause))?;
-        self.bytes += self.text.len() as u64;
-        self.text.clear();
-        Ok(())
-    }
-
-    /// Writes the rest; the file takes its name.
-    fn finish(mut self) -> Result<()> {
-        self.formatter.footer(self.rows, &mut self.text);
-        self.flush()?;
-        sys::rename_new(&self.folder, &self.temporary, &self.name).map_err(|cause| cannot_write(&self.path, &cause))?;
-        self.is_whole = true;
-        Ok(())
-    }
-}
-
-impl Drop for Part {
-    /// A file that was not finished is none.
-    fn drop(&mut self) {
-        if !self.is_whole {
-            let _ = sys::remove_in(&self.folder, &self.temporary);
+        if !self.text.is_empty() {
+            self.file.append(self.text.bytes())?;
+            self.text.clear();
         }
-    }
-}
-
-fn cannot_write(path: &Path, cause: &io::Error) -> Error {
-    let error = Error::new(Code::Io, format!("cannot write `{}`: {cause}", path.display()));
-    match cause.raw_os_error() {
-        Some(libc::ELOOP | libc::ENOTDIR) => {
-            error.help("a folder of the path is a link or a file; links below the root are not followed")
-        }
-        Some(libc::EEXIST) => error.help("something of that name is there already, and nothing is replaced"),
-        _ => error,
+        Ok(())
     }
 }
 
@@ -360,9 +350,14 @@ fn text(vector: &Vector<'_>, data_type: DataType, row: usize) -> Option<Vec<u8>>
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::path::Path;
+
+    use bumpalo::Bump;
     use corelane_engine::stage::Ledger;
     use corelane_engine::types::Field;
+    use corelane_io::durable::{Durable, RealDisk};
+
+    use super::*;
 
     fn schema() -> Schema {
         let field = |name: &str| Field { name: name.to_owned(), data_type: DataType::BigInt };
@@ -378,7 +373,8 @@ mod tests {
             open_most: OPEN_MOST,
         };
         how(&mut partitioning);
-        Partitions::new(partitioning, Format::Csv, &schema(), 2, 3)
+        let tree = RealDisk.tree(root.to_str().unwrap()).unwrap();
+        Partitions::new(partitioning, Format::Csv, &schema(), 2, Place { tree, job: None, shard: 3 })
     }
 
     fn push(partitions: &mut Partitions, rows: &[(i64, i64)]) -> Result<u64> {
@@ -417,12 +413,12 @@ mod tests {
         push(&mut partitions, &[(1, 10), (2, 20), (1, 11)]).unwrap();
         push(&mut partitions, &[(2, 21), (-3, 30)]).unwrap();
         partitions.flush().unwrap();
-        assert!(tree(root.path()).iter().all(|(name, _)| name.contains("/.part-3-") && name.ends_with(".csv.tmp")));
+        assert!(tree(root.path()).iter().all(|(name, _)| name.contains("/.part-s3-") && name.ends_with(".csv.tmp")));
         partitions.finish().unwrap();
         let expected = [
-            ("day=-3/part-3-2.csv", "n\n30\n"),
-            ("day=1/part-3-0.csv", "n\n10\n11\n"),
-            ("day=2/part-3-1.csv", "n\n20\n21\n"),
+            ("day=-3/part-s3-2.csv", "n\n30\n"),
+            ("day=1/part-s3-0.csv", "n\n10\n11\n"),
+            ("day=2/part-s3-1.csv", "n\n20\n21\n"),
         ];
         assert_eq!(tree(root.path()), expected.map(|(name, text)| (name.to_owned(), text.to_owned())));
     }
@@ -462,17 +458,17 @@ mod tests {
         let mut linked = partitions(root.path(), |_| {});
         let error = push(&mut linked, &[(1, 10)]).unwrap_err();
         assert!(
-            error.to_string().contains("day=1/part-3-0.csv") && error.to_string().contains("not followed"),
+            error.to_string().contains("day=1/part-s3-0.csv") && error.to_string().contains("not followed"),
             "{error}"
         );
         assert!(outside.path().read_dir().unwrap().next().is_none());
 
         std::fs::create_dir(root.path().join("day=2")).unwrap();
-        std::fs::write(root.path().join("day=2/part-3-0.csv"), "theirs").unwrap();
+        std::fs::write(root.path().join("day=2/part-s3-0.csv"), "theirs").unwrap();
         let mut taken = partitions(root.path(), |_| {});
         push(&mut taken, &[(2, 20)]).unwrap();
         assert!(taken.finish().unwrap_err().to_string().contains("nothing is replaced"));
-        assert_eq!(std::fs::read_to_string(root.path().join("day=2/part-3-0.csv")).unwrap(), "theirs");
+        assert_eq!(std::fs::read_to_string(root.path().join("day=2/part-s3-0.csv")).unwrap(), "theirs");
     }
 
     #[test]

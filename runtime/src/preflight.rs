@@ -130,6 +130,15 @@ pub fn memory_limit() -> u64 {
     memory_under(Path::new("/sys/fs/cgroup"), &own, &host)
 }
 
+/// What the process holds besides what a budget counts: its text and stacks, the allocator's own, and what
+/// grows between two looks.
+const OWN_BYTES: u64 = 24 << 20;
+
+/// Bytes that a run may hold, unless it is said, where the process may use `limit`.
+pub fn memory_budget(limit: u64) -> u64 {
+    (limit / 4 * 3).saturating_sub(OWN_BYTES).max(limit / 4)
+}
+
 fn memory_under(root: &Path, own: &str, host: &str) -> u64 {
     let total = host
         .lines()
@@ -183,6 +192,14 @@ mod tests {
         write("memory/memory.limit_in_bytes", "4096");
         assert_eq!(memory_under(root, "4:cpu,memory:/c\n", host), 4096);
         assert_eq!(memory_under(root, "", ""), u64::MAX);
+    }
+
+    #[test]
+    fn a_budget_leaves_room_for_the_process() {
+        assert_eq!(memory_budget(64 << 20), 24 << 20);
+        assert_eq!(memory_budget(256 << 20), 168 << 20);
+        assert_eq!(memory_budget(16 << 20), 4 << 20);
+        assert!(memory_budget(u64::MAX) > 1 << 60);
     }
 
     #[test]

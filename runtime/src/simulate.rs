@@ -5,7 +5,8 @@
 //! It drives the very code that the executors drive, parking included: a shard that was idle twice
 //! sleeps until its doorbell is raised, a read completes or its deadline passes, and the writer until
 //! its bell is raised. When all sleep and nothing is under way, somebody was not woken or everybody
-//! waits for each other: the simulation panics and names the seed, and the seed repeats the run.
+//! waits for each other: the simulation panics and names the seed, and the seed repeats the run. So it
+//! does when the keeper of checkpoints goes to sleep on something that it was told.
 
 use std::cell::Cell;
 use std::io;
@@ -543,7 +544,10 @@ impl Simulation {
         }
         match keeper.step(bell, &|| is_over) {
             Ok(keeper::Turn::Busy) => true,
+            Ok(keeper::Turn::Quiet) => false,
             Ok(keeper::Turn::Wait(wait)) => {
+                // It would wake up now and then, so that nothing but time would be lost: nobody would mind.
+                assert!(!keeper.is_told(), "seed {}: the keeper sleeps on what it was told", self.seed);
                 let ticks = |wait: Duration| (wait.as_nanos() as f64 / sys::ns_per_tick()) as u64 + 1;
                 self.keeper_parked = Some(wait.map(|wait| now() + ticks(wait)));
                 false

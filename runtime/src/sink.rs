@@ -403,8 +403,7 @@ impl ShardSink {
         }
         self.flush()?;
         match &mut self.to {
-            // What is in the files is right, though not all.
-            Destination::Partitions(partitions) => partitions.finish(),
+            Destination::Partitions(partitions) => partitions.stop(),
             _ => Ok(()),
         }
     }

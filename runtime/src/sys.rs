@@ -226,65 +226,6 @@ pub fn watch_signals() -> io::Result<()> {
     Ok(())
 }
 
-/// A name inside a folder: it cannot lead out.
-fn inside(name: &str) -> io::Result<std::ffi::CString> {
-    if name.is_empty() || name.contains('/') || name == "." || name == ".." {
-        return Err(io::Error::from_raw_os_error(libc::EINVAL));
-    }
-    std::ffi::CString::new(name).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
-}
-
-fn open_in(parent: &File, name: &std::ffi::CStr, flags: libc::c_int, mode: libc::c_uint) -> io::Result<File> {
-    let flags = flags | libc::O_NOFOLLOW | libc::O_CLOEXEC;
-    // SAFETY: the name ends in a zero byte and lives through the call; the mode is read as an unsigned int.
-    let fd = unsafe { libc::openat(parent.as_raw_fd(), name.as_ptr(), flags, mode) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the descriptor was just made and has no other owner.
-    Ok(File::from(unsafe { OwnedFd::from_raw_fd(fd) }))
-}
-
-/// Opens the folder `name` in `parent`, made if need be. A link is not followed: it is an error.
-pub fn make_folder(parent: &File, name: &str) -> io::Result<File> {
-    let name = inside(name)?;
-    // SAFETY: the name ends in a zero byte and lives through the call.
-    let made = unsafe { libc::mkdirat(parent.as_raw_fd(), name.as_ptr(), 0o750) };
-    if made < 0 {
-        let cause = io::Error::last_os_error();
-        if cause.kind() != io::ErrorKind::AlreadyExists {
-            return Err(cause);
-        }
-    }
-    open_in(parent, &name, libc::O_RDONLY | libc::O_DIRECTORY, 0)
-}
-
-/// Makes the file `name` in `folder`; whatever has that name already is an error.
-pub fn create_in(folder: &File, name: &str) -> io::Result<File> {
-    open_in(folder, &inside(name)?, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL, 0o640)
-}
-
-/// Gives the file `from` in `folder` the name `to`; whatever has that name already is an error.
-pub fn rename_new(folder: &File, from: &str, to: &str) -> io::Result<()> {
-    let (old, new) = (inside(from)?, inside(to)?);
-    let fd = folder.as_raw_fd();
-    // SAFETY: both names end in a zero byte and live through the call.
-    if unsafe { libc::linkat(fd, old.as_ptr(), fd, new.as_ptr(), 0) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    remove_in(folder, from)
-}
-
-/// Removes the file `name` in `folder`.
-pub fn remove_in(folder: &File, name: &str) -> io::Result<()> {
-    let name = inside(name)?;
-    // SAFETY: the name ends in a zero byte and lives through the call.
-    if unsafe { libc::unlinkat(folder.as_raw_fd(), name.as_ptr(), 0) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
-}
-
 /// SIGINT or SIGTERM has come.
 pub fn stop_asked() -> bool {
     STOP_SIGNALS.load(Ordering::Relaxed) > 0
@@ -347,26 +288,6 @@ mod tests {
         bell.raise();
         assert!(bell.wait(None).unwrap());
         assert!(!bell.wait(Some(Duration::ZERO)).unwrap());
-    }
-
-    #[test]
-    fn names_in_folders_lead_nowhere_else_and_replace_nothing() {
-        let outside = tempfile::tempdir().unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        std::os::unix::fs::symlink(outside.path(), folder.path().join("link")).unwrap();
-        let root = File::open(folder.path()).unwrap();
-        for name in ["", ".", "..", "a/b", "/a", "a\0b"] {
-            assert!(make_folder(&root, name).is_err() && create_in(&root, name).is_err(), "{name:?}");
-        }
-        assert!(make_folder(&root, "link").is_err() && create_in(&root, "link").is_err());
-        let inner = make_folder(&make_folder(&root, "a").unwrap(), "b").unwrap();
-        create_in(&inner, "t").unwrap().write_all(b"1").unwrap();
-        rename_new(&inner, "t", "f").unwrap();
-        create_in(&inner, "t").unwrap();
-        assert!(rename_new(&inner, "t", "f").is_err() && create_in(&inner, "f").is_err());
-        assert_eq!(std::fs::read(folder.path().join("a/b/f")).unwrap(), b"1");
-        remove_in(&inner, "t").unwrap();
-        assert!(outside.path().read_dir().unwrap().next().is_none());
     }
 
     #[test]

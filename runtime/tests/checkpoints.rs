@@ -3,12 +3,15 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::*;
 use corelane::checkpoint::recovery::Opened;
-use corelane::job::Grain;
+use corelane::job::{self, Grain};
 use corelane::options::Options;
 use corelane::simulate::{self, Course, Random};
 use corelane_io::durable::{Durable, SimulatedDisk};
+use corelane_io::fs::MemoryDisk;
 
 const PIECES: Grain = Grain { piece: 3000, block: 512, turn_rows: 20 };
 const OUT: &str = "out.csv";
@@ -229,6 +232,41 @@ fn outputs_that_were_touched_are_refused() {
     assert!(run(&disk).unwrap_err().report().message.contains("not made by this job"));
     assert_eq!(disk.read(OUT).unwrap(), b"somebody's");
     assert!(!disk.exists(simulate::CHECKPOINTS));
+}
+
+/// On real threads: whoever panics is named, and nobody waits for one who is gone.
+#[test]
+fn a_panic_is_told_as_that_of_its_thread() {
+    let inputs = Inputs::new();
+    let (script, options) = query("S3a");
+    let words = Options { shards: Some(2), executor: corelane::options::Executor::Threads, ..every(options, 40) };
+    let files = inputs.list().iter().fold(MemoryDisk::new(), |disk, (name, bytes)| disk.with(*name, *bytes));
+    let run = |disk: &SimulatedDisk| {
+        let program = job::compile_at(&script, &files, &words, 0).expect("the query is good");
+        let mut prepared = job::prepare_with(program, &files, &words, PIECES).expect("the files are there");
+        prepared.begin(Arc::new(disk.clone()), simulate::CHECKPOINTS, &words, 0).expect("nothing is there yet");
+        let began = disk.operations();
+        (prepared.run(|_, _| {}), began)
+    };
+    let disk = SimulatedDisk::new();
+    let (finished, began) = run(&disk);
+    assert!(finished.expect("it runs").error.is_none());
+    let mut told = std::collections::BTreeSet::new();
+    for operation in (began + 5..disk.operations()).step_by(5) {
+        let disk = SimulatedDisk::new();
+        disk.panic_at(operation);
+        let Ok(finished) = run(&disk).0 else { continue };
+        // A run in which the keeper was slower comes to fewer operations.
+        let Some(error) = finished.error else { continue };
+        let text = error.to_string();
+        for (who, thread) in [("the keeper of checkpoints panicked", "checkpoint"), ("the writer panicked", "writer")] {
+            assert_eq!(text.contains(who), text.contains(&format!("on thread {thread}")), "{text}");
+            if text.contains(who) {
+                told.insert(who);
+            }
+        }
+    }
+    assert_eq!(told.len(), 2, "{told:?}");
 }
 
 /// Asked to end again and again, each time at another step, and gone on with.

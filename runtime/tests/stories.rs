@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 
 use common::{options, timestamp};
 use corelane::job::Grain;
-use corelane::simulate::{self, Outcome};
+use corelane::simulate::{self, Course, Outcome};
 use corelane_engine::Code;
+use corelane_io::durable::{Durable, SimulatedDisk};
 use corelane_io::split::{self, Split};
 
 const TABLE: &str = "CREATE TABLE t (ts TIMESTAMP(3), k STRING, n BIGINT, WATERMARK FOR ts AS ts - INTERVAL '1' SECOND) \
@@ -63,6 +64,182 @@ fn windows(rows: &[(i64, &'static str, i64)]) -> Vec<String> {
     rows
 }
 
+/// Three files become whole at once, and the process dies when the first has its name.
+#[test]
+fn story_01_a_file_that_is_committed_already_hides_no_other() {
+    let rows: Vec<(i64, &str, i64)> = (0..60).map(|row| (row * 100, ["a", "b", "c"][row as usize % 3], row)).collect();
+    let input = file(rows);
+    let script = format!(
+        "{TABLE}CREATE TABLE o (k STRING, n BIGINT) PARTITIONED BY (k) WITH ('path' = 'out/', 'format' = 'csv'); \
+         INSERT INTO o SELECT k, n FROM t"
+    );
+    let options = options(&["--checkpoint-every", "1000000rows"]);
+    let go_on = |disk: &SimulatedDisk| {
+        let grain = Grain { piece: 1 << 30, block: 200, turn_rows: 4 };
+        let course = Course { shards: 1, seed: 0, last_at: None };
+        simulate::run_kept(&script, &[("t0.csv", &input)], &options, grain, course, disk)
+    };
+    let files = ["a", "b", "c"].map(|key| format!("out/k={key}/part-s0-{}.csv", key.as_bytes()[0] - b'a'));
+    let texts = |disk: &SimulatedDisk| files.iter().filter_map(|file| disk.read(file).ok()).collect::<Vec<_>>();
+    let whole = SimulatedDisk::new();
+    go_on(&whole).unwrap();
+    let expected = texts(&whole);
+    assert!(expected.len() == 3 && expected.iter().all(|text| text.split(|&byte| byte == b'\n').count() == 22));
+    for cut in [false, true] {
+        let mut some = [0; 3];
+        for operation in 1..whole.operations() {
+            let disk = SimulatedDisk::new();
+            disk.die_at(operation);
+            let _ = go_on(&disk);
+            if cut {
+                disk.power_cut(operation);
+            }
+            disk.die_at(u64::MAX);
+            let named = texts(&disk).len();
+            if (1..3).contains(&named) {
+                some[named] += 1;
+            }
+            go_on(&disk).unwrap_or_else(|error| panic!("operation {operation}: {error}"));
+            assert_eq!(texts(&disk), expected, "operation {operation}, {named} files had their names");
+        }
+        assert!(some[1] > 0 && some[2] > 0, "{some:?}: it never died between the first and the last name");
+    }
+}
+
+/// Windows and rows into two files, one of them in order of shards, with a checkpoint every 40 rows.
+fn kept(disk: &SimulatedDisk, shards: usize, seed: u64) -> corelane_engine::Result<Option<Outcome>> {
+    let rows = |part: i64| (0..150).map(move |row| (row * 400 + part * 130, ["a", "b", "c"][row as usize % 3], row));
+    let files = [0, 1].map(|part| file(rows(part)));
+    let files = [("t0.csv", &*files[0]), ("t1.csv", &*files[1])];
+    let script = format!(
+        "{TABLE}CREATE TABLE w (at TIMESTAMP(3), k STRING, c BIGINT, s BIGINT) WITH ('path' = 'w.csv', 'format' = 'csv'); \
+         CREATE TABLE r (k STRING, n BIGINT) WITH ('path' = 'r.csv', 'format' = 'csv'); \
+         INSERT INTO w {WINDOWS}; INSERT INTO r SELECT k, n FROM t WHERE n > 3"
+    );
+    let grain = Grain { piece: 1 << 30, block: 200, turn_rows: 4 };
+    let course = Course { shards, seed, last_at: None };
+    simulate::run_kept(&script, &files, &options(&["--checkpoint-every", "40rows"]), grain, course, disk)
+}
+
+fn outputs(disk: &SimulatedDisk) -> [Vec<u8>; 2] {
+    ["w.csv", "r.csv"].map(|name| disk.read(name).unwrap_or_default())
+}
+
+/// The epochs that have a folder, and whether each is committed.
+fn epochs(disk: &SimulatedDisk) -> Vec<(u64, bool)> {
+    let names = disk.list(simulate::CHECKPOINTS).unwrap_or_default();
+    let mut epochs: Vec<u64> = names.iter().filter_map(|name| name.parse().ok()).collect();
+    epochs.sort_unstable();
+    epochs.into_iter().map(|epoch| (epoch, disk.exists(&format!("ck/{epoch}/MANIFEST")))).collect()
+}
+
+#[test]
+fn story_02_a_file_shorter_than_its_checkpoint_is_refused() {
+    let whole = SimulatedDisk::new();
+    kept(&whole, 2, 0).unwrap();
+    let mut refused = 0;
+    // The last operations are those behind the end, of which nothing is left to do.
+    for operation in (100..whole.operations() - 40).step_by(10) {
+        let disk = SimulatedDisk::new();
+        disk.die_at(operation);
+        let _ = kept(&disk, 2, 0);
+        disk.power_cut(operation);
+        let committed = disk.read("w.csv.committed").ok().and_then(|text| String::from_utf8(text).ok());
+        let committed: usize = committed.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+        assert!(disk.read("w.csv").map_or(0, |bytes| bytes.len()) >= committed, "what is committed was synced");
+        if committed == 0 {
+            continue;
+        }
+        disk.damage("w.csv", |bytes| bytes.truncate(committed - 1)).unwrap();
+        let before = outputs(&disk);
+        let error = kept(&disk, 2, 1).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("w.csv") && error.contains("were committed"), "{error}");
+        assert_eq!(outputs(&disk), before);
+        refused += 1;
+    }
+    assert!(refused > 3, "{refused}");
+}
+
+#[test]
+fn story_03_an_aborted_epoch_and_an_older_one_double_nothing() {
+    for shards in [1, 3] {
+        let whole = SimulatedDisk::new();
+        kept(&whole, shards, 0).unwrap();
+        let (expected, mut aborted, mut older) = (outputs(&whole), 0, 0);
+        for operation in (40..whole.operations()).step_by(3) {
+            let disk = SimulatedDisk::new();
+            disk.die_at(operation);
+            let _ = kept(&disk, shards, 0);
+            disk.power_cut(operation);
+            let found = epochs(&disk);
+            aborted += usize::from(found.len() > 1 && found.last().is_some_and(|(_, is_committed)| !is_committed));
+            let newest = found.iter().rev().find(|(_, is_committed)| *is_committed);
+            if let Some((newest, _)) = newest.filter(|_| operation % 2 == 0 && found.len() > 2) {
+                disk.damage(&format!("ck/{newest}/shard-0.ck"), |bytes| bytes[60] ^= 1).unwrap();
+                older += 1;
+            }
+            let ended = kept(&disk, shards, operation).unwrap_or_else(|error| panic!("operation {operation}: {error}"));
+            assert!(ended.is_none_or(|ended| ended.error.is_none()), "operation {operation}");
+            assert!(outputs(&disk) == expected, "{shards} shards, operation {operation}");
+        }
+        assert!(aborted > 3 && older > 3, "{shards} shards: {aborted} aborted, {older} older");
+    }
+}
+
+#[test]
+fn story_04_a_checkpoint_that_is_missing_or_empty_stops_the_run() {
+    let died = || {
+        let disk = SimulatedDisk::new();
+        disk.die_at(250);
+        let _ = kept(&disk, 2, 1);
+        disk.power_cut(7);
+        assert!(epochs(&disk).iter().filter(|(_, is_committed)| *is_committed).count() > 1);
+        disk
+    };
+    let each = |disk: &SimulatedDisk, act: &dyn Fn(&str)| {
+        for (epoch, _) in epochs(disk) {
+            let names = disk.list(&format!("ck/{epoch}")).unwrap();
+            names.iter().for_each(|name| act(&format!("ck/{epoch}/{name}")));
+        }
+    };
+    type Loss<'a> = &'a dyn Fn(&SimulatedDisk);
+    let losses: [(&str, Loss<'_>); 4] = [
+        ("manifests are empty", &|disk| {
+            each(disk, &|name| {
+                if name.ends_with("MANIFEST") {
+                    disk.damage(name, Vec::clear).unwrap()
+                }
+            });
+        }),
+        ("states are missing", &|disk| {
+            each(disk, &|name| {
+                if name.ends_with(".ck") {
+                    disk.remove(name).unwrap()
+                }
+            });
+        }),
+        ("all epochs are missing", &|disk| {
+            each(disk, &|name| disk.remove(name).unwrap());
+            epochs(disk).iter().for_each(|(epoch, _)| disk.remove_folder(&format!("ck/{epoch}")).unwrap());
+        }),
+        ("the job is empty", &|disk| disk.damage("ck/JOB", Vec::clear).unwrap()),
+    ];
+    for (what, lose) in losses {
+        let disk = died();
+        let before = outputs(&disk);
+        lose(&disk);
+        let error = kept(&disk, 2, 1).map(|_| ()).expect_err(what);
+        assert_eq!(outputs(&disk), before, "{what}: {error}");
+    }
+    // Without its job there is no checkpoint at all, and an output that nobody knows is not replaced.
+    let disk = died();
+    let before = outputs(&disk);
+    disk.remove("ck/JOB").unwrap();
+    let error = kept(&disk, 2, 1).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("was not made by this job"), "{error}");
+    assert_eq!(outputs(&disk), before);
+}
+
 #[test]
 fn story_05_no_split_is_handed_out_twice() {
     let split = |id: u32| Split { id, file: id as usize % 3, piece: id / 3, start: 0, end: Some(1) };
@@ -110,6 +287,25 @@ fn story_07_a_slow_reader_of_results_makes_no_row_late() {
 
 fn rows_of(outcome: &Outcome) -> BTreeSet<String> {
     rows(outcome).into_iter().collect()
+}
+
+/// Results that are held back for their order, or until a window closes, come before the watermark that lets the
+/// next windows close: none is missing there, whoever takes its step when.
+#[test]
+fn story_08_no_watermark_overtakes_rows_that_are_held_back() {
+    let rows: Vec<(i64, &str, i64)> = (0..600).map(|row| (row * 70, ["a", "b", "c"][row as usize % 3], row)).collect();
+    let files: Vec<Vec<u8>> = (0..3).map(|part| file(rows.iter().copied().skip(part).step_by(3))).collect();
+    let outer = "SELECT window_start, k, SUM(c) AS c, SUM(s) AS s FROM TUMBLE(x, at, INTERVAL '10' SECOND) GROUP BY window_start, window_end, k";
+    for inner in [
+        "SELECT k, window_time AS at, COUNT(*) AS c, SUM(n) AS s FROM TUMBLE(t, ts, INTERVAL '1' SECOND) \
+         GROUP BY k, window_start, window_end, window_time",
+        "SELECT k, ts AS at, COUNT(*) OVER (PARTITION BY n ORDER BY ts ROWS BETWEEN 5 PRECEDING AND CURRENT ROW) AS c, n AS s FROM t",
+        "SELECT a.k, a.ts AS at, 1 AS c, b.n AS s FROM t a JOIN t b ON a.n = b.n AND b.ts BETWEEN a.ts - INTERVAL '1' SECOND AND a.ts",
+        "SELECT k, ts AS at, 1 AS c, n AS s FROM t WHERE n % 2 = 0 UNION ALL SELECT k, ts AS at, 1 AS c, n AS s FROM t WHERE n % 2 = 1",
+    ] {
+        let query = format!("WITH x AS ({inner}) {outer}");
+        assert_eq!(everywhere(&query, &files), (windows(&rows), 0), "{inner}");
+    }
 }
 
 #[test]

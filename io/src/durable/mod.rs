@@ -5,6 +5,7 @@
 //! never tried again: whoever sees one has failed. Names are paths with `/`.
 
 mod simulated;
+mod tree;
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -12,6 +13,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::sync::Arc;
 
 pub use simulated::SimulatedDisk;
+pub use tree::{Found, RealTree, Tree};
 
 /// Ends a lock when it is dropped.
 pub trait Lock: Send + Sync + std::fmt::Debug {}
@@ -86,6 +88,9 @@ pub trait Durable: Send + Sync + std::fmt::Debug {
 
     /// Sums up the first `length` bytes of a file, or what there is of them.
     fn prefix(&self, name: &str, length: u64) -> io::Result<Prefix>;
+
+    /// The folder `root`, made if need be, with all below it.
+    fn tree(&self, root: &str) -> io::Result<Arc<dyn Tree>>;
 }
 
 /// The folder that a name is in.
@@ -177,19 +182,29 @@ impl Durable for RealDisk {
     }
 
     fn prefix(&self, name: &str, length: u64) -> io::Result<Prefix> {
-        let mut file = File::open(name)?.take(length);
-        let mut bytes = vec![0; 1 << 20];
-        let mut prefix = Prefix { length: 0, sum: 0 };
-        loop {
-            match file.read(&mut bytes) {
-                Ok(0) => return Ok(prefix),
-                Ok(count) => {
-                    prefix.length += count as u64;
-                    prefix.sum = crc32c::crc32c_append(prefix.sum, &bytes[..count]);
-                }
-                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
-                Err(cause) => return Err(cause),
+        prefix(File::open(name)?, length)
+    }
+
+    fn tree(&self, root: &str) -> io::Result<Arc<dyn Tree>> {
+        std::fs::create_dir_all(root)?;
+        Ok(Arc::new(RealTree::open(root)?))
+    }
+}
+
+/// Sums up the first `length` bytes of `file`, or what there is of them.
+fn prefix(file: File, length: u64) -> io::Result<Prefix> {
+    let mut file = file.take(length);
+    let mut bytes = vec![0; 1 << 20];
+    let mut prefix = Prefix { length: 0, sum: 0 };
+    loop {
+        match file.read(&mut bytes) {
+            Ok(0) => return Ok(prefix),
+            Ok(count) => {
+                prefix.length += count as u64;
+                prefix.sum = crc32c::crc32c_append(prefix.sum, &bytes[..count]);
             }
+            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+            Err(cause) => return Err(cause),
         }
     }
 }

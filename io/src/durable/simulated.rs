@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use corelane_engine::hash;
 
-use super::{Durable, Growing, Lock, Prefix};
+use super::{Durable, Found, Growing, Lock, Prefix, Tree, tree};
 
 /// Bytes at the end of what survives unsynced that hold anything.
 const TORN: usize = 512;
@@ -35,6 +35,7 @@ struct State {
     operations: u64,
     dies_at: Option<u64>,
     fails_at: Option<u64>,
+    panics_at: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -105,6 +106,9 @@ impl Bytes {
 impl State {
     fn operation(&mut self) -> io::Result<()> {
         self.operations += 1;
+        if self.panics_at == Some(self.operations) {
+            panic!("the disk panicked on thread {}", std::thread::current().name().unwrap_or("-"));
+        }
         if self.dies_at.is_some_and(|at| self.operations >= at) || self.fails_at == Some(self.operations) {
             return Err(io::Error::other("the disk failed"));
         }
@@ -153,6 +157,11 @@ impl SimulatedDisk {
         self.state().fails_at = Some(operation);
     }
 
+    /// Whoever asks for the `operation`-th, counted from 1, panics.
+    pub fn panic_at(&self, operation: u64) {
+        self.state().panics_at = Some(operation);
+    }
+
     /// The power goes and comes back: locks are gone, and so is what was not synced, but for parts
     /// drawn from `seed`.
     pub fn power_cut(&self, seed: u64) {
@@ -188,7 +197,7 @@ impl SimulatedDisk {
         }
         state.names = state.synced.clone();
         state.locked.clear();
-        (state.dies_at, state.fails_at) = (None, None);
+        (state.dies_at, state.fails_at, state.panics_at) = (None, None, None);
     }
 
     /// Changes the bytes of a file behind everybody's back.
@@ -354,6 +363,85 @@ impl Durable for SimulatedDisk {
         let bytes = self.read(name)?;
         let length = bytes.len().min(usize::try_from(length).unwrap_or(usize::MAX));
         Ok(Prefix { length: length as u64, sum: crc32c::crc32c(&bytes[..length]) })
+    }
+
+    fn tree(&self, root: &str) -> io::Result<Arc<dyn Tree>> {
+        let root = root.trim_end_matches('/').to_owned();
+        self.make_folder(&root)?;
+        Ok(Arc::new(SimulatedTree { disk: self.clone(), root }))
+    }
+}
+
+/// A folder of the disk with all below it. There are no links.
+#[derive(Debug)]
+struct SimulatedTree {
+    disk: SimulatedDisk,
+    root: String,
+}
+
+impl SimulatedTree {
+    fn place(&self, path: &str) -> io::Result<String> {
+        tree::names(path)?;
+        Ok(if path.is_empty() { self.root.clone() } else { format!("{}/{path}", self.root) })
+    }
+}
+
+impl Tree for SimulatedTree {
+    fn root(&self) -> &str {
+        &self.root
+    }
+
+    fn make_folders(&self, path: &str) -> io::Result<()> {
+        for (at, _) in path.match_indices('/').chain([(path.len(), "")]) {
+            self.disk.make_folder(&self.place(&path[..at])?)?;
+        }
+        Ok(())
+    }
+
+    fn grow(&self, path: &str) -> io::Result<Arc<dyn Growing>> {
+        self.disk.grow(&self.place(path)?)
+    }
+
+    fn grow_on(&self, path: &str) -> io::Result<Arc<dyn Growing>> {
+        self.disk.grow_on(&self.place(path)?)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(&self.place(from)?, &self.place(to)?)
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        self.disk.remove(&self.place(path)?)
+    }
+
+    fn remove_folder(&self, path: &str) -> io::Result<()> {
+        self.disk.remove_folder(&self.place(path)?)
+    }
+
+    fn sync_names(&self, path: &str) -> io::Result<()> {
+        self.disk.sync_names(&self.place(path)?)
+    }
+
+    fn exists(&self, path: &str) -> io::Result<bool> {
+        Ok(self.disk.exists(&self.place(path)?))
+    }
+
+    fn prefix(&self, path: &str, length: u64) -> io::Result<Prefix> {
+        self.disk.prefix(&self.place(path)?, length)
+    }
+
+    fn copy(&self, from: &str, to: &str, length: u64) -> io::Result<()> {
+        let bytes = self.disk.read(&self.place(from)?)?;
+        let length = bytes.len().min(usize::try_from(length).unwrap_or(usize::MAX));
+        self.disk.write(&self.place(to)?, &bytes[..length])
+    }
+
+    fn list(&self, path: &str) -> io::Result<Vec<Found>> {
+        let place = self.place(path)?;
+        let names = self.disk.list(&place)?;
+        let state = self.disk.state();
+        let is_folder = |name: &String| state.is_folder(&format!("{place}/{name}"));
+        Ok(names.into_iter().map(|name| Found { is_folder: is_folder(&name), name }).collect())
     }
 }
 

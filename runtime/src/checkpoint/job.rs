@@ -5,7 +5,7 @@
 //! that goes on, which takes them over: how many shards, how often, what time it was.
 
 use corelane_engine::plan::{self, Plan};
-use corelane_engine::{Code, Error, Result};
+use corelane_engine::{Code, Error, Result, hash};
 use corelane_io::durable::Durable;
 use corelane_io::fs::read_full;
 use corelane_io::reject;
@@ -15,13 +15,15 @@ use super::Every;
 use super::every::parse_every;
 
 /// Version of the record and of everything that is kept with it.
-const FORMAT: &str = "corelane-checkpoint 2";
+const FORMAT: &str = "corelane-checkpoint 3";
 /// Bytes at the start of an input file that are summed up.
 const HEAD_BYTES: usize = 64 << 10;
 /// Begins the line of a file that is committed.
 const FILE: &str = "file ";
 /// Begins the line of a folder whose parts are committed: their extension, and its path.
 const FOLDER: &str = "parts ";
+/// Begins the line of a folder of partitions: the extension of its files, and its path.
+const TREE: &str = "tree ";
 /// Begins the line of a file with rows that are kept apart.
 const ASIDE: &str = "aside ";
 /// Lines that differ and are shown, at most.
@@ -64,11 +66,13 @@ pub struct Places {
     pub files: Vec<String>,
     /// Folders with a file per shard.
     pub folders: Vec<Parts>,
+    /// Folders of partitions, whose files take their names when they are whole.
+    pub trees: Vec<Parts>,
     /// Files with rows that are kept apart, each in parts until the end.
     pub asides: Vec<String>,
 }
 
-/// A folder in which each shard has a file of its own.
+/// A folder in which each shard has a file of its own, or folders with files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parts {
     /// The folder.
@@ -120,8 +124,9 @@ impl Asked<'_> {
         lines.extend(self.outputs.iter().map(|output| format!("output {output}")));
         lines.extend(self.places.files.iter().map(|file| format!("{FILE}{file}")));
         lines.extend(self.places.asides.iter().map(|file| format!("{ASIDE}{file}")));
-        let folders = self.places.folders.iter();
-        lines.extend(folders.map(|Parts { folder, extension }| format!("{FOLDER}{extension} {folder}")));
+        for (begin, folders) in [(FOLDER, &self.places.folders), (TREE, &self.places.trees)] {
+            lines.extend(folders.iter().map(|Parts { folder, extension }| format!("{begin}{extension} {folder}")));
+        }
         for (table, input) in &self.inputs {
             for file in &input.files {
                 let (name, mut head) = (file.file.name(), vec![0; HEAD_BYTES]);
@@ -185,13 +190,26 @@ impl Job {
         Ok(Job { every, shards, now_us, lines: lines.map(str::to_owned).collect() })
     }
 
+    /// What tells its unfinished files from those of others. Only of the job as it is recorded.
+    pub fn id(&self) -> String {
+        let bytes = self.save();
+        let text = bytes.chunks(8).fold(hash::start(bytes.len() as u64), |state, chunk| {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            hash::word(state, u64::from_le_bytes(word))
+        });
+        format!("{:016x}", hash::end(text))
+    }
+
     /// What was to be committed.
     pub fn places(&self) -> Places {
         let with = |prefix| self.lines.iter().filter_map(move |line| line.strip_prefix(prefix));
-        let folders = with(FOLDER).filter_map(|line| line.split_once(' '));
-        let folders = folders.map(|(extension, folder)| Parts { folder: folder.into(), extension: extension.into() });
+        let folders = |prefix| {
+            let folders = with(prefix).filter_map(|line| line.split_once(' '));
+            folders.map(|(extension, folder)| Parts { folder: folder.into(), extension: extension.into() }).collect()
+        };
         let files = |prefix| with(prefix).map(str::to_owned).collect();
-        Places { files: files(FILE), folders: folders.collect(), asides: files(ASIDE) }
+        Places { files: files(FILE), folders: folders(FOLDER), trees: folders(TREE), asides: files(ASIDE) }
     }
 
     /// An error that shows what `now` asks otherwise.
@@ -232,7 +250,10 @@ mod tests {
         let then = job(&["plan Scan a", "plan Sink", "file out.csv"]);
         assert_eq!(then.places().files, ["out.csv"]);
         let parts = Parts { folder: "a folder".into(), extension: "csv".into() };
-        assert_eq!(job(&["parts csv a folder"]).places().folders, [parts]);
+        assert_eq!(job(&["parts csv a folder"]).places().folders, [parts.clone()]);
+        assert_eq!(job(&["tree csv a folder"]).places().trees, [parts]);
+        assert_eq!((then.id().len(), then.id()), (16, Job::load(&then.save()).unwrap().id()));
+        assert_ne!(then.id(), Job { now_us: then.now_us + 1, ..then.clone() }.id());
         let then = job(&["plan Scan a", "plan Sink"]);
         assert_eq!(Job::load(&then.save()).unwrap(), then);
         assert!(then.check(&Job { every: Every::default(), now_us: 0, ..then.clone() }, "ck").is_ok());

@@ -6,6 +6,7 @@
 //! in every later epoch. When all have ended, or the last epoch was asked for, it commits once more and is
 //! done. An error here stops the run; what was committed before stays right.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use corelane_engine::Result;
 use corelane_io::checkpoint::Store;
 use corelane_io::durable::Durable;
 use corelane_io::fault;
+use corelane_io::whole::{Names, Whole};
 
 use super::record::Committed;
 use super::report::{Note, Notes};
@@ -36,12 +38,18 @@ pub struct Keeper {
     epoch: u64,
     /// What every manifest of this run says.
     committed: Committed,
+    /// Trees of files that take their names when they are whole, by root.
+    trees: BTreeMap<String, Names>,
+    /// Files that another number of shards had begun, for the first manifest.
+    ended: Vec<Whole>,
     called: Option<Call>,
     /// When the newest epoch was called, and what was read since.
     since: u64,
     rows: u64,
     bytes: u64,
     last_asked: Arc<AtomicBool>,
+    /// The step before has found nothing.
+    quiet: bool,
     /// What was done.
     pub kept: Kept,
 }
@@ -75,6 +83,9 @@ pub struct Kept {
 pub enum Turn {
     /// Something was done.
     Busy,
+    /// Nothing was found. The next step looks again behind the armed bell, and then may wait: whoever tells
+    /// something between the two is heard.
+    Quiet,
     /// Nothing to do until the bell rings, which is armed, or this much time has passed.
     Wait(Option<Duration>),
     /// Nothing more will be committed.
@@ -93,6 +104,10 @@ pub struct Parts {
     pub epoch: u64,
     /// What every manifest of this run says.
     pub committed: Committed,
+    /// Trees of files that take their names when they are whole, by root.
+    pub trees: BTreeMap<String, Names>,
+    /// Files that have become whole before the first epoch.
+    pub ended: Vec<Whole>,
     /// Calls to each shard.
     pub shards: Vec<Sender<Call>>,
     /// Wakes them.
@@ -119,11 +134,14 @@ impl Keeper {
             clock: parts.clock,
             epoch: parts.epoch,
             committed: parts.committed,
+            trees: parts.trees,
+            ended: parts.ended,
             called: None,
             since: (parts.clock)(),
             rows: 0,
             bytes: 0,
             last_asked: parts.last_asked,
+            quiet: false,
             kept: Kept { newest: parts.epoch, ..Kept::default() },
         }
     }
@@ -133,15 +151,24 @@ impl Keeper {
         Arc::clone(&self.last_asked)
     }
 
+    /// Whether something was told that was not heard yet: not one who sleeps may be in that state.
+    pub fn is_told(&mut self) -> bool {
+        self.known.iter_mut().any(|known| known.notes.ready() > 0)
+    }
+
     /// Does what can be done now. `is_over` says that nobody will tell anything any more.
     pub fn step(&mut self, bell: &Doorbell, is_over: &dyn Fn() -> bool) -> Result<Turn> {
-        // Looked at before the rings are: what was told before the end is heard.
-        let over = is_over();
-        if let Some(turn) = self.round()? {
-            return Ok(turn);
-        }
-        if over {
-            return Ok(Turn::Done);
+        if !std::mem::take(&mut self.quiet) {
+            // Looked at before the rings are: what was told before the end is heard.
+            let over = is_over();
+            return Ok(match self.round()? {
+                Some(turn) => turn,
+                None if over => Turn::Done,
+                None => {
+                    self.quiet = true;
+                    Turn::Quiet
+                }
+            });
         }
         bell.arm();
         match self.round()? {
@@ -236,12 +263,23 @@ impl Keeper {
         let cuts = || states().flat_map(|state| &state.cuts);
         cuts().try_for_each(|cut| if is_finished { cut.end() } else { Ok(()) })?;
         cuts().try_for_each(|cut| cut.sync())?;
+        let (open, whole) = (states().flat_map(|state| &state.parts), states().flat_map(|state| &state.whole));
+        open.clone().chain(whole.clone()).try_for_each(|part| part.sync())?;
+        let whole: Vec<Whole> = self.ended.iter().cloned().chain(whole.map(|part| part.whole.clone())).collect();
+        let named: Vec<&Whole> = open.map(|part| &part.whole).chain(&whole).collect();
+        for (root, names) in &mut self.trees {
+            names.keep(&below(&named, root))?;
+        }
         let written: Result<Vec<_>> =
             (0..).zip(states()).map(|(number, state)| self.store.write(epoch, number, &state.sections)).collect();
         let cuts = cuts().map(|cut| cut.cut.clone()).collect();
-        let committed = Committed { is_finished, cuts, ..self.committed.clone() };
+        let committed = Committed { is_finished, cuts, whole, ..self.committed.clone() };
         self.store.commit(epoch, &written?, &committed.save())?;
         committed.files().try_for_each(|cut| cut.tell(&*self.disk))?;
+        let whole: Vec<&Whole> = committed.whole.iter().collect();
+        for (root, names) in &mut self.trees {
+            names.settle(&below(&whole, root), true)?;
+        }
         self.store.settle(epoch)?;
 
         let pause = states().map(|state| state.pause_ticks).max().unwrap_or(0);
@@ -254,8 +292,20 @@ impl Keeper {
         }
         (kept.epochs, kept.newest, kept.is_finished) = (kept.epochs + 1, epoch, is_finished);
         self.epoch = epoch;
+        self.ended.clear();
+        // They have their names now, and stand in no later manifest.
+        for (known, saved) in self.known.iter_mut().zip(&saved) {
+            if let (Some(ended), None) = (&mut known.ended, saved) {
+                ended.whole.clear();
+            }
+        }
         Ok(())
     }
+}
+
+/// Those of `files` that are in the tree at `root`.
+fn below<'w>(files: &[&'w Whole], root: &str) -> Vec<&'w Whole> {
+    files.iter().filter(|file| file.root == root).copied().collect()
 }
 
 /// Turns a keeper's rounds until it is done. `bell[0]` is rung when there is something to do. An error
@@ -263,7 +313,7 @@ impl Keeper {
 pub fn run(keeper: &mut Keeper, bell: &[Doorbell], is_over: &dyn Fn() -> bool) -> Result<()> {
     loop {
         match keeper.step(&bell[0], is_over)? {
-            Turn::Busy => {}
+            Turn::Busy | Turn::Quiet => {}
             Turn::Wait(most) => {
                 let _ = bell[0].signal().wait(Some(most.unwrap_or(LOOK).min(LOOK)));
                 bell[0].disarm();

@@ -8,6 +8,7 @@
 //! operators hold, where its sources stand and how long its outputs are, hands that to the keeper and goes
 //! on at once. The keeper syncs the outputs, writes and syncs the state, and then the manifest
 //! ([`corelane_io::checkpoint`]): only that makes the epoch valid, and with it the outputs up to their cuts.
+//! Files that have become whole take their names then ([`corelane_io::whole`]).
 //!
 //! A run that goes on ([`recovery`]) takes the newest epoch, holds query, inputs and outputs against what
 //! was recorded ([`job`]), cuts off what the outputs have behind their cuts, and begins there. Since the
@@ -35,6 +36,7 @@ pub mod report;
 use corelane_engine::state::Section;
 use corelane_engine::{Code, Error};
 use corelane_io::append::OpenCut;
+use corelane_io::whole::OpenWhole;
 
 pub use every::Every;
 pub use keeper::{Keeper, Kept};
@@ -57,6 +59,10 @@ pub struct State {
     pub sections: Vec<Section>,
     /// Its outputs.
     pub cuts: Vec<OpenCut>,
+    /// Its files that take their names when they are whole, as far as they are written.
+    pub parts: Vec<OpenWhole>,
+    /// Those that have become whole since the state before.
+    pub whole: Vec<OpenWhole>,
     /// How long it stood still to write that down, in ticks.
     pub pause_ticks: u64,
 }

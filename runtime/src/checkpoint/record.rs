@@ -10,8 +10,10 @@ use corelane_engine::Result;
 use corelane_engine::operator::Time;
 use corelane_engine::state::{Reader, Section, Writer};
 use corelane_io::append::Cut;
+use corelane_io::whole::Whole;
 
 use super::damaged;
+use crate::partitions::Stood;
 use crate::source::Stand;
 
 /// The node of a shard's own section.
@@ -30,6 +32,8 @@ pub struct Committed {
     pub cuts: Vec<Cut>,
     /// Outputs of shards of earlier runs, to which nothing more is written.
     pub closed: Vec<Cut>,
+    /// Files that have become whole since the epoch before, and take their names now.
+    pub whole: Vec<Whole>,
 }
 
 impl Committed {
@@ -43,6 +47,8 @@ impl Committed {
             to.count(cuts.len());
             cuts.iter().for_each(|cut| cut.save(&mut to));
         }
+        to.count(self.whole.len());
+        self.whole.iter().for_each(|whole| whole.save(&mut to));
         to.into_bytes()
     }
 
@@ -57,13 +63,17 @@ impl Committed {
                 cuts.push(Cut::load(&mut from)?);
             }
         }
+        let mut whole = Vec::new();
+        for _ in 0..from.count(40)? {
+            whole.push(Whole::load(&mut from)?);
+        }
         from.end()?;
         let [cuts, closed] = cuts;
         let shards = shards.ok_or_else(|| damaged("it has no such number of shards"))?;
-        Ok(Committed { is_finished, shards, is_spread, cuts, closed })
+        Ok(Committed { is_finished, shards, is_spread, cuts, closed, whole })
     }
 
-    /// All files that are committed.
+    /// All files that are committed up to a cut.
     pub fn files(&self) -> impl Iterator<Item = &Cut> {
         self.cuts.iter().chain(&self.closed)
     }
@@ -99,6 +109,8 @@ pub struct SinkStanding {
     pub earlier: (u64, u64),
     /// The shard's own file, or nothing.
     pub file: String,
+    /// Its files in folders that rows name.
+    pub parts: Stood,
 }
 
 impl SinkStanding {
@@ -107,6 +119,7 @@ impl SinkStanding {
         [self.finished, self.satisfied, self.header_due, self.is_begun].into_iter().for_each(|flag| to.flag(flag));
         [self.rows, self.bytes, self.earlier.0, self.earlier.1].into_iter().for_each(|count| to.word(count));
         to.text(self.file.as_bytes());
+        self.parts.save(to);
     }
 
     fn load(from: &mut Reader<'_>) -> Result<SinkStanding> {
@@ -114,7 +127,8 @@ impl SinkStanding {
         let (rows, bytes, earlier) = (from.word()?, from.word()?, (from.word()?, from.word()?));
         let file = from.text()?.to_vec();
         let file = String::from_utf8(file).map_err(|_| damaged("a file's name is not UTF-8"))?;
-        Ok(SinkStanding { finished, satisfied, header_due, is_begun, rows, bytes, earlier, file })
+        let parts = Stood::load(from)?;
+        Ok(SinkStanding { finished, satisfied, header_due, is_begun, rows, bytes, earlier, file, parts })
     }
 }
 
@@ -131,7 +145,7 @@ impl Standing {
         for _ in 0..from.count(1)? {
             standing.closed.push(from.flag()?);
         }
-        for _ in 0..from.count(44)? {
+        for _ in 0..from.count(68)? {
             standing.sinks.push(SinkStanding::load(&mut from)?);
         }
         Ok((standing, from))

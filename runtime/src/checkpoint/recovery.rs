@@ -1,6 +1,6 @@
 //! Beginning a run with checkpoints, going on with one, and refusing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -10,8 +10,9 @@ use corelane_engine::state::Section;
 use corelane_engine::{Code, Error, Result};
 use corelane_io::append::{Appended, Cut};
 use corelane_io::checkpoint::{Epoch, Found, Store};
-use corelane_io::durable::{Durable, folder};
+use corelane_io::durable::{Durable, Tree, folder};
 use corelane_io::fault;
+use corelane_io::whole::{self, Names, Whole};
 
 use super::job::{Job, Parts, Places};
 use super::keeper::{self, Keeper};
@@ -20,6 +21,7 @@ use super::record::{Committed, SinkStanding, Standing};
 use super::report::Notes;
 use super::{Call, Every, Member, Reporter, damaged};
 use crate::doorbell::Doorbell;
+use crate::partitions::{Partitions, Place, Stood};
 use crate::ring::Sender;
 
 /// A folder of checkpoints, opened to go on with.
@@ -121,6 +123,11 @@ pub struct Recovery {
     moving: Option<Arc<Moving>>,
     /// Files of shards of before.
     closed: Vec<Cut>,
+    /// Files in folders that rows name, of shards of before; to be named with the first epoch.
+    ended: Vec<Whole>,
+    /// What the job is called in names of unfinished files, and the trees they are in.
+    id: String,
+    trees: BTreeMap<String, Names>,
     /// Names of files that were given to shards.
     given: BTreeSet<String>,
     /// Outputs may be there from an earlier start.
@@ -158,11 +165,20 @@ fn remove(disk: &dyn Durable, file: &str) -> Result<()> {
     Ok(())
 }
 
+fn open(disk: &dyn Durable, root: &str) -> Result<Arc<dyn Tree>> {
+    disk.tree(root).map_err(|cause| Error::new(Code::Io, format!("cannot write to `{root}`: {cause}")))
+}
+
 /// Removes the checkpoints in `path`, if there are any, and the outputs that were committed with them.
 pub fn clear(disk: &Arc<dyn Durable>, path: &str) -> Result<()> {
     Store::clear(disk, path, |job| {
         let places = Job::load(job).map_or(Places::default(), |job| job.places());
-        places.found(&**disk).iter().try_for_each(|file| remove(&**disk, file))
+        places.found(&**disk).iter().try_for_each(|file| remove(&**disk, file))?;
+        let id = Job::load(job).map_or_else(|_| String::new(), |job| job.id());
+        for Parts { folder, extension } in places.trees.iter().filter(|tree| disk.exists(&tree.folder)) {
+            whole::remove_all(&*open(&**disk, folder)?, &id, extension)?;
+        }
+        Ok(())
     })
 }
 
@@ -173,10 +189,17 @@ impl Recovery {
             let error = Error::new(Code::Io, format!("`{output}` is there and was not made by this job"));
             return Err(error.help("with --checkpoint output is never replaced: remove it or write elsewhere"));
         }
-        let folders = here.outputs.folders.iter().map(|parts| parts.name(0));
+        for Parts { folder, .. } in &here.outputs.trees {
+            let tree = open(&*disk, folder)?;
+            if !tree.list("").map_err(|cause| crate::sink::cannot_write(folder, &cause))?.is_empty() {
+                let error = Error::new(Code::BadOption, format!("`{folder}` is not empty"));
+                return Err(error.help("write to an empty directory: a partitioned one is never written over"));
+            }
+        }
+        let folders = here.outputs.folders.iter().chain(&here.outputs.trees).map(|parts| parts.name(0));
         sync_folders(&*disk, &here.outputs.files.iter().cloned().chain(folders).collect::<Vec<_>>())?;
         let store = Store::create(Arc::clone(&disk), path, &here.job.save())?;
-        Ok(Recovery::new(store, disk, here.job.every, here))
+        Recovery::new(store, disk, here.job.every, here.job.id(), here)
     }
 
     /// Goes on with what was `opened`, if `here` is asked the same; with the epoch's number, and whether the
@@ -184,7 +207,7 @@ impl Recovery {
     pub fn go_on(opened: Opened, disk: Arc<dyn Durable>, here: &Here<'_>) -> Result<Recovery> {
         let Opened { store, path, job, newest, highest, damage } = opened;
         job.check(here.job, &path)?;
-        let mut recovery = Recovery::new(store, disk, job.every, here);
+        let mut recovery = Recovery::new(store, disk, job.every, job.id(), here)?;
         (recovery.is_resumed, recovery.highest) = (true, highest);
         if let (Some(damage), Some((_, committed))) = (damage, &newest) {
             // What the damaged epoch has committed will be written once more, and must come to the same.
@@ -208,11 +231,21 @@ impl Recovery {
                 remove(&*recovery.disk, &file)?;
             }
         }
+        let stood = || recovery.standings.iter().flat_map(|standing| &standing.sinks);
+        for (root, names) in &recovery.trees {
+            let known = stood().flat_map(|sink| sink.parts.files()).filter(|file| file.root == *root);
+            whole::remove_orphans(&**names.tree(), &recovery.id, &known.map(|file| &*file.temporary).collect())?;
+        }
         Ok(recovery)
     }
 
-    fn new(store: Store, disk: Arc<dyn Durable>, every: Every, here: &Here<'_>) -> Recovery {
-        Recovery {
+    fn new(store: Store, disk: Arc<dyn Durable>, every: Every, id: String, here: &Here<'_>) -> Result<Recovery> {
+        let mut trees = BTreeMap::new();
+        for Parts { folder, .. } in &here.outputs.trees {
+            let tree = open(&*disk, folder)?;
+            trees.insert(tree.root().to_owned(), Names::new(tree));
+        }
+        Ok(Recovery {
             store,
             disk,
             every,
@@ -227,12 +260,15 @@ impl Recovery {
             standings: Vec::new(),
             moving: None,
             closed: Vec::new(),
+            ended: Vec::new(),
+            id,
+            trees,
             given: BTreeSet::new(),
             is_resumed: false,
             last_asked: Arc::new(AtomicBool::new(false)),
             calls: Vec::new(),
             notes: Vec::new(),
-        }
+        })
     }
 
     /// Takes over a committed epoch.
@@ -240,6 +276,14 @@ impl Recovery {
         if !epoch.is_settled {
             // The run before died between its commit and what follows it.
             committed.files().try_for_each(|cut| cut.tell(&*self.disk))?;
+            for file in &committed.whole {
+                let names = self.trees.get_mut(&file.root);
+                names.ok_or_else(|| damaged(&format!("it knows `{}` in no output", file.name)))?;
+            }
+            for (root, names) in &mut self.trees {
+                let whole = committed.whole.iter().filter(|file| file.root == *root);
+                names.settle(&whole.collect::<Vec<_>>(), false)?;
+            }
             self.store.settle(epoch.number)?;
         }
         (self.epoch, self.states) = (epoch.number, epoch.shards);
@@ -348,6 +392,35 @@ impl Recovery {
         Ok(())
     }
 
+    /// The files of one shard's sink among folders that rows name, begun or gone on with. `make` makes them
+    /// where they belong.
+    pub fn partitions(
+        &mut self,
+        root: &str,
+        sink: usize,
+        shard: usize,
+        make: impl FnOnce(Place) -> Partitions,
+    ) -> Result<Partitions> {
+        let names = self.trees.get(root).ok_or_else(|| damaged(&format!("it does not know the output `{root}`")))?;
+        let mut made = make(Place { tree: Arc::clone(names.tree()), job: Some(self.id.clone()), shard });
+        let stood = |standing: &'_ Standing| standing.sinks.get(sink).map(|sink| sink.parts.clone());
+        if self.moving.is_none() {
+            if let Some(stood) = self.standings.get(shard).and_then(stood) {
+                made.go_on(&stood, self.damage.is_some())?;
+            }
+            return Ok(made);
+        }
+        let stood: Vec<Stood> = self.standings.iter().filter_map(stood).collect();
+        // A shard of that number may have been there before those of the last run.
+        made.count_from(stood.iter().map(|stood| stood.begun).max().unwrap_or(0));
+        if shard == 0 {
+            for stood in &stood {
+                self.ended.extend(made.close(stood)?);
+            }
+        }
+        Ok(made)
+    }
+
     /// Opens the part `name` of a file with rows that are kept apart.
     pub fn aside(&mut self, name: String) -> Result<Appended> {
         let is_known = self.epoch == 0 || self.committed.cuts.iter().any(|cut| cut.name == name);
@@ -405,6 +478,8 @@ impl Recovery {
             every: self.every,
             epoch: self.highest,
             committed,
+            trees: self.trees,
+            ended: self.ended,
             shards: self.calls,
             bells: Arc::clone(bells),
             notes: self.notes,

@@ -130,7 +130,7 @@ pub struct RunFlags {
     /// Say nothing but errors
     #[arg(long, env = "CORELANE_QUIET", value_parser = clap::builder::BoolishValueParser::new())]
     pub quiet: bool,
-    /// Memory the run may hold, like 4g; three quarters of the cgroup's or the host's unless said
+    /// Memory the run may hold, like 4g; three quarters of the cgroup's or the host's, less 24 MiB, unless said
     #[arg(long, env = "CORELANE_MEMORY", value_parser = parse_size)]
     pub memory: Option<u64>,
     /// Whose habits decide where engines differ: corelane, flink, arroyo, risingwave, ksql, velostream or proton

@@ -271,7 +271,7 @@ pub fn prepare_with(program: Program, disk: &dyn Disk, options: &Options, grain:
     let files = inputs.iter().flat_map(|(_, input)| &input.files).map(|file| Path::new(file.file.name()));
     let files: Vec<&Path> = files.collect();
     let rejects = Rejects::new(options, inputs.iter().map(of_table), &files, outputs.list())?;
-    let memory = options.memory.unwrap_or_else(|| preflight::memory_limit() / 4 * 3);
+    let memory = options.memory.unwrap_or_else(|| preflight::memory_budget(preflight::memory_limit()));
     let fast = if options.rate.is_some() { DELAY_PACED } else { DELAY_FAST };
     Ok(Prepared {
         plan: Arc::new(plan),

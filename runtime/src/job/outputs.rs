@@ -9,6 +9,7 @@ use std::sync::Arc;
 use corelane_engine::plan::{Changelog, Node, NodeId, Operator, Plan, Sink, SinkOrder};
 use corelane_engine::sql::{Program, Table, TableOption};
 use corelane_engine::{Code, Error, Result};
+use corelane_io::durable::{RealTree, Tree};
 use corelane_io::format::{Assembler, Buffer, Format, Formatter};
 use corelane_io::order::OrderKeys;
 use corelane_io::source::Source;
@@ -20,7 +21,7 @@ use crate::checkpoint::job::{Parts, Places};
 use crate::checkpoint::record::SinkStanding;
 use crate::options::{Options, parse_size};
 use crate::pace::Pace;
-use crate::partitions::{OPEN_MOST, Partitioning, Partitions};
+use crate::partitions::{OPEN_MOST, Partitioning, Partitions, Place};
 use crate::ring::ring;
 use crate::sink::{BLOCKS_OUT, Destination, ShardSink};
 use crate::writer::{Merged, Target, TextLane};
@@ -87,13 +88,15 @@ impl Output {
         }
     }
 
-    /// Refuses early what cannot work, and makes directories.
-    fn check(&self) -> Result<()> {
+    /// Refuses early what cannot work, and makes directories. With checkpoints a tree of partitions is made and
+    /// looked at by the run that begins.
+    fn check(&self, is_checkpointed: bool) -> Result<()> {
         let failed = |path: &Path, cause: std::io::Error| {
             Error::new(Code::Io, format!("cannot write to `{}`: {cause}", path.display()))
         };
         match self {
             Output::Stdout | Output::Nowhere => Ok(()),
+            Output::Partitioned(_) if is_checkpointed => Ok(()),
             Output::File(path) => check_file(path),
             Output::Directory(path) => std::fs::create_dir_all(path).map_err(|cause| failed(path, cause)),
             Output::Partitioned(Partitioning { root, .. }) => {
@@ -235,7 +238,7 @@ impl Outputs {
                 })?,
             };
             let format = form_of(sink, format)?;
-            output.check()?;
+            output.check(options.is_checkpointed())?;
             if let Some(path) = output.path()
                 && list.iter().any(|(other, _)| other.path() == Some(path))
             {
@@ -264,14 +267,7 @@ impl Outputs {
         for (output, format) in &self.list {
             let path = match output {
                 Output::Stdout | Output::Nowhere => continue,
-                Output::Partitioned(how) => {
-                    let message = format!(
-                        "--checkpoint: `{}` is partitioned, and its files are not committed with checkpoints yet",
-                        how.root.display()
-                    );
-                    return Err(Error::new(Code::Unsupported, message)
-                        .help("leave PARTITIONED BY out, or run without --checkpoint"));
-                }
+                Output::Partitioned(how) => &how.root,
                 Output::File(path) | Output::Directory(path) => path,
             };
             if *format == Format::Table {
@@ -285,6 +281,7 @@ impl Outputs {
                 .ok_or_else(|| Error::new(Code::BadOption, format!("the name of `{}` is not UTF-8", path.display())))?;
             match output {
                 Output::Directory(_) => places.folders.push(parts(name, *format)),
+                Output::Partitioned(_) => places.trees.push(parts(tree_name(&name), *format)),
                 _ => places.files.push(name),
             }
         }
@@ -364,13 +361,19 @@ impl Outputs {
                 };
                 let to = match output {
                     Output::Nowhere => Destination::Nowhere,
-                    Output::Partitioned(how) => Destination::Partitions(Box::new(Partitions::new(
-                        how.clone(),
-                        *format,
-                        schema,
-                        sink.visible,
-                        shard,
-                    ))),
+                    Output::Partitioned(how) => {
+                        let make = |place| Partitions::new(how.clone(), *format, schema, sink.visible, place);
+                        let root = tree_name(&how.root.to_string_lossy());
+                        let made = match &mut recovery {
+                            Some(recovery) => recovery.partitions(&root, sink.number, shard, make)?,
+                            None => {
+                                let failed = |cause| crate::sink::cannot_write(&root, &cause);
+                                let tree: Arc<dyn Tree> = Arc::new(RealTree::open(&root).map_err(failed)?);
+                                make(Place { tree, job: None, shard })
+                            }
+                        };
+                        Destination::Partitions(Box::new(made))
+                    }
                     Output::Directory(path) => {
                         let parts = parts(path.to_string_lossy().into_owned(), *format);
                         match &mut recovery {
@@ -436,6 +439,11 @@ fn rest(format: Format, node: &Node, sink: &Sink, stood: &SinkStanding) -> Vec<u
     }
     formatter.footer(stood.rows, &mut out);
     out.bytes().to_vec()
+}
+
+/// The root of a tree as its records have it.
+fn tree_name(root: &str) -> String {
+    if root.len() > 1 { root.trim_end_matches('/').to_owned() } else { root.to_owned() }
 }
 
 /// The files of a directory.

@@ -99,7 +99,10 @@ impl Prepared {
                 None => None,
                 Some(writers) => {
                     let (stop, bell, ended) = (&*stop, &**writer_bell, &*ended);
-                    let write = move || writer::run(writers, bell, stop, &|| ended.load(Ordering::Acquire) == all);
+                    let write = move || {
+                        let _watch = Watch { stop, bells };
+                        writer::run(writers, bell, stop, &|| ended.load(Ordering::Acquire) == all)
+                    };
                     Some(named("writer").spawn_scoped(scope, write).map_err(no_thread)?)
                 }
             };
@@ -108,6 +111,7 @@ impl Prepared {
                 Some(keeper) => {
                     let (stop, is_over) = (&*stop, &is_over);
                     let keep = move || {
+                        let _watch = Watch { stop, bells };
                         let done = keeper::run(keeper, keeper_bell, &|| is_over.load(Ordering::Acquire));
                         if done.is_err() {
                             stop.now.store(true, Ordering::Relaxed);
@@ -148,10 +152,10 @@ impl Prepared {
             // A shard that could not start is not counted: the writer must not wait for it.
             ended.store(all, Ordering::Release);
             writer_bell[0].ring();
-            let written = writing.map_or_else(|| Ok(Written::default()), |writing| join(writing.join()));
+            let written = writing.map_or_else(|| Ok(Written::default()), |writing| join("the writer", writing.join()));
             is_over.store(true, Ordering::Release);
             keeper_bell[0].ring();
-            let kept = keeping.map(|keeping| join(keeping.join())).transpose();
+            let kept = keeping.map(|keeping| join("the keeper of checkpoints", keeping.join())).transpose();
             Ok((join_plain(runner.join()), written, kept))
         })?;
         let elapsed = began.elapsed();
@@ -219,13 +223,33 @@ impl Prepared {
     }
 }
 
+/// Stops the shards if its thread panics: nobody would take what they tell.
+struct Watch<'a> {
+    stop: &'a Stop,
+    bells: &'a [Doorbell],
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.stop.now.store(true, Ordering::Relaxed);
+            self.bells.iter().for_each(Doorbell::ring);
+        }
+    }
+}
+
 fn no_thread(cause: std::io::Error) -> Error {
     let error = Error::new(Code::Io, format!("cannot start a thread: {cause}"));
     error.help("allow more processes (ulimit -u) or memory (ulimit -v), or take fewer --shards")
 }
 
-fn join<T>(result: std::thread::Result<Result<T>>) -> Result<T> {
-    result.unwrap_or_else(|_| Err(Error::new(Code::Internal, "the writer panicked")))
+/// What a thread has come to; a panic is told as its own, with what it said.
+fn join<T>(who: &str, result: std::thread::Result<Result<T>>) -> Result<T> {
+    result.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word");
+        Err(Error::new(Code::Internal, format!("{who} panicked: {text}")))
+    })
 }
 
 fn join_plain<T>(result: std::thread::Result<T>) -> Result<T> {

@@ -112,7 +112,7 @@ impl Shard {
         Ok(())
     }
 
-    fn state(&self) -> Result<State> {
+    fn state(&mut self) -> Result<State> {
         let mut sections = self.pipeline.save()?;
         let mut bytes = Writer::default();
         bytes.count(self.sources.len());
@@ -133,7 +133,9 @@ impl Shard {
         sections.push(Section { node: record::OWN, key_group: None, bytes: bytes.into_bytes() });
         let sinks = self.outs.sinks.iter().filter_map(|sink| sink.cut());
         let cuts = sinks.chain(self.sources.iter().flat_map(|feed| feed.source.aside.cuts())).collect();
-        Ok(State { sections, cuts, pause_ticks: 0 })
+        let parts = self.outs.sinks.iter().flat_map(|sink| sink.part_cuts()).collect();
+        let whole = self.outs.sinks.iter_mut().flat_map(|sink| sink.take_whole()).collect();
+        Ok(State { sections, cuts, parts, whole, pause_ticks: 0 })
     }
 }
 

@@ -2,16 +2,21 @@
 
 use corelane_engine::Result;
 use corelane_io::append::OpenCut;
+use corelane_io::whole::OpenWhole;
 
 use super::{Destination, Parcel, ShardSink};
 use crate::checkpoint::Call;
 use crate::checkpoint::record::SinkStanding;
+use crate::partitions::Stood;
 
 impl ShardSink {
     /// Everything so far belongs to the epoch of `call`: it is written or on its way, and the writer is
     /// told.
     pub fn barrier(&mut self, call: Call) -> Result<()> {
         self.flush()?;
+        if let Destination::Partitions(partitions) = &mut self.to {
+            partitions.flush()?;
+        }
         if matches!(self.to, Destination::Writer { .. }) && !self.finished {
             self.waiting.push_back(Parcel::Barrier(call));
             self.push_waiting()?;
@@ -24,9 +29,24 @@ impl ShardSink {
         if let Destination::Kept(file) = &self.to { Some(file.cut()) } else { None }
     }
 
+    /// What of its files in folders belongs to the epoch. Only behind [`ShardSink::barrier`].
+    pub fn part_cuts(&self) -> impl Iterator<Item = OpenWhole> + '_ {
+        let partitions = if let Destination::Partitions(partitions) = &self.to { Some(partitions) } else { None };
+        partitions.into_iter().flat_map(|partitions| partitions.cuts())
+    }
+
+    /// Hands over the files in folders that have become whole.
+    pub fn take_whole(&mut self) -> Vec<OpenWhole> {
+        if let Destination::Partitions(partitions) = &mut self.to { partitions.take_whole() } else { Vec::new() }
+    }
+
     /// What is to be known besides. Only behind [`ShardSink::barrier`].
     pub fn standing(&self) -> SinkStanding {
         let file = if let Destination::Kept(file) = &self.to { file.name().to_owned() } else { String::new() };
+        let parts = match &self.to {
+            Destination::Partitions(partitions) => partitions.stood(),
+            _ => Stood::default(),
+        };
         SinkStanding {
             finished: self.finished,
             satisfied: self.satisfied,
@@ -36,6 +56,7 @@ impl ShardSink {
             bytes: self.bytes,
             earlier: self.earlier,
             file,
+            parts,
         }
     }
 
