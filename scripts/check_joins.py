@@ -212,6 +212,7 @@ class Joins:
         self.columns = self.columns_of("a")
         key = r.choice(KEYS)
         no = r.choice(["", "NOT "])
+        sign = r.choice(["=", "<>", "<", "<=", ">", ">="])
         where = r.choice(["", " WHERE b.i > 0", " WHERE b.k IS NOT NULL", f" WHERE b.{key} IS NOT NULL", " WHERE b.id < 0"])
         forms = {
             "IN": f"a.{key} {no}IN (SELECT {key} FROM {other} b{where})",
@@ -220,6 +221,10 @@ class Joins:
             "EXISTS": f"{no}EXISTS (SELECT 1 FROM {other} b WHERE b.{key} = a.{key}{r.choice(['', ' AND b.id <> a.id', ' AND b.i > a.i', ' AND b.i > 0', ' AND a.i > 0'])})",
             "EXISTS two": f"{no}EXISTS (SELECT * FROM {other} b WHERE {self.equal('b', 'a')} AND {self.equal('a', 'b')})",
             "EXISTS alone": f"{no}EXISTS (SELECT 1 FROM {other} b{where})",
+            "ANY": f"{no}a.{key} {sign} ANY (SELECT b.{key} FROM {other} b{where})",
+            "ALL": f"{no}a.{key} {sign} ALL (SELECT b.{key} FROM {other} b{where})",
+            "related ALL": f"{no}a.k {sign} ALL (SELECT b.k FROM {other} b WHERE b.g = a.g)",
+            "rows IN": f"(a.{key}, a.f) IN (SELECT b.{key}, b.f FROM {other} b{where})",
             "related IN": f"a.{key} IN (SELECT b.{key} FROM {other} b WHERE b.k = a.k)",
         }
         names = r.sample(list(forms), r.choice([1, 1, 2]))

@@ -30,6 +30,7 @@ import tempfile
 
 import duckdb
 
+import check_functions
 import check_joins
 import check_sets
 
@@ -224,14 +225,14 @@ class Query:
         self.delay = delay  # of the watermark, where files are in order of time; else a very long one
 
 
-class Generator(check_joins.Joins, check_sets.Sets):
+class Generator(check_joins.Joins, check_sets.Sets, check_functions.Functions):
     """Random expressions and queries; everything seen is counted in `seen`."""
 
     def __init__(self, seed):
         self.r = random.Random(seed)
         self.seen = collections.Counter()
         self.columns = [both(name, kind) for name, kind, *_ in COLUMNS]
-        self.both, self.Query = both, Query
+        self.both, self.Query, self.E = both, Query, E
         # In what order rows stand in the input.
         self.arrival = "file_, line_"
 
@@ -276,6 +277,8 @@ class Generator(check_joins.Joins, check_sets.Sets):
             return self.column(kind) if r.random() < 0.8 else self.constant(kind)
         if r.random() < 0.22:
             return self.conditional(kind, depth - 1)
+        if kind[0] in ("int", "dbl", "text", "bool") and r.random() < 0.15:
+            return getattr(self, "more_" + kind[0])(depth - 1)
         return getattr(self, "a_" + kind[0])(depth - 1)
 
     def any_kind(self):

@@ -23,13 +23,19 @@ const TABLE: &[(F, Description)] = &[
     row(
         F::First,
         "first_value",
-        &["first", "earliest_by_offset"],
+        &["first", "earliest_by_offset", "any_value"],
         "values of any type",
         "The first in order of the input.",
     ),
     row(F::Last, "last_value", &["last", "latest_by_offset"], "values of any type", "The last in order of the input."),
-    row(F::VarPop, "var_pop", &[], "numbers", "Variance of all there are."),
-    row(F::VarSamp, "variance", &["var_samp"], "numbers", "Variance, from a sample; NULL for one number."),
+    row(F::VarPop, "var_pop", &["var_population"], "numbers", "Variance of all there are."),
+    row(
+        F::VarSamp,
+        "variance",
+        &["var_samp", "var", "var_sample"],
+        "numbers",
+        "Variance, from a sample; NULL for one number.",
+    ),
     row(F::StddevPop, "stddev_pop", &[], "numbers", "Standard deviation of all there are."),
     row(
         F::StddevSamp,
@@ -63,7 +69,7 @@ const TABLE: &[(F, Description)] = &[
     row(
         F::PercentileCont,
         "percentile_cont",
-        &["quantile_cont"],
+        &["quantile_cont", "approx_percentile_cont"],
         "numbers, and a share like 0.95; or (share) WITHIN GROUP (ORDER BY numbers)",
         "The number at that share of them in order, between two if need be.",
     ),
@@ -74,7 +80,13 @@ const TABLE: &[(F, Description)] = &[
         "values, and a share like 0.95; or (share) WITHIN GROUP (ORDER BY values)",
         "The first value that this share of them does not pass; exact.",
     ),
-    row(F::PercentileCont, "median", &[], "numbers", "The middle one, or the mean of the two in the middle."),
+    row(
+        F::PercentileCont,
+        "median",
+        &["approx_median"],
+        "numbers",
+        "The middle one, or the mean of the two in the middle.",
+    ),
     row(
         F::StringAgg,
         "string_agg",

@@ -4,14 +4,18 @@
 //! Operators stand in it under their symbol (`+`, `||`) and, for the sign, `negate`. A function is
 //! picked once, when the query is bound; evaluation calls its kernel with whole columns.
 
+mod angles;
 mod digest;
 mod format;
 mod json;
+mod made;
 mod math;
 mod pattern;
 mod text;
 mod time;
 pub(crate) mod typing;
+mod whole;
+mod words;
 
 pub(crate) use time::unit_micros;
 
@@ -92,8 +96,18 @@ impl Function {
     }
 }
 
-const FAMILIES: [&[Function]; 6] =
-    [math::FUNCTIONS, text::FUNCTIONS, pattern::FUNCTIONS, digest::FUNCTIONS, time::FUNCTIONS, json::FUNCTIONS];
+const FAMILIES: [&[Function]; 10] = [
+    math::FUNCTIONS,
+    whole::FUNCTIONS,
+    angles::FUNCTIONS,
+    text::FUNCTIONS,
+    words::FUNCTIONS,
+    pattern::FUNCTIONS,
+    digest::FUNCTIONS,
+    time::FUNCTIONS,
+    made::FUNCTIONS,
+    json::FUNCTIONS,
+];
 
 fn table() -> impl Iterator<Item = &'static Function> {
     FAMILIES.into_iter().flatten()

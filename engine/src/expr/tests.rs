@@ -55,7 +55,7 @@ fn split_arguments(text: &str) -> Vec<Expr> {
         quoted ^= c == '\'';
         c == ',' && !quoted
     });
-    parts.map(literal).collect()
+    parts.filter(|part| !part.is_empty()).map(literal).collect()
 }
 
 fn show(expr: Expr) -> String {

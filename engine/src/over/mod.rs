@@ -137,7 +137,7 @@ impl Over {
         let calls = self.over.calls.iter();
         let mut results =
             BumpVec::from_iter_in(calls.map(|call| Column::new(call.data_type.physical(), scratch)), scratch);
-        let times = self.over.time.map(|time| chunk.columns[time].i64s());
+        let times = self.over.time.map(|time| reorder::times(&chunk.columns[time], scratch));
         for track in &mut self.tracks {
             track.run(
                 (self.partitions.groups(), partitions),
@@ -160,7 +160,7 @@ impl Over {
         let done = Chunk { columns: columns.into_bump_slice(), ..*chunk };
         if !self.leads.is_empty() {
             // Without a time all rows are of one.
-            let time = self.over.time.map(|time| done.columns[time].i64s());
+            let time = self.over.time.map(|time| reorder::times(&done.columns[time], scratch));
             let time = time.unwrap_or_else(|| scratch.alloc_slice_fill_copy(done.rows, 0));
             self.leads.push(&done, time, self.partitions.groups(), partitions, (arguments, answers), scratch)?;
         }
@@ -219,7 +219,7 @@ impl Operator for Over {
             let done = done?;
             return if self.leads.is_empty() { next.push(&done, context) } else { Ok(()) };
         }
-        let times = self.over.time.map(|time| chunk.columns[time].i64s());
+        let times = self.over.time.map(|time| reorder::times(&chunk.columns[time], context.scratch));
         let ties = self.ties.then(|| contents(chunk.columns, chunk.rows, context.scratch));
         context.ledger.copied(Copied::Held, self.reorder.push(chunk, times, ties));
         context.ledger.enter(caller);

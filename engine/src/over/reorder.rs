@@ -19,6 +19,17 @@ use crate::types::Physical;
 /// With fewer rows than this to a stretch, rows are copied one by one: a call costs more than a few values.
 const STRETCH_ROWS: usize = 4;
 
+/// What rows are put in order by; where it is NULL they come last.
+pub(crate) fn times<'a>(column: &Vector<'a>, scratch: &'a Bump) -> &'a [i64] {
+    match column.nulls {
+        None => column.i64s(),
+        Some(_) => {
+            let known = column.i64s().iter().enumerate();
+            scratch.alloc_slice_fill_iter(known.map(|(row, &time)| if column.is_null(row) { i64::MAX } else { time }))
+        }
+    }
+}
+
 /// Rows that are to leave, in order, and where they lie in the batches.
 struct Places<'p> {
     part: &'p [Held],
@@ -197,7 +208,7 @@ impl Reorder {
         for _ in 0..from.count(1)? {
             scratch.reset();
             let chunk = kept(columns::read_chunk(from, &self.layout, &scratch)?, &scratch)?;
-            self.push(&chunk, time.map(|time| chunk.columns[time].i64s()), ties(&chunk, &scratch));
+            self.push(&chunk, time.map(|time| times(&chunk.columns[time], &scratch)), ties(&chunk, &scratch));
         }
         self.arrived = self.arrived.max(arrived);
         Ok(())

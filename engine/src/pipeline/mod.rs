@@ -347,13 +347,15 @@ fn union_order(plan: &Plan, node: NodeId) -> (operator::UnionOrder, plan::Needs)
     (order, plan::optimize::carried(plan, node))
 }
 
-/// Numbers of the sinks below `node`.
+/// Numbers of the sinks that get rows through `node` only: beside it a join or a union has other inputs, of
+/// which the sink may need more.
 fn sinks(plan: &Plan, node: NodeId) -> Vec<usize> {
     let mut below = vec![false; plan.nodes.len()];
     below[node] = true;
     let mut sinks = Vec::new();
     for user in node + 1..plan.nodes.len() {
-        below[user] = plan.nodes[user].inputs.iter().any(|&input| below[input]);
+        let inputs = &plan.nodes[user].inputs;
+        below[user] = !inputs.is_empty() && inputs.iter().all(|&input| below[input]);
         if let (true, plan::Operator::Sink(sink)) = (below[user], &plan.nodes[user].operator) {
             sinks.push(sink.number);
         }

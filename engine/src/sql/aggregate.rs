@@ -70,16 +70,22 @@ pub(super) struct Arguments<'a> {
     /// The second argument, of a call that has one.
     pub second: Option<&'a ast::Expr>,
     pub distinct: bool,
+    /// A share counts from the greatest value.
+    pub downwards: bool,
 }
 
 /// The arguments of a call of `kind`.
 pub(super) fn arguments(function: &ast::Function, kind: AggregateFunction, span: Span) -> Result<Arguments<'_>> {
     let wrong = |takes: &str| Err(Error::new(Code::Type, format!("`{}` takes {takes}", function.name)).at(span));
     let ast::FunctionArguments::List(list) = &function.args else { return wrong("arguments in parentheses") };
-    if let Some(clause) = list.clauses.first() {
+    let is_said = |clause: &&ast::FunctionArgumentClause| {
+        !matches!(clause, ast::FunctionArgumentClause::IgnoreOrRespectNulls(ast::NullTreatment::IgnoreNulls))
+    };
+    if let Some(clause) = list.clauses.iter().find(is_said) {
         return Err(unsupported(format!("`{clause}` inside an aggregate is not supported yet"), span));
     }
     let name = function.name.to_string().to_ascii_lowercase();
+    let is_median = matches!(name.as_str(), "median" | "approx_median");
     let is_approximate = crate::agg::functions::is_of_different_values(&name);
     let distinct = matches!(list.duplicate_treatment, Some(ast::DuplicateTreatment::Distinct)) || is_approximate;
     let mut trees = Vec::with_capacity(list.args.len());
@@ -89,7 +95,7 @@ pub(super) fn arguments(function: &ast::Function, kind: AggregateFunction, span:
             (ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Wildcard), _)
                 if kind == AggregateFunction::Count && !distinct && list.args.len() == 1 =>
             {
-                return Ok(Arguments { value: None, second: None, distinct });
+                return Ok(Arguments { value: None, second: None, distinct, downwards: false });
             }
             _ => return wrong("no argument of this form"),
         }
@@ -98,11 +104,14 @@ pub(super) fn arguments(function: &ast::Function, kind: AggregateFunction, span:
         let is_percentile = matches!(kind, AggregateFunction::PercentileCont | AggregateFunction::PercentileDisc);
         return match (&trees[..], &function.within_group[..]) {
             (&[share], [order]) if is_percentile => match order.options.sort {
+                Some(ast::OrderBySort::Desc) if kind == AggregateFunction::PercentileCont => {
+                    Ok(Arguments { value: Some(&order.expr), second: Some(share), distinct, downwards: true })
+                }
                 Some(ast::OrderBySort::Desc) => {
                     Err(unsupported("WITHIN GROUP (ORDER BY .. DESC) is not supported yet", span)
                         .help("order upwards, and write 1 less the share"))
                 }
-                _ => Ok(Arguments { value: Some(&order.expr), second: Some(share), distinct }),
+                _ => Ok(Arguments { value: Some(&order.expr), second: Some(share), distinct, downwards: false }),
             },
             _ => Err(unsupported("WITHIN GROUP is not supported here", span).help("percentiles take it")),
         };
@@ -112,23 +121,21 @@ pub(super) fn arguments(function: &ast::Function, kind: AggregateFunction, span:
         (AggregateFunction::StringAgg, &[value]) => (Some(value), None),
         (AggregateFunction::StringAgg, &[value, separator]) => (Some(value), Some(separator)),
         (AggregateFunction::StringAgg, _) => return wrong("text, and what to put between"),
-        (AggregateFunction::PercentileCont, &[value]) if name == "median" => (Some(value), None),
-        (AggregateFunction::PercentileCont | AggregateFunction::PercentileDisc, &[value, share])
-            if name != "median" =>
-        {
+        (AggregateFunction::PercentileCont, &[value]) if is_median => (Some(value), None),
+        (AggregateFunction::PercentileCont | AggregateFunction::PercentileDisc, &[value, share]) if !is_median => {
             (Some(value), Some(share))
         }
         (kind, &[value, second]) if kind.is_of_pairs() => (Some(value), Some(second)),
         (kind, _) if kind.is_of_pairs() => return wrong("two arguments"),
         (AggregateFunction::PercentileDisc, _) => return wrong("values, and a share like 0.95"),
-        (AggregateFunction::PercentileCont, _) if name != "median" => return wrong("numbers, and a share like 0.95"),
+        (AggregateFunction::PercentileCont, _) if !is_median => return wrong("numbers, and a share like 0.95"),
         (_, &[value]) => (Some(value), None),
         _ => return wrong("one argument"),
     };
     if distinct && (kind.is_of_pairs() || kind == AggregateFunction::StringAgg) {
         return Err(unsupported(format!("DISTINCT in `{}` is not supported yet", function.name), span));
     }
-    Ok(Arguments { value, second, distinct })
+    Ok(Arguments { value, second, distinct, downwards: false })
 }
 
 /// The second argument, bound: as the first is for pairs, a literal for the others.
@@ -162,6 +169,19 @@ fn second(kind: AggregateFunction, bound: Option<Expr>, span: Span) -> Result<Op
     }
 }
 
+/// 1 less a share.
+fn rest_of_share(mut share: Expr) -> Expr {
+    if let ExprKind::Literal(value) = &mut share.kind {
+        match value {
+            Value::I64(digits) => *digits = 10i64.pow(u32::from(share.data_type.scale())) - *digits,
+            Value::I128(digits) => *digits = 10i128.pow(u32::from(share.data_type.scale())) - *digits,
+            Value::F64(share) => *share = 1.0 - *share,
+            Value::Null | Value::Text(_) => {}
+        }
+    }
+    share
+}
+
 /// Collects the call; the result is its mark.
 pub(super) fn call<'a>(
     binder: &mut Binder<'a>,
@@ -177,7 +197,7 @@ pub(super) fn call<'a>(
         let error = error.at(span);
         return Err(if binder.clause == "WHERE" { error.help("use HAVING") } else { error });
     }
-    let Arguments { value: tree, second: second_tree, distinct } = arguments(function, kind, span)?;
+    let Arguments { value: tree, second: second_tree, distinct, downwards } = arguments(function, kind, span)?;
     // Inside an aggregate stand plain columns.
     let clause = std::mem::replace(&mut binder.clause, "another aggregate");
     let (aggregates, overs) = (std::mem::take(&mut binder.aggregates), std::mem::take(&mut binder.overs));
@@ -185,7 +205,10 @@ pub(super) fn call<'a>(
     let bound_second = second_tree.map(|tree| binder.bind(tree)).transpose();
     let filter = function.filter.as_ref().map(|tree| binder.condition(tree)).transpose();
     (binder.clause, binder.aggregates, binder.overs) = (clause, aggregates, overs);
-    let (bound, bound_second, filter) = (bound?, second(kind, bound_second?, span)?, filter?);
+    let (bound, mut bound_second, filter) = (bound?, second(kind, bound_second?, span)?, filter?);
+    if downwards {
+        bound_second = bound_second.map(rest_of_share);
+    }
 
     let extreme = matches!(kind, AggregateFunction::Min | AggregateFunction::Max);
     let (arguments, data_type) = match bound {

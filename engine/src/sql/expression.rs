@@ -5,6 +5,7 @@
 //! `total_amount > 396` compares two integers.
 
 mod calendar;
+mod similar;
 mod typed;
 mod zoned;
 
@@ -119,8 +120,15 @@ impl<'a> Binder<'a> {
             Tree::Nested(inner) => self.bind(inner),
             Tree::Value(value) => constant(&value.value, span),
             Tree::TypedString(typed) => {
-                let data_type = data_type(&typed.data_type, span)?.in_zone(self.clock.zone);
                 let text = typed.value.value.clone().into_string().unwrap_or_default();
+                let data_type = match data_type(&typed.data_type, span)?.in_zone(self.clock.zone) {
+                    // A literal without a precision has as many digits as are written.
+                    DataType::Timestamp { precision, zone } if !typed.data_type.to_string().contains('(') => {
+                        let precision = literal::second_digits(&text).clamp(precision, 6);
+                        DataType::Timestamp { precision, zone }
+                    }
+                    other => other,
+                };
                 let bound = at(Expr::literal(Value::Text(text), DataType::Text), span);
                 literal_as(&bound, data_type)
             }
@@ -160,6 +168,17 @@ impl<'a> Binder<'a> {
             }
             Tree::ILike { negated, any: false, expr, pattern, escape_char } => {
                 self.like(expr, pattern, escape_char.as_deref(), true, *negated, span)
+            }
+            Tree::SimilarTo { negated, expr, pattern, escape_char } => {
+                let input = self.bind(expr)?;
+                let pattern = self.bind(pattern)?;
+                let escape = escape_char.as_ref().map(|tree| self.escape(tree)).transpose()?;
+                similar::to(input, pattern, escape, *negated, span)
+            }
+            Tree::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
+                let trees = [expr, overlay_what, overlay_from].into_iter().chain(overlay_for);
+                let arguments = trees.map(|tree| self.bind(tree)).collect::<Result<Vec<_>>>()?;
+                call("overlay", arguments, span)
             }
             Tree::Case { operand, conditions, else_result, .. } => {
                 self.case(operand.as_deref(), conditions, else_result.as_deref(), span)
@@ -418,22 +437,36 @@ impl<'a> Binder<'a> {
     ) -> Result<Expr> {
         let input = self.bind(input)?;
         let pattern = self.bind(pattern)?;
-        let ExprKind::Literal(Value::Text(pattern)) = pattern.kind else {
-            return Err(unsupported("LIKE with a pattern that is not a constant is not supported yet", pattern.span));
-        };
         if !matches!(input.data_type, DataType::Text | DataType::Null) {
             let error = Error::new(Code::Type, format!("LIKE takes a STRING, found {}", input.data_type));
             return Err(error.at(input.span).help("write CAST(.. AS STRING)"));
         }
+        let pattern = match pattern.kind {
+            ExprKind::Literal(Value::Text(pattern)) => pattern,
+            _ if escape.is_some() => {
+                let error = unsupported("ESCAPE with a pattern that is not a constant is not supported", pattern.span);
+                return Err(error.help("leave ESCAPE out, or write the pattern"));
+            }
+            _ => {
+                let name = if ignore_case { "ilike" } else { "like" };
+                return Ok(negate_if(negated, call(name, vec![input, pattern], span)?));
+            }
+        };
         let escape = match escape {
             None => None,
-            Some(tree) => match self.bind(tree)?.kind {
-                ExprKind::Literal(Value::Text(text)) if text.chars().count() == 1 => text.chars().next(),
-                _ => return Err(Error::new(Code::Syntax, "ESCAPE takes one character").at(place(tree.span()))),
-            },
+            Some(tree) => Some(self.escape(tree)?),
         };
         let input = Box::new(coerce(input, DataType::Text));
         Ok(negate_if(negated, boolean(ExprKind::Like { input, pattern, escape, ignore_case }, span)))
+    }
+
+    /// The character behind ESCAPE.
+    fn escape(&mut self, tree: &'a ast::Expr) -> Result<char> {
+        let one = match self.bind(tree)?.kind {
+            ExprKind::Literal(Value::Text(text)) if text.chars().count() == 1 => text.chars().next(),
+            _ => None,
+        };
+        one.ok_or_else(|| Error::new(Code::Syntax, "ESCAPE takes one character").at(place(tree.span())))
     }
 
     fn case(
@@ -547,6 +580,18 @@ impl<'a> Binder<'a> {
                 let branches = arguments.into_iter().map(|value| (not(is_null(value.clone())), value)).collect();
                 case(branches, last, span)
             }
+            "nanvl" => {
+                count(2, 2)?;
+                let mut numbers = arguments.into_iter().map(|number| coerce(number, DataType::Double));
+                let (Some(number), Some(otherwise)) = (numbers.next(), numbers.next()) else { unreachable!("two") };
+                let is_nan = call("isnan", vec![number.clone()], span)?;
+                case(vec![(is_nan, otherwise)], Some(number), span)
+            }
+            "nvl2" => {
+                count(3, 3)?;
+                let (otherwise, result, value) = (arguments.remove(2), arguments.remove(1), arguments.remove(0));
+                case(vec![(not(is_null(value)), result)], Some(otherwise), span)
+            }
             "nullif" => {
                 count(2, 2)?;
                 let (right, left) = (arguments.remove(1), arguments.remove(0));
@@ -585,7 +630,8 @@ fn address(query: &ast::Query) -> usize {
 /// The arguments of a function that is called plainly: no DISTINCT, names, `*` or clauses.
 pub(super) fn plain_arguments(function: &ast::Function, span: Span) -> Result<Vec<&ast::Expr>> {
     let odd = |what: &str| Err(unsupported(format!("{what} in a call of `{}` is not supported", function.name), span));
-    if function.filter.is_some() || !function.within_group.is_empty() {
+    let treats_nulls = matches!(function.null_treatment, Some(ast::NullTreatment::IgnoreNulls));
+    if function.filter.is_some() || !function.within_group.is_empty() || treats_nulls {
         return Err(Error::new(Code::Misplaced, format!("`{}` is not an aggregate", function.name)).at(span));
     }
     let list = match &function.args {

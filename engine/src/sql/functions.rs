@@ -14,8 +14,10 @@ const fn form(
 }
 
 /// Calls that the binder turns into CASE or a constant.
-const FORMS: [Description; 8] = [
+const FORMS: [Description; 10] = [
     form("coalesce", &["ifnull", "nvl"], "values of one type", "The first that is not NULL."),
+    form("nvl2", &[], "three values", "The second if the first is not NULL, else the third."),
+    form("nanvl", &[], "two numbers", "The first; the second where the first is NaN."),
     form("nullif", &[], "two values", "The first; NULL if they are equal."),
     form("if", &["iif"], "a condition and two values", "The first value if it is TRUE, else the second."),
     form("cast", &["try_cast"], "(x AS type)", "The value as another type; TRY_CAST gives NULL where it cannot be."),

@@ -188,6 +188,12 @@ pub(super) fn duration(text: &str) -> Option<i64> {
     (!text.is_empty()).then_some(total)
 }
 
+/// How many digits of a second are written.
+pub(super) fn second_digits(time: &str) -> u8 {
+    let fraction = time.split_once('.').map_or("", |(_, fraction)| fraction);
+    fraction.bytes().take_while(u8::is_ascii_digit).count().min(9) as u8
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

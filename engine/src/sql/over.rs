@@ -179,6 +179,10 @@ fn item<'a>(
             return Err(unsupported("OVER ordered downwards is not supported", place(item.span()))
                 .help("order by the watermark column, upwards"));
         }
+        if key.nulls_first && ranks.is_none() {
+            return Err(unsupported("NULLS FIRST before OVER is not supported", place(item.span()))
+                .help("rows without a time come last"));
+        }
         if number > 0 && ranks.is_none() {
             return Err(unsupported("OVER orders by the watermark column only", place(item.span()))
                 .help("ties break by the order of the input"));
@@ -397,7 +401,8 @@ fn over_call<'a>(
         return Err(error
             .note("before OVER: avg, min, max, sum, count, lag, lead, row_number, rank, first_value, last_value, .."));
     };
-    let aggregate::Arguments { value: tree, second, distinct } = aggregate::arguments(function, kind, span)?;
+    let aggregate::Arguments { value: tree, second, distinct, downwards: _ } =
+        aggregate::arguments(function, kind, span)?;
     if kind.keeps_values() || kind.is_of_pairs() || second.is_some() {
         let error = unsupported(format!("`{}` before OVER is not supported yet", function.name), span);
         return Err(error.help("avg, min, max, sum and count are; this one is with GROUP BY"));

@@ -6,7 +6,7 @@ use crate::batch::{Data, Vector, is_null};
 use crate::error::{Code, Error, Result};
 use crate::expr::cast::{rescale, show_at};
 use crate::expr::kernels::{each_row, wide};
-use crate::types::{DataType, Physical};
+use crate::types::{DataType, Physical, Value};
 use std::cmp::Ordering;
 
 macro_rules! function {
@@ -44,9 +44,21 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!("exp", [], "a number", "e to that power.", typing::double_1, |call| real(call, "exponential", |x, _| x.exp()), "exp(0)" => "1"),
     function!("ln", [], "a number above zero", "Natural logarithm.", typing::double_1, |call| real(call, "logarithm", |x, _| x.ln()), "ln(1)" => "0"),
     function!("log10", [], "a number above zero", "Logarithm to base 10.", typing::double_1, |call| real(call, "logarithm", |x, _| x.log10()), "log10(1000)" => "3"),
+    function!("log2", [], "a number above zero", "Logarithm to base 2.", typing::double_1, |call| real(call, "logarithm", |x, _| x.log2()), "log2(8)" => "3"),
+    function!("cbrt", [], "a number", "Cube root.", typing::double_1, |call| real(call, "cube root", |x, _| x.cbrt()), "cbrt(27)" => "3"),
+    function!("isnan", ["is_nan"], "a number", "Whether it is NaN.", of_double, is_nan, "isnan(1)" => "FALSE"),
     function!("only_value", [], "a value and how many rows it is of", "The value; an error where it is of several rows, as of a subquery that gives one value.", typing::of_rows, only_value, "only_value(7, 1)" => "7"),
     function!("log", [], "a number, or a base and a number", "Natural logarithm, or to a base.", typing::double_1_or_2, log, "log(2, 8)" => "3"),
 ];
+
+fn of_double(types: &[DataType], literals: &[Option<&Value>]) -> typing::Fit {
+    typing::double_1(types, literals).map(|(arguments, _)| (arguments, DataType::Boolean))
+}
+
+fn is_nan<'a>(call: &Call<'_, 'a>) -> Result<Vector<'a>> {
+    let values = call.arguments[0].f64s().iter().map(|value| i64::from(value.is_nan()));
+    Ok(Vector { data: Data::I64(call.scratch.alloc_slice_fill_iter(values)), nulls: call.nulls })
+}
 
 fn only_value<'a>(call: &Call<'_, 'a>) -> Result<Vector<'a>> {
     let rows = &call.arguments[1];
@@ -329,7 +341,7 @@ fn pick<'a>(call: &Call<'_, 'a>, wanted: Ordering) -> Result<Vector<'a>> {
 }
 
 /// A real function; where it has no value, an error rather than NaN.
-fn real<'a>(call: &Call<'_, 'a>, what: &str, op: impl Fn(f64, f64) -> f64) -> Result<Vector<'a>> {
+pub(super) fn real<'a>(call: &Call<'_, 'a>, what: &str, op: impl Fn(f64, f64) -> f64) -> Result<Vector<'a>> {
     let x = call.arguments[0].f64s();
     let y = call.arguments.get(1).map_or(x, Vector::f64s);
     let values = each_row(call.rows, call.nulls, call.scratch, |row| {

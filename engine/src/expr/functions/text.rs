@@ -23,9 +23,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!("ascii", [], "text", "Number of the first character.", t_to_n, |call| count(call, |s, _| s.chars().next().map_or(0, |c| c as usize)), "ascii('A')" => "65"),
     function!("chr", ["char"], "a number", "The character of that number.", n, chr, "chr(65)" => "A"),
     function!("substring", ["substr", "mid"], "text, from where, and how many characters", "A part of the text.", substring_typing, substring, "substring('banana', 2, 3)" => "ana"),
-    function!("left", [], "text and how many characters", "Its first characters.", tn, |call| cut(call, |s, n| &s[..byte_of(s, n)]), "left('banana', 2)" => "ba"),
-    function!("right", [], "text and how many characters", "Its last characters.", tn, |call| cut(call, |s, n| &s[byte_of(s, characters(s).saturating_sub(n))..]), "right('banana', 2)" => "na"),
-    function!("split_part", [], "text, separator, and which field from 1", "One field of the text, empty beyond the last.", ttn, |call| split(call, 1), "split_part('a,b,c', ',', 2)" => "b"),
+    function!("left", [], "text and how many characters", "Its first characters; for a number below zero all but so many of the last.", tn, |call| cut(call, |s, n| &s[..byte_of(s, kept(s, n))]), "left('banana', 2)" => "ba"),
+    function!("right", [], "text and how many characters", "Its last characters; for a number below zero all but so many of the first.", tn, |call| cut(call, |s, n| &s[byte_of(s, characters(s) - kept(s, n))..]), "right('banana', 2)" => "na"),
+    function!("split_part", [], "text, separator, and which field from 1", "One field of the text, from the end for a number below zero; empty beyond the last.", ttn, |call| split(call, 1), "split_part('a,b,c', ',', 2)" => "b"),
     function!("split_index", [], "text, separator, and which field from 0", "One field of the text, empty beyond the last.", ttn, |call| split(call, 0), "split_index('a,b,c', ',', 2)" => "c"),
     function!("replace", [], "text, what, and by what", "With every occurrence replaced.", ttt, |call| compose(call, |out, row| {
         let [s, what, by] = [0, 1, 2].map(|index| at(call, index, row));
@@ -82,7 +82,7 @@ fn t_to_n(types: &[DataType], _: &[Option<&Value>]) -> Fit {
     exact(types, &[DataType::Text], BigInt)
 }
 
-fn tt_to_n(types: &[DataType], _: &[Option<&Value>]) -> Fit {
+pub(super) fn tt_to_n(types: &[DataType], _: &[Option<&Value>]) -> Fit {
     exact(types, &[DataType::Text; 2], BigInt)
 }
 
@@ -105,6 +105,13 @@ pub(super) fn at<'a>(call: &Call<'_, 'a>, index: usize, row: usize) -> Cow<'a, s
 
 fn characters(s: &str) -> usize {
     if s.is_ascii() { s.len() } else { s.chars().count() }
+}
+
+/// How many characters are kept of those `s` has: `n`, or all but so many.
+fn kept(s: &str, n: i64) -> usize {
+    let all = characters(s);
+    let count = usize::try_from(n.unsigned_abs()).unwrap_or(usize::MAX);
+    if n < 0 { all.saturating_sub(count) } else { all.min(count) }
 }
 
 /// Where character `n` begins; the end for one beyond it.
@@ -134,7 +141,7 @@ fn change<'a>(call: &Call<'_, 'a>, op: impl for<'s> Fn(&'s str) -> Cow<'s, str>)
 }
 
 /// A whole number from one or two texts.
-fn count<'a>(call: &Call<'_, 'a>, op: impl Fn(&str, &str) -> usize) -> Result<Vector<'a>> {
+pub(super) fn count<'a>(call: &Call<'_, 'a>, op: impl Fn(&str, &str) -> usize) -> Result<Vector<'a>> {
     let two = call.arguments.len() > 1;
     let values = each_row(call.rows, call.nulls, call.scratch, |row| {
         let second = if two { at(call, 1, row) } else { Cow::Borrowed("") };
@@ -144,10 +151,10 @@ fn count<'a>(call: &Call<'_, 'a>, op: impl Fn(&str, &str) -> usize) -> Result<Ve
 }
 
 /// A part of argument 0, told by the number in argument 1.
-fn cut<'a>(call: &Call<'_, 'a>, op: impl for<'s> Fn(&'s str, usize) -> &'s str) -> Result<Vector<'a>> {
+fn cut<'a>(call: &Call<'_, 'a>, op: impl for<'s> Fn(&'s str, i64) -> &'s str) -> Result<Vector<'a>> {
     let counts = call.arguments[1].i64s();
     compose(call, |out, row| {
-        out.push_str(op(&at(call, 0, row), usize::try_from(counts[row]).unwrap_or(0)));
+        out.push_str(op(&at(call, 0, row), counts[row]));
         Ok(())
     })
 }
@@ -195,7 +202,15 @@ fn split<'a>(call: &Call<'_, 'a>, first: i64) -> Result<Vector<'a>> {
     let fields = call.arguments[2].i64s();
     compose(call, |out, row| {
         let (s, separator) = (at(call, 0, row), at(call, 1, row));
-        if let Ok(field) = usize::try_from(fields[row].saturating_sub(first)) {
+        // Only fields counted from 1 can be counted from the end.
+        if first == 1 && fields[row] < 0 {
+            let field = usize::try_from(fields[row].unsigned_abs() - 1).unwrap_or(usize::MAX);
+            out.push_str(match separator.is_empty() {
+                true if field == 0 => &s,
+                true => "",
+                false => s.rsplit(&*separator).nth(field).unwrap_or(""),
+            });
+        } else if let Ok(field) = usize::try_from(fields[row].saturating_sub(first)) {
             out.push_str(match separator.is_empty() {
                 true if field == 0 => &s,
                 true => "",

@@ -135,6 +135,10 @@ pub(in crate::sql) fn binary(op: &BinaryOperator, left: Expr, right: Expr) -> Re
         BinaryOperator::Modulo => return call("%", vec![left, right], span),
         BinaryOperator::Arrow => return call("->", vec![left, right], span),
         BinaryOperator::LongArrow => return call("->>", vec![left, right], span),
+        BinaryOperator::BitwiseAnd => return call("&", vec![left, right], span),
+        BinaryOperator::BitwiseOr => return call("|", vec![left, right], span),
+        BinaryOperator::PGBitwiseShiftLeft => return call("<<", vec![left, right], span),
+        BinaryOperator::PGBitwiseShiftRight => return call(">>", vec![left, right], span),
         BinaryOperator::StringConcat => return call("||", vec![left, right], span),
         other => return Err(unsupported(format!("the operator `{other}` is not supported yet"), span)),
     };
@@ -145,10 +149,7 @@ pub(in crate::sql) fn binary(op: &BinaryOperator, left: Expr, right: Expr) -> Re
 fn matched(subject: Expr, pattern: Expr, ignore_case: bool, negated: bool, span: Span) -> Result<Expr> {
     let pattern = match pattern.kind {
         ExprKind::Literal(Value::Text(pattern)) if ignore_case => text(format!("(?i){pattern}"), span),
-        _ if ignore_case => {
-            return Err(unsupported("`~*` with a pattern that is not a constant is not supported", pattern.span)
-                .help("write REGEXP_LIKE(LOWER(x), pattern)"));
-        }
+        _ if ignore_case => call("||", vec![text("(?i)".to_owned(), span), pattern], span)?,
         _ => pattern,
     };
     Ok(negate_if(negated, call("regexp_like", vec![subject, pattern], span)?))

@@ -182,13 +182,14 @@ pub(in crate::sql) fn of_call(function: &ast::Function) -> Result<()> {
         null_treatment,
         over,
     } = function;
-    let ignores = matches!(null_treatment, Some(ast::NullTreatment::IgnoreNulls));
-    let respects = null_treatment.is_some() && over.is_none();
+    // Aggregates leave NULLs out anyway.
+    let ignores = matches!(null_treatment, Some(ast::NullTreatment::IgnoreNulls)) && over.is_some();
+    let respects = matches!(null_treatment, Some(ast::NullTreatment::RespectNulls)) && over.is_none();
     let has_parameters = !matches!(parameters, ast::FunctionArguments::None);
     refuse(
         &[
             (has_parameters, "a second list of arguments", "write them all in one list"),
-            (ignores, "IGNORE NULLS", "leave NULLs out before: WHERE x IS NOT NULL"),
+            (ignores, "IGNORE NULLS before OVER", "leave NULLs out before: WHERE x IS NOT NULL"),
             (respects, "RESPECT NULLS without OVER", "aggregates leave NULLs out"),
         ],
         place(name.span()),

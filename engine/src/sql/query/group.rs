@@ -13,7 +13,7 @@ use crate::sql::scope::{AGGREGATE_MARK, GROUPING_MARK, OVER_MARK, Scope, WINDOW_
 use crate::sql::token::place;
 use crate::sql::unsupported;
 use crate::sql::window::{self, WindowSpec};
-use crate::types::{DataType, Field};
+use crate::types::{DataType, Field, Value};
 
 impl Planner<'_> {
     /// GROUP BY's trees, and the window: FROM's or the one among them.
@@ -70,7 +70,7 @@ impl Planner<'_> {
 
     pub(super) fn aggregate(&mut self, relation: &mut Relation<'_>, grouping: Grouping, span: Span) -> Result<Columns> {
         let all: Vec<usize> = (0..grouping.keys.len()).collect();
-        if !grouping.groupings.is_empty() || grouping.sets.len() > 1 || grouping.sets.iter().any(|set| *set != all) {
+        if grouping.sets.len() > 1 || grouping.sets.iter().any(|set| *set != all) {
             return self.grouping_sets(relation, grouping, span);
         }
         let Grouping { mut keys, window, calls, names, .. } = grouping;
@@ -117,6 +117,7 @@ impl Planner<'_> {
             windowed: window.is_some(),
             first_call,
             calls: calls.len(),
+            in_sets: false,
         };
         let windowed = aggregate_window.is_some();
         let made = match (&window, again) {
@@ -248,8 +249,10 @@ pub(super) struct Columns {
     keys: Vec<(Expr, Expr)>,
     windowed: bool,
     first_call: usize,
-    /// How many calls there are; what GROUPING says stands behind them.
+    /// How many calls there are; what GROUPING says of sets stands behind them.
     calls: usize,
+    /// Whether there are grouping sets; else every row is grouped by all keys, of which GROUPING says 0.
+    in_sets: bool,
 }
 
 impl Columns {
@@ -257,7 +260,8 @@ impl Columns {
     pub(super) fn of_sets(keys: &[Expr], first_key: usize, calls: usize) -> Columns {
         let place = |(n, key): (usize, &Expr)| (key.clone(), Expr::column(first_key + n, key.data_type));
         let first_call = first_key + keys.len();
-        Columns { keys: keys.iter().enumerate().map(place).collect(), windowed: first_key > 0, first_call, calls }
+        let keys = keys.iter().enumerate().map(place).collect();
+        Columns { keys, windowed: first_key > 0, first_call, calls, in_sets: true }
     }
 
     /// The result of aggregate number `n`.
@@ -275,6 +279,9 @@ impl Columns {
             match *column {
                 OVER_MARK..WINDOW_MARK => {}
                 AGGREGATE_MARK..GROUPING_MARK => *column = self.first_call + (*column - AGGREGATE_MARK),
+                GROUPING_MARK..OVER_MARK if !self.in_sets => {
+                    expression.kind = ExprKind::Literal(Value::I64(0));
+                }
                 GROUPING_MARK..OVER_MARK => *column = self.first_call + self.calls + (*column - GROUPING_MARK),
                 WINDOW_MARK.. if self.windowed => *column -= WINDOW_MARK,
                 _ => {

@@ -1,4 +1,4 @@
-//! Subqueries in WHERE: IN and EXISTS, with or without NOT, as joins that only ask for a partner.
+//! Subqueries in WHERE: IN, EXISTS, ANY and ALL, with or without NOT, as joins that only ask for a partner.
 //!
 //! A subquery may name columns of the query it stands in. Its conditions are told apart by that: those
 //! that the subquery's own tables answer stay inside, the others become what the join is on.
@@ -27,6 +27,71 @@ use crate::types::{DataType, Value};
 pub(super) enum Subquery<'a> {
     In { input: &'a ast::Expr, query: &'a ast::Query, negated: bool, span: Span },
     Exists { query: &'a ast::Query, negated: bool, span: Span },
+    Quantified { compared: Compared<'a>, query: &'a ast::Query, not: bool, span: Span },
+}
+
+/// A value that is compared with those of a subquery, and what makes one of these a partner.
+#[derive(Clone, Copy)]
+pub(super) struct Compared<'a> {
+    input: &'a ast::Expr,
+    comparison: Comparison,
+    partner: Partner,
+}
+
+/// What a comparison must be for its row to be a partner.
+#[derive(Clone, Copy)]
+enum Partner {
+    True,
+    False,
+    NotTrue,
+    NotFalse,
+}
+
+impl Partner {
+    fn condition(self, compared: Expr) -> Result<Expr> {
+        let span = compared.span;
+        let (how, truth) = match self {
+            Partner::True => return Ok(compared),
+            Partner::False => (Comparison::NotDistinct, 0),
+            Partner::NotTrue => (Comparison::Distinct, 1),
+            Partner::NotFalse => (Comparison::Distinct, 0),
+        };
+        compare(how, compared, at(Expr::literal(Value::I64(truth), DataType::Boolean), span), span)
+    }
+}
+
+/// `input op ANY (query)` and `input op ALL (query)`, as a term that must be TRUE: then one of the rows is as it is
+/// said, or none is not.
+fn quantified<'a>(
+    input: &'a ast::Expr,
+    op: &ast::BinaryOperator,
+    query: &'a ast::Query,
+    all: bool,
+    negated: bool,
+    span: Span,
+) -> Option<Subquery<'a>> {
+    use ast::BinaryOperator as Op;
+    let comparison = match op {
+        Op::Eq => Comparison::Equal,
+        Op::NotEq => Comparison::NotEqual,
+        Op::Lt => Comparison::Less,
+        Op::LtEq => Comparison::LessOrEqual,
+        Op::Gt => Comparison::Greater,
+        Op::GtEq => Comparison::GreaterOrEqual,
+        _ => return None,
+    };
+    let (partner, not) = match (all, negated) {
+        (false, false) => (Partner::True, false),
+        (false, true) => (Partner::NotFalse, true),
+        (true, false) => (Partner::NotTrue, true),
+        (true, true) => (Partner::False, false),
+    };
+    Some(match (comparison, all) {
+        (Comparison::Equal, false) => Subquery::In { input, query, negated, span },
+        (Comparison::NotEqual, true) => Subquery::In { input, query, negated: !negated, span },
+        _ if matches!(input, ast::Expr::Tuple(_)) => return None,
+        _ => Subquery::Quantified { compared: Compared { input, comparison, partner }, query, not, span },
+    })
 }
 
 /// The terms of WHERE that all must hold, those with a subquery apart.
@@ -64,6 +129,14 @@ fn subquery(tree: &ast::Expr, not: bool) -> Option<Subquery<'_>> {
         ast::Expr::In { expr, target: ast::InTarget::Subquery(query), negated, .. } => {
             Some(Subquery::In { input: expr, query, negated: *negated != not, span })
         }
+        ast::Expr::AnyOp { left, compare_op, right, .. } => match &**right {
+            ast::Expr::Subquery(query) => quantified(left, compare_op, query, false, not, span),
+            _ => None,
+        },
+        ast::Expr::AllOp { left, compare_op, right } => match &**right {
+            ast::Expr::Subquery(query) => quantified(left, compare_op, query, true, not, span),
+            _ => None,
+        },
         ast::Expr::Exists { subquery, negated } => {
             Some(Subquery::Exists { query: subquery, negated: *negated != not, span })
         }
@@ -109,10 +182,14 @@ impl Planner<'_> {
         for subquery in subqueries {
             relation = match subquery {
                 Subquery::In { input, query, negated: false, span } => {
-                    self.exists(relation, query, Some(input), false, *span, ctes)?
+                    let compared = Compared { input, comparison: Comparison::Equal, partner: Partner::True };
+                    self.exists(relation, query, Some(compared), false, *span, ctes)?
                 }
                 Subquery::In { input, query, negated: true, span } => {
                     self.not_in(relation, query, input, *span, ctes)?
+                }
+                Subquery::Quantified { compared, query, not, span } => {
+                    self.exists(relation, query, Some(*compared), *not, *span, ctes)?
                 }
                 Subquery::Exists { query, negated, span } => {
                     self.exists(relation, query, None, *negated, *span, ctes)?
@@ -122,13 +199,13 @@ impl Planner<'_> {
         Ok(relation)
     }
 
-    /// Rows of `left` that have a partner in the subquery (`not`: that have none); with `input`, one whose
-    /// value it is.
+    /// Rows of `left` that have a partner in the subquery (`not`: that have none); with a value to compare, one whose
+    /// value compares so.
     fn exists<'a>(
         &mut self,
         left: Relation<'a>,
         query: &'a ast::Query,
-        input: Option<&'a ast::Expr>,
+        compared: Option<Compared<'a>>,
         not: bool,
         span: Span,
         ctes: &HashMap<String, &'a ast::Cte>,
@@ -140,10 +217,19 @@ impl Planner<'_> {
             Some(related) => related,
             None => (self.query(query, ctes)?, Vec::new()),
         };
-        if let Some(input) = input {
-            let input = Binder::new(&scope, self.options.clock, "WHERE").bind(input)?;
-            let value = one_column(&right, span)?;
-            conditions.extend(conjuncts(compare(Comparison::Equal, input, shifted(value, width), span)?));
+        if let Some(Compared { input, comparison, partner }) = compared {
+            let inputs = match input {
+                ast::Expr::Tuple(inputs) if inputs.len() == right.scope.columns.len() => &inputs[..],
+                input => std::slice::from_ref(input),
+            };
+            if inputs.len() == 1 {
+                one_column(&right, span)?;
+            }
+            for (input, column) in inputs.iter().zip(&right.scope.columns) {
+                let input = Binder::new(&scope, self.options.clock, "WHERE").bind(input)?;
+                let value = shifted(column.expression.clone(), width);
+                conditions.extend(conjuncts(partner.condition(compare(comparison, input, value, span)?)?));
+            }
         }
         self.partner(left, right, kind, conditions, span)
     }

@@ -24,6 +24,40 @@ use crate::types::{DataType, Field, Schema, Value};
 /// Most tables under one UNION ALL; their turns are counted in a byte.
 const MAX_TURNS: usize = 256;
 
+/// UNION BY NAME: gives all of `relations` the columns of all, in the order they are met; where one has none
+/// of a name it is NULL.
+fn put_by_name<'r, 'a: 'r>(relations: impl Iterator<Item = &'r mut Relation<'a>>, span: Span) -> Result<()> {
+    let relations: Vec<&mut Relation<'a>> = relations.collect();
+    let mut names: Vec<String> = Vec::new();
+    for relation in &relations {
+        let own = &relation.scope.columns;
+        for (number, column) in own.iter().enumerate() {
+            let is_same = |name: &String| name.eq_ignore_ascii_case(&column.name);
+            if own[..number].iter().any(|before| is_same(&before.name)) {
+                let message = format!("UNION BY NAME of two columns called `{}`", column.name);
+                return Err(Error::new(Code::AmbiguousColumn, message).at(span).help("give one of them another name"));
+            }
+            if !names.iter().any(is_same) {
+                names.push(column.name.clone());
+            }
+        }
+    }
+    for relation in relations {
+        let own = std::mem::take(&mut relation.scope.columns);
+        relation.scope.columns = names
+            .iter()
+            .map(|name| {
+                let expression = own
+                    .iter()
+                    .find(|column| column.name.eq_ignore_ascii_case(name))
+                    .map_or_else(|| Expr::literal(Value::Null, DataType::Null), |column| column.expression.clone());
+                ScopeColumn { relation: String::new(), name: name.clone(), expression, merged: false }
+            })
+            .collect();
+    }
+    Ok(())
+}
+
 impl Planner<'_> {
     /// A tree of set operations.
     fn set_operations<'a>(
@@ -41,15 +75,21 @@ impl Planner<'_> {
         for (op, quantifier, right) in steps.into_iter().rev() {
             let span = place(right.span());
             let keeps_all = match quantifier {
-                SetQuantifier::All => true,
-                SetQuantifier::None | SetQuantifier::Distinct => false,
-                _ => {
-                    return Err(
-                        unsupported(format!("{op} .. BY NAME is not supported"), span).help("order the columns")
-                    );
-                }
+                SetQuantifier::All | SetQuantifier::AllByName => true,
+                SetQuantifier::None
+                | SetQuantifier::Distinct
+                | SetQuantifier::ByName
+                | SetQuantifier::DistinctByName => false,
             };
-            let member = self.member(right, ctes)?;
+            let by_name =
+                matches!(quantifier, SetQuantifier::AllByName | SetQuantifier::ByName | SetQuantifier::DistinctByName);
+            let mut member = self.member(right, ctes)?;
+            if by_name && op == SetOperator::Union {
+                put_by_name(all.iter_mut().chain([&mut member]), span)?;
+            } else if by_name {
+                let error = unsupported(format!("{op} .. BY NAME is not supported"), span);
+                return Err(error.help("order the columns"));
+            }
             match op {
                 SetOperator::Union if keeps_all => all.push(member),
                 SetOperator::Union => {
