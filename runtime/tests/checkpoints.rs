@@ -519,7 +519,7 @@ fn a_damaged_epoch_is_never_believed_and_an_older_one_takes_its_place() {
     let disk = cut_behind_checkpoints(&inputs, &script, &options);
     let newest = *epochs(&disk).last().expect("some epochs are kept");
     assert!(epochs(&disk).len() > 1);
-    let durable: std::sync::Arc<dyn Durable> = std::sync::Arc::new(disk.clone());
+    let durable: Arc<dyn Durable> = Arc::new(disk.clone());
     let is_found = || {
         let opened = Opened::open(&durable, simulate::CHECKPOINTS).expect("an older epoch is whole");
         opened.damage().is_some_and(|damage| damage.to_string().contains("is damaged"))

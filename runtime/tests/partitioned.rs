@@ -40,6 +40,10 @@ const CASES: &[(&str, &str, &str, &str, &str)] = &[
     ),
 ];
 
+fn name_of(case: usize) -> &'static str {
+    CASES[case].0
+}
+
 fn columns(query: &str) -> &'static str {
     match query {
         query if query.contains("TUMBLE") => {
@@ -96,7 +100,7 @@ fn undisturbed(inputs: &Inputs, case: usize, shards: usize) -> Files {
         }
     }
     look(folder.path(), folder.path(), &mut files);
-    assert!(files.len() > 4, "{}", CASES[case].0);
+    assert!(files.len() > 4, "{}", name_of(case));
     files
 }
 
@@ -154,7 +158,7 @@ fn checkpoints_change_no_file() {
         for shards in [1, 2, 3] {
             let expected = undisturbed(&inputs, case, shards);
             for seed in 0..5 {
-                let context = format!("{}, {shards} shards, seed {seed}", CASES[case].0);
+                let context = format!("{}, {shards} shards, seed {seed}", name_of(case));
                 let disk = SimulatedDisk::new();
                 assert!(run(&inputs, case, 40, course(shards, seed), &disk).expect("it runs"), "{context}");
                 assert!(all(&disk) == expected, "{context}");
@@ -172,7 +176,7 @@ fn cut_until_done(inputs: &Inputs, case: usize, shards: usize, seed: u64, expect
     let mut random = Random::new(seed);
     let mut seen = Files::new();
     for cuts in 0.. {
-        let context = format!("{}, {shards} shards, seed {seed}, first {first:?}, cut {cuts}", CASES[case].0);
+        let context = format!("{}, {shards} shards, seed {seed}, first {first:?}, cut {cuts}", name_of(case));
         assert!(cuts < 200, "{context}: it gets nowhere");
         match first {
             Some(first) if cuts == 0 => disk.die_at(first),
@@ -263,7 +267,7 @@ fn a_run_that_is_stopped_and_gone_on_with_writes_the_same_files() {
             let expected = undisturbed(&inputs, case, shards);
             for seed in 0..4u64 {
                 let disk = SimulatedDisk::new();
-                let context = format!("{}, {shards} shards, seed {seed}", CASES[case].0);
+                let context = format!("{}, {shards} shards, seed {seed}", name_of(case));
                 let (mut stops, mut hidden) = (0, 0);
                 for step in 0.. {
                     assert!(step < 60, "{context}: it gets nowhere");
@@ -307,7 +311,7 @@ fn a_run_goes_on_on_another_number_of_shards_with_the_same_rows() {
         for counts in [&[2, 4][..], &[1, 3], &[3, 1], &[4, 2, 4]] {
             for seed in 0..3 {
                 let disk = SimulatedDisk::new();
-                let context = format!("{}, {counts:?}, seed {seed}", CASES[case].0);
+                let context = format!("{}, {counts:?}, seed {seed}", name_of(case));
                 let mut seen = Files::new();
                 for step in 0.. {
                     assert!(step < 60, "{context}: it gets nowhere");

@@ -250,7 +250,7 @@ mod tests {
         let then = job(&["plan Scan a", "plan Sink", "file out.csv"]);
         assert_eq!(then.places().files, ["out.csv"]);
         let parts = Parts { folder: "a folder".into(), extension: "csv".into() };
-        assert_eq!(job(&["parts csv a folder"]).places().folders, [parts.clone()]);
+        assert_eq!(job(&["parts csv a folder"]).places().folders, std::slice::from_ref(&parts));
         assert_eq!(job(&["tree csv a folder"]).places().trees, [parts]);
         assert_eq!((then.id().len(), then.id()), (16, Job::load(&then.save()).unwrap().id()));
         assert_ne!(then.id(), Job { now_us: then.now_us + 1, ..then.clone() }.id());

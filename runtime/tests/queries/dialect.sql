@@ -22,7 +22,7 @@ ASSERT VALUES v VALUES ('a', 0, 1), ('b', 0, 1);
 --@test: rows without a time come last
 INSERT INTO t VALUES ('a', 10, 1), ('a', NULL, 2), ('a', 30, 3), ('b', NULL, 4), ('b', 5, 5);
 CREATE VIEW v AS SELECT k, a, ROW_NUMBER() OVER (PARTITION BY k ORDER BY a) AS n, SUM(b) OVER (PARTITION BY k ORDER BY a) AS s FROM t;
-ASSERT VALUES v VALUES ('a', 10, 1, 1), ('a', 30, 2, 4), ('a', NULL, 3, 6), ('b', 5, 1, 5), ('b', NULL, 2, 9);
+ASSERT VALUES v VALUES ('b', 5, 1, 5), ('a', 10, 1, 1), ('a', 30, 2, 4), ('a', NULL, 3, 6), ('b', NULL, 2, 9);
 
 --@test: rows without a time are behind all others for LEAD and LAG, too
 INSERT INTO t VALUES ('a', 10, 1), ('a', NULL, 2), ('a', 30, 3);
