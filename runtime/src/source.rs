@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use corelane_engine::batch::Chunk;
 use corelane_engine::operator::{Context, TIME_MIN, Time};
-use corelane_engine::plan::{Late, ReadOrder};
+use corelane_engine::plan::{Late, ReadOrder, ScanColumn};
 use corelane_engine::scan::{Scanner, SplitTime};
 use corelane_engine::stage::Stage;
 use corelane_engine::{Code, Error, Result};
@@ -27,6 +27,7 @@ use corelane_io::reader::{Counts, Scanned, SplitReader, Step};
 use corelane_io::reject::RejectPart;
 use corelane_io::split::{Split, id_in_turn};
 
+use crate::clock::Clock;
 use crate::executor::{Completion, Io};
 use crate::pace::Pace;
 use crate::sys;
@@ -50,6 +51,9 @@ pub struct Source {
     on_error: OnError,
     bad_limit: Option<Arc<BadLimit>>,
     pace: Option<Pace>,
+    clock: Clock,
+    /// The scan wants to know when its rows are read.
+    is_stamped: bool,
     highest: Time,
     /// When to look again at a stream that had nothing, in ticks.
     retry_at: Option<u64>,
@@ -163,6 +167,8 @@ pub struct SourceOptions {
     pub bad_limit: Option<Arc<BadLimit>>,
     /// The schedule, under `--rate`.
     pub pace: Option<Pace>,
+    /// Stamps its rows, where the scan wants that.
+    pub clock: Clock,
     /// Rows of one split that are read before another can have its turn.
     pub turn_rows: u64,
     /// Which shard this is.
@@ -194,12 +200,14 @@ impl Source {
         Source {
             table: scanner.scan().table.clone(),
             splits: mine.iter().map(split).collect(),
-            scanner,
             input,
             on_error: options.on_error,
             bad_limit: options.bad_limit,
             highest: TIME_MIN,
             pace: options.pace,
+            clock: options.clock,
+            is_stamped: scanner.scan().columns.iter().any(ScanColumn::is_clock),
+            scanner,
             retry_at: None,
             turn: None,
             turn_rows: options.turn_rows,
@@ -216,9 +224,26 @@ impl Source {
         }
     }
 
-    /// Every later row has a greater event time: the least watermark of the unfinished splits,
-    /// unstarted ones included.
-    pub fn watermark(&self) -> Time {
+    /// Every later row has a greater time: the least watermark of the unfinished splits, unstarted ones
+    /// included, or what the clock shows, if that says more to those who wait than `told`.
+    pub fn watermark(&mut self, told: Time) -> Time {
+        if let Some(of) = self.scanner.scan().clock {
+            let watermark = self.clock.watermark(of);
+            if !Clock::is_news(watermark, told, of) {
+                return told;
+            }
+            self.highest = self.highest.max(watermark);
+            return watermark;
+        }
+        self.watermark_of_rows()
+    }
+
+    /// Whether `told` says what the rows that were read say.
+    pub fn is_told(&self, told: Time) -> bool {
+        self.scanner.scan().clock.is_some() || told >= self.watermark_of_rows()
+    }
+
+    fn watermark_of_rows(&self) -> Time {
         let Some(event_time) = &self.scanner.scan().event_time else { return TIME_MIN };
         let unfinished = self.splits.iter().filter(|split| !split.ended);
         unfinished.map(|split| split.time.watermark(event_time.delay_us)).min().unwrap_or(TIME_MIN)
@@ -259,6 +284,12 @@ impl Source {
         }
         // What is due later than the stream is looked at again waits for it anyway.
         self.retry_at.or(self.pace.map(|pace| pace.due(self.next_ordinal)))
+    }
+
+    /// In how many microseconds the clock has something to say to those who wait, when `told` was told.
+    pub fn clock_due_us(&mut self, told: Time) -> Option<u64> {
+        let of = self.scanner.scan().clock.filter(|_| !self.is_finished())?;
+        self.clock.due_us(told, of)
     }
 
     /// The schedule, under `--rate`.
@@ -360,6 +391,9 @@ impl Source {
             }
         };
         reader.limit_rows(usize::try_from(most).unwrap_or(usize::MAX));
+        if self.is_stamped {
+            reader.stamp_rows(self.clock.stamps());
+        }
         let before = context.ledger.enter(Stage::Read);
         let read = read_block(reader, self.tokens | chosen as u64, io, context.ledger.now());
         context.ledger.enter(before);
@@ -385,6 +419,7 @@ impl Source {
             Step::NeedBytes => Ok(Pulled::Nothing),
             Step::Rows(scanned) => {
                 self.counts += scanned.counts;
+                self.clock.pass(scanned.stamped);
                 scanned.check(self.on_error)?;
                 keep_first(&mut self.first_bad, scanned.bad);
                 self.aside.take(&self.table, &scanned)?;

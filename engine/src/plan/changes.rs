@@ -169,7 +169,7 @@ pub(crate) fn is_settled(plan: &Plan, id: NodeId) -> bool {
 fn follows_time(plan: &Plan, id: NodeId) -> bool {
     let node = &plan.nodes[id];
     match &node.operator {
-        Operator::Scan(scan) => scan.event_time.is_some(),
+        Operator::Scan(scan) => scan.event_time.is_some() || scan.clock.is_some(),
         Operator::Join(join) => join.within.is_some(),
         Operator::Aggregate(_) | Operator::Rank(_) => true,
         _ => node.inputs.first().is_some_and(|&input| follows_time(plan, input)),

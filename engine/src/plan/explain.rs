@@ -335,6 +335,12 @@ fn describe_scan(scan: &Scan, output: &Schema) -> Vec<String> {
         lines.push(format!("where: {}", sql(filter, output)));
     }
     match (&scan.event_time, &scan.late) {
+        (None, _) if scan.clock.is_some() => {
+            let delay = scan.clock.map_or(0, |clock| clock.delay_us);
+            let less = if delay > 0 { format!(" less {}", duration(delay)) } else { String::new() };
+            lines.push(format!("watermark: the clock{less}, also while no rows come"));
+            lines.push("late: nothing".to_owned());
+        }
         (Some(time), late) => {
             lines.push(format!("watermark: {} less {}", sql(&time.expression, output), duration(time.delay_us)));
             lines.push(match late {

@@ -14,7 +14,7 @@ const fn form(
 }
 
 /// Calls that the binder turns into CASE or a constant.
-const FORMS: [Description; 8] = [
+const FORMS: [Description; 9] = [
     form("coalesce", &["ifnull", "nvl"], "values of one type", "The first that is not NULL."),
     form("nullif", &[], "two values", "The first; NULL if they are equal."),
     form("if", &["iif"], "a condition and two values", "The first value if it is TRUE, else the second."),
@@ -27,6 +27,12 @@ const FORMS: [Description; 8] = [
         "A bit per key, the last one lowest: 1 where the row's grouping set leaves it out.",
     ),
     form("now", &["current_timestamp", "localtimestamp"], "nothing", "When the run began."),
+    form(
+        "proctime",
+        &["now64"],
+        "nothing",
+        "When the row was read, by the clock of its shard; windows over it close by that clock (--clock).",
+    ),
     form("current_date", &[], "nothing", "The day the run began."),
 ];
 

@@ -15,7 +15,7 @@ use super::Every;
 use super::every::parse_every;
 
 /// Version of the record and of everything that is kept with it.
-const FORMAT: &str = "corelane-checkpoint 2";
+const FORMAT: &str = "corelane-checkpoint 3";
 /// Bytes at the start of an input file that are summed up.
 const HEAD_BYTES: usize = 64 << 10;
 /// Begins the line of a file that is committed.

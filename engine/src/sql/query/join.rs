@@ -41,6 +41,15 @@ struct Table<'a> {
     span: Span,
 }
 
+impl Table<'_> {
+    /// When its rows are read, over the imaginary row.
+    fn clock(&self) -> Option<Expr> {
+        let mut clock = self.relation.scope.clock.clone()?;
+        clock.map_columns(&|column| self.offset + column);
+        Some(clock)
+    }
+}
+
 /// What ON says besides conditions.
 #[derive(Default)]
 struct On {
@@ -303,10 +312,15 @@ impl Planner<'_> {
                 Some((prepass::ASOF_TERM, _)) => on.nearest = true,
                 Some((prepass::AS_OF_TERM, arguments)) => {
                     let is_now = |tree: &ast::Expr| matches!(tree, ast::Expr::Function(call) if call.name.to_string().eq_ignore_ascii_case("proctime"));
-                    match (time_of(table), arguments.first()) {
+                    let time = match arguments.first() {
+                        Some(tree) if !is_now(tree) => Some(Binder::new(scope, now, "AS OF").bind(tree)?),
+                        _ => None,
+                    };
+                    // A column that is PROCTIME() says so as well.
+                    let reads = |time: &Expr| before.iter().any(|table| table.clock().is_some_and(|clock| same(&clock, time)));
+                    match (time_of(table), time.filter(|time| !reads(time))) {
                         // A table that has versions: the one that held at that time.
-                        (Some(right), Some(tree)) if !is_now(tree) => {
-                            let time = Binder::new(scope, now, "AS OF").bind(tree)?;
+                        (Some(right), Some(time)) => {
                             on.terms.push(compare(Comparison::LessOrEqual, right, time, span)?);
                             on.nearest = true;
                         }
