@@ -260,6 +260,12 @@ pub enum Emit {
     Changes,
     /// What has changed, and what was before; a form of [`Emit::Changes`] that a query may ask for.
     Changelog,
+    /// A form of [`Emit::Final`] that a query may ask for: the watermark stays behind by this many
+    /// microseconds more.
+    Delayed(i64),
+    /// A form of [`Emit::Changes`] that a query may ask for: what has changed leaves together at each
+    /// multiple of this many microseconds that the clock passes.
+    Periodic(i64),
 }
 
 /// Which part of an aggregation a node does.
@@ -692,6 +698,14 @@ impl Plan {
     pub fn users(&self, node: NodeId) -> Vec<NodeId> {
         let reads = |user: &NodeId| self.nodes[*user].inputs.contains(&node);
         (node + 1..self.nodes.len()).filter(reads).collect()
+    }
+
+    /// How often changes leave by the clock, in microseconds; `None` where they do not go by it.
+    pub fn every_us(&self) -> Option<i64> {
+        self.nodes.iter().find_map(|node| match &node.operator {
+            Operator::Sink(sink) => sink.changelog.as_ref()?.every_us,
+            _ => None,
+        })
     }
 
     /// Appends a node and returns its id.

@@ -70,6 +70,15 @@ impl Clock {
     }
 
     /// What it shows.
+    pub fn shown(&self) -> Time {
+        let now = match self.kind {
+            Kind::Running { now_us, ahead } => self.reached.max(now_us().saturating_add(ahead)),
+            Kind::Scheduled { .. } => self.reached,
+        };
+        now.div_euclid(GRAIN_US) * GRAIN_US
+    }
+
+    /// The same; from here on it shows nothing less.
     pub fn read(&mut self) -> Time {
         if let Kind::Running { now_us, ahead } = self.kind {
             self.reached = self.reached.max(now_us().saturating_add(ahead));
@@ -125,6 +134,21 @@ impl Clock {
         Some(due.saturating_sub(now).max(GRAIN_US) as u64)
     }
 
+    /// How many of the rows that are read now come before it shows `time`; at least one.
+    pub fn rows_before(&self, time: Time) -> u64 {
+        match self.kind {
+            Kind::Scheduled { step_us: 1.. } if time <= self.reached => 1,
+            Kind::Scheduled { step_us: step @ 1.. } => ((time - self.reached + step - 1) / step) as u64,
+            _ => u64::MAX,
+        }
+    }
+
+    /// In how many microseconds it shows `time`; `None` if it moves by rows alone.
+    pub fn until_us(&mut self, time: Time) -> Option<u64> {
+        let Kind::Running { .. } = self.kind else { return None };
+        Some(time.saturating_sub(self.read()).max(GRAIN_US) as u64)
+    }
+
     /// How far it has come, for another run to go on from.
     pub fn reached(&self) -> Time {
         self.reached
@@ -140,6 +164,32 @@ impl Clock {
             }
         }
         self.reached = self.reached.max(reached);
+    }
+}
+
+/// The moments at which results leave by the clock: multiples of a length of time.
+#[derive(Clone, Copy, Debug)]
+pub struct Ticks {
+    every_us: i64,
+    /// The one that has not passed.
+    pub next: Time,
+}
+
+impl Ticks {
+    /// Those behind what `clock` has come to.
+    pub fn behind(clock: &Clock, every_us: i64) -> Self {
+        let from = if clock.reached == TIME_MIN { 0 } else { clock.reached };
+        Ticks { every_us, next: from.div_euclid(every_us).saturating_add(1).saturating_mul(every_us) }
+    }
+
+    /// The same, behind what `clock` has come to.
+    pub fn from(self, clock: &Clock) -> Self {
+        Ticks::behind(clock, self.every_us)
+    }
+
+    /// The next one has passed.
+    pub fn pass(&mut self) {
+        self.next = self.next.saturating_add(self.every_us);
     }
 }
 

@@ -27,7 +27,7 @@ use corelane_io::reader::{Counts, Scanned, SplitReader, Step};
 use corelane_io::reject::RejectPart;
 use corelane_io::split::{Split, id_in_turn};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Ticks};
 use crate::executor::{Completion, Io};
 use crate::pace::Pace;
 use crate::sys;
@@ -62,6 +62,8 @@ pub struct Source {
     turn_rows: u64,
     /// Every turn is ended by [`Source::begin_turn`], that of an only split as well.
     by_turns: bool,
+    /// Turns end when the clock passes these, not with so many rows.
+    ticks: Option<Ticks>,
     next_ordinal: u64,
     shard: usize,
     /// The tokens of its reads begin with its number.
@@ -169,6 +171,8 @@ pub struct SourceOptions {
     pub pace: Option<Pace>,
     /// Stamps its rows, where the scan wants that.
     pub clock: Clock,
+    /// Turns end whenever the clock passes a multiple of so many microseconds.
+    pub every_us: Option<i64>,
     /// Rows of one split that are read before another can have its turn.
     pub turn_rows: u64,
     /// Which shard this is.
@@ -212,6 +216,7 @@ impl Source {
             turn: None,
             turn_rows: options.turn_rows,
             by_turns: false,
+            ticks: options.every_us.map(|every| Ticks::behind(&options.clock, every)),
             next_ordinal: 0,
             shard: options.shard,
             tokens: (options.number as u64) << 32,
@@ -257,19 +262,25 @@ impl Source {
     /// Whether the rows of a turn have been read: so many of one split, or all that were left of it. They
     /// are the same in every run.
     pub fn has_ended_turn(&self) -> bool {
+        if let Some(ticks) = self.ticks {
+            return self.by_turns && self.clock.shown() >= ticks.next;
+        }
         self.by_turns && self.turn.is_some_and(|(split, left)| left == 0 || self.splits[split].ended)
     }
 
     /// Goes on behind a turn that was told.
     pub fn begin_turn(&mut self) {
         if self.has_ended_turn() {
-            self.turn = None;
+            match &mut self.ticks {
+                Some(ticks) => ticks.pass(),
+                None => self.turn = None,
+            }
         }
     }
 
     /// Whether rows come when they come, and not as fast as they are read.
     pub fn is_live(&self) -> bool {
-        self.pace.is_some() || self.retry_at.is_some()
+        self.ticks.is_none() && (self.pace.is_some() || self.retry_at.is_some())
     }
 
     /// Whether every split has ended.
@@ -286,10 +297,15 @@ impl Source {
         self.retry_at.or(self.pace.map(|pace| pace.due(self.next_ordinal)))
     }
 
-    /// In how many microseconds the clock has something to say to those who wait, when `told` was told.
+    /// In how many microseconds the clock has something to say to those who wait, when `told` was told, or a
+    /// turn ends by it.
     pub fn clock_due_us(&mut self, told: Time) -> Option<u64> {
-        let of = self.scanner.scan().clock.filter(|_| !self.is_finished())?;
-        self.clock.due_us(told, of)
+        if self.is_finished() {
+            return None;
+        }
+        let windows = self.scanner.scan().clock.and_then(|of| self.clock.due_us(told, of));
+        let tick = self.ticks.and_then(|ticks| self.clock.until_us(ticks.next));
+        windows.into_iter().chain(tick).min()
     }
 
     /// The schedule, under `--rate`.
@@ -376,6 +392,7 @@ impl Source {
         };
         self.turn = Some((chosen, turn));
         let most = if self.splits.len() == 1 && !self.by_turns { most } else { most.min(turn) };
+        let most = self.ticks.map_or(most, |ticks| most.min(self.clock.rows_before(ticks.next)));
         let split = &mut self.splits[chosen];
         if split.reading {
             return Ok(Pulled::Waiting);

@@ -487,6 +487,9 @@ impl Prepared {
     ) -> Result<Vec<MakeParts>> {
         let shards = self.cpus.len();
         let ahead = if time.is_virtual { self.program.now_us } else { 0 };
+        // All shards count ticks from the same moment.
+        let mut clock = Clock::new(self.clock, time.now_us, ahead);
+        clock.read();
         let mut scans = Vec::new();
         for (node, input) in &self.inputs {
             let Operator::Scan(scan) = &self.plan.nodes[*node].operator else { continue };
@@ -496,12 +499,17 @@ impl Prepared {
             scans.push(Reading { node: *node, input, scanner, times: times?, deal: input.deal(shards) });
         }
         let begins = (0..shards).filter_map(|shard| scans.iter().filter_map(|scan| scan.begins(shard)).min());
+        let by_clock = scans.iter().any(|scan| scan.scanner.scan().clock.is_some());
         let spread = begins.clone().max().unwrap_or(0).saturating_sub(begins.min().unwrap_or(0));
         let mut lanes: Vec<Vec<Lanes>> = (0..shards).map(|_| Vec::new()).collect();
         for node in &self.plan.nodes {
             if let Operator::Exchange(exchange) = &node.operator {
-                let skew =
-                    Skew { held: exchange.held_within.is_some_and(|within| spread <= within), most: self.max_skew };
+                let held = exchange.held_within.is_some_and(|within| spread <= within);
+                // A shard without rows may tell the time late; nobody waits for that.
+                let skew = match by_clock {
+                    true => Skew { held: false, most: None },
+                    false => Skew { held, most: self.max_skew },
+                };
                 let laid = lane::lay(&node.layout(), &self.plan.owners, bells, exchange.ordered, skew);
                 for (shard, laid) in lanes.iter_mut().zip(laid) {
                     shard.push(laid);
@@ -528,7 +536,8 @@ impl Prepared {
                         aside,
                         bad_limit: self.bad_limit.clone(),
                         pace,
-                        clock: Clock::new(self.clock, time.now_us, ahead),
+                        clock,
+                        every_us: self.plan.every_us(),
                         turn_rows: self.turn_rows,
                         shard,
                         number,

@@ -160,6 +160,7 @@ impl Source {
             let split = &mut self.splits[number];
             (split.time, split.ended, split.begin) = (stand.time, stand.ended, stand.begin.map(|(at, _)| at));
         }
+        self.ticks = self.ticks.map(|ticks| ticks.from(&self.clock));
         // The rows that were read before are not due again.
         self.pace = self.pace.map(|pace| Pace { first: self.next_ordinal, ..pace });
         Ok(())

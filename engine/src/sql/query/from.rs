@@ -7,7 +7,7 @@ use sqlparser::ast::{self, Spanned};
 use super::{Natural, Planner, Relation, clauses};
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::Expr;
-use crate::plan::{EventTime, Metadata, Operator, ReadOrder, Scan, ScanColumn};
+use crate::plan::{Emit, EventTime, Metadata, Operator, ReadOrder, Scan, ScanColumn};
 use crate::sql::expression::{Binder, coerce};
 use crate::sql::prepass::is_soft;
 use crate::sql::scope::{CLOCK_NAME, Scope, ScopeColumn, same};
@@ -145,6 +145,14 @@ impl Planner<'_> {
             let (query, columns, emit) = (view.query.clone(), view.columns.clone(), view.emit);
             let relation = self.query(&query, &HashMap::new())?;
             let mut relation = Relation { window: None, ..relation };
+            // What the view's windows wait for holds wherever it is read.
+            let emit = match emit {
+                Some((Emit::Delayed(micros), span)) => {
+                    self.delay(relation.node, micros, span)?;
+                    Some((Emit::Final, span))
+                }
+                emit => emit,
+            };
             rename(&mut relation.scope, &ident.value, columns.iter().map(String::as_str))
                 .map_err(|error| error.at(span))?;
             return Ok(Relation {

@@ -14,7 +14,7 @@ use super::within::within;
 use super::{Closed, Natural, Planner, Relation, clauses};
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::{Comparison, Expr, ExprKind};
-use crate::plan::{Join, JoinKind, Late, NodeId, Operator, Pick};
+use crate::plan::{Emit, Join, JoinKind, Late, NodeId, Operator, Pick};
 use crate::sql::expression::{Binder, call, case, compare, is_null, not, plain_arguments};
 use crate::sql::prepass::join as prepass;
 use crate::sql::scope::{Scope, ScopeColumn, same};
@@ -190,7 +190,7 @@ impl Planner<'_> {
             return Err(unsupported("a window over one table of a join is not supported", window.span)
                 .help("group it by window_start, window_end in a subquery"));
         }
-        if let Some((crate::plan::Emit::Changes, said)) = relation.emit {
+        if let Some((Emit::Changes | Emit::Periodic(_), said)) = relation.emit {
             return Err(unsupported("EMIT CHANGES below a join is not supported yet", said).help("use EMIT FINAL"));
         }
         if outer {
@@ -317,7 +317,8 @@ impl Planner<'_> {
                         _ => None,
                     };
                     // A column that is PROCTIME() says so as well.
-                    let reads = |time: &Expr| before.iter().any(|table| table.clock().is_some_and(|clock| same(&clock, time)));
+                    let reads =
+                        |time: &Expr| before.iter().any(|table| table.clock().is_some_and(|clock| same(&clock, time)));
                     match (time_of(table), time.filter(|time| !reads(time))) {
                         // A table that has versions: the one that held at that time.
                         (Some(right), Some(time)) => {

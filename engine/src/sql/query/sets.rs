@@ -86,7 +86,7 @@ impl Planner<'_> {
     /// What stands on one side of a set operation.
     fn member<'a>(&mut self, tree: &'a ast::SetExpr, ctes: &HashMap<String, &'a ast::Cte>) -> Result<Relation<'a>> {
         let relation = self.set_tree(tree, ctes)?;
-        if let Some((Emit::Changes, said)) = relation.emit {
+        if let Some((Emit::Changes | Emit::Periodic(_), said)) = relation.emit {
             return Err(unsupported("EMIT CHANGES below a UNION is not supported yet", said).help("use EMIT FINAL"));
         }
         Ok(relation)
