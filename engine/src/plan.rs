@@ -149,6 +149,8 @@ pub struct Scan {
     pub event_time: Option<EventTime>,
     /// When a row is late, where an operator above judges by time.
     pub late: Option<Late>,
+    /// Its watermark is the shard's clock, which an operator above goes by, and not `event_time`.
+    pub clock: Option<ClockTime>,
     /// WHERE, as far as it was pushed down; over the eager columns.
     pub filter: Option<Expr>,
     /// In what order one shard reads its splits.
@@ -173,7 +175,7 @@ pub struct ScanColumn {
     pub metadata: Option<Metadata>,
 }
 
-/// Where a row comes from, as a column of its table.
+/// Where a row comes from, and when, as a column of its table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metadata {
     /// STRING: the file's name.
@@ -182,15 +184,34 @@ pub enum Metadata {
     Line,
     /// BIGINT: the offset in the file of the row's first byte.
     Offset,
+    /// TIMESTAMP_LTZ(3): when it was read, by the clock of its shard. It is asked for as PROCTIME().
+    Clock,
 }
 
 impl Metadata {
-    /// Their names, with the type of the column.
+    /// Names of those that a table declares, with the type of the column.
     pub const ALL: [(&str, Metadata, DataType); 3] = [
         ("file", Metadata::File, DataType::Text),
         ("line", Metadata::Line, DataType::BigInt),
         ("offset", Metadata::Offset, DataType::BigInt),
     ];
+}
+
+impl ScanColumn {
+    /// Whether it is the time at which the row was read.
+    pub const fn is_clock(&self) -> bool {
+        matches!(self.metadata, Some(Metadata::Clock))
+    }
+}
+
+/// Processing time: rows are stamped as they are read, in whole milliseconds, and never go back on a
+/// shard, so none of them is late.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClockTime {
+    /// What waits for it: windows, or each row. `None` while nothing does, and the clock is but a column.
+    pub waits: Option<Late>,
+    /// The watermark stays behind the clock by this many microseconds.
+    pub delay_us: i64,
 }
 
 /// Where a row's time comes from. The scan's output has it as one more, last column of type
@@ -239,6 +260,12 @@ pub enum Emit {
     Changes,
     /// What has changed, and what was before; a form of [`Emit::Changes`] that a query may ask for.
     Changelog,
+    /// A form of [`Emit::Final`] that a query may ask for: the watermark stays behind by this many
+    /// microseconds more.
+    Delayed(i64),
+    /// A form of [`Emit::Changes`] that a query may ask for: what has changed leaves together at each
+    /// multiple of this many microseconds that the clock passes.
+    Periodic(i64),
 }
 
 /// Which part of an aggregation a node does.
@@ -671,6 +698,14 @@ impl Plan {
     pub fn users(&self, node: NodeId) -> Vec<NodeId> {
         let reads = |user: &NodeId| self.nodes[*user].inputs.contains(&node);
         (node + 1..self.nodes.len()).filter(reads).collect()
+    }
+
+    /// How often changes leave by the clock, in microseconds; `None` where they do not go by it.
+    pub fn every_us(&self) -> Option<i64> {
+        self.nodes.iter().find_map(|node| match &node.operator {
+            Operator::Sink(sink) => sink.changelog.as_ref()?.every_us,
+            _ => None,
+        })
     }
 
     /// Appends a node and returns its id.

@@ -59,6 +59,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         eager: 0,
         event_time: None,
         late: None,
+        clock: None,
         filter: None,
         read_order: ReadOrder::Position,
         turn: 0,

@@ -19,7 +19,7 @@ use crate::bad::{BadRow, LateRow, Origin};
 use crate::csv::Reason;
 use crate::csv::convert::{self, Fault, Listed, Rows, Stretch};
 use crate::csv::index::Index;
-use crate::reader::{Counts, Found, Layout, Scanned};
+use crate::reader::{Counts, Found, Layout, Scanned, Stamps};
 
 /// Which rows of the eager columns go on: `Scanner::select`, or its stand-in in tests.
 pub(crate) type Decide<'d, 'a> = dyn FnMut(&Chunk<'a>) -> Result<Selected<'a>> + 'd;
@@ -52,6 +52,7 @@ pub(crate) struct Pass<'a, 'i> {
     pub scan: &'i Scan,
     pub context: &'i Context<'a>,
     pub stamp: u64,
+    pub stamps: Stamps,
 }
 
 impl<'a> Pass<'a, '_> {
@@ -117,6 +118,7 @@ impl<'a> Pass<'a, '_> {
                 let name = Text::new(scratch.alloc_slice_copy(self.origin.file.name().as_bytes()));
                 Data::Text(scratch.alloc_slice_fill_copy(rows.len(), name))
             }
+            Metadata::Clock => Data::I64(self.stamps.column(rows.len(), scratch)),
             Metadata::Offset => Data::I64(scratch.alloc_slice_fill_iter(offsets.map(|offset| offset as i64))),
             Metadata::Line => {
                 let line = |offset| self.origin.line(offset).map_or(0, |line| line as i64);
@@ -191,7 +193,7 @@ impl<'a> Pass<'a, '_> {
             chunk = self.without_faults(&chunk, &rows, selected.rows, faults, bad);
         }
         let counts = Counts { filtered: selected.filtered as u64, late: late.len() as u64, ..Counts::default() };
-        Ok(Scanned { chunk, counts, late, bad: &[], first_time })
+        Ok(Scanned { chunk, counts, late, bad: &[], first_time, stamped: rows.len() })
     }
 
     /// The chunk's columns: eager ones and time narrowed to `chosen`, lazy ones converted for `rows`.
@@ -317,6 +319,7 @@ mod tests {
             eager: 1,
             event_time: Some(EventTime { expression: Expr::column(0, TIME), delay_us: 0 }),
             late: None,
+            clock: None,
             filter: None,
             read_order: ReadOrder::EventTime,
             turn: 0,

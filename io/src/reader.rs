@@ -79,6 +79,7 @@ pub struct SplitReader {
     /// Rows of an irregular stretch, as entries of the index.
     rows: Vec<u32>,
     faults: Vec<Fault>,
+    stamps: Stamps,
 }
 
 /// Bytes that a reader waits for.
@@ -115,6 +116,41 @@ pub struct Scanned<'a> {
     pub bad: &'a [BadRow<'a>],
     /// Event time of the first good row, late and filtered ones included.
     pub first_time: Option<Time>,
+    /// How many rows were stamped: all but those whose eager columns could not be converted.
+    pub stamped: usize,
+}
+
+/// How rows are stamped that are read now: the first of them with `first_us`, each later one with
+/// `step_us` more, all in whole grains. Microseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Stamps {
+    /// Of the first row, before it is cut to a grain.
+    pub first_us: Time,
+    /// From row to row.
+    pub step_us: i64,
+    /// What a stamp is a multiple of.
+    pub grain_us: i64,
+}
+
+impl Stamps {
+    /// Those of the next `rows` rows.
+    pub(crate) fn column<'a>(&self, rows: usize, scratch: &'a Bump) -> &'a [Time] {
+        let Stamps { first_us, step_us, grain_us } = *self;
+        let stamp = |row: usize| {
+            let time = first_us.saturating_add(step_us.saturating_mul(row as i64));
+            time.div_euclid(grain_us).saturating_mul(grain_us)
+        };
+        match step_us {
+            0 => scratch.alloc_slice_fill_copy(rows, stamp(0)),
+            _ => scratch.alloc_slice_fill_with(rows, stamp),
+        }
+    }
+}
+
+impl Default for Stamps {
+    fn default() -> Self {
+        Stamps { first_us: 0, step_us: 0, grain_us: 1 }
+    }
 }
 
 /// Rows of a scan, and what became of them: `read = bad + filtered + late + delivered`.
@@ -191,6 +227,7 @@ impl SplitReader {
             batch_rows: (ENTRIES_MOST / layout.fields.max(1)).clamp(1, BATCH_ROWS),
             rows: Vec::new(),
             faults: Vec::new(),
+            stamps: Stamps::default(),
             layout,
         })
     }
@@ -209,6 +246,11 @@ impl SplitReader {
         self.ended = self.offset == end;
         self.hungry = !self.ended;
         Ok(())
+    }
+
+    /// Has the next rows be stamped so, where the scan wants to know when they were read.
+    pub fn stamp_rows(&mut self, stamps: Stamps) {
+        self.stamps = stamps;
     }
 
     /// Lets the next steps read no more than `rows` rows each, at least one.
@@ -435,7 +477,7 @@ impl SplitReader {
         context: &Context<'a>,
         decide: &mut Decide<'_, 'a>,
     ) -> Result<Scanned<'a>> {
-        let Self { layout, buffer, index, rows, faults, offset, end, lines, stamp, .. } = self;
+        let Self { layout, buffer, index, rows, faults, offset, end, lines, stamp, stamps, .. } = self;
         let (layout, buffer): (&'a Layout, &'a [u8]) = (layout, buffer);
         let scratch: &'a Bump = context.scratch;
         if found.regular {
@@ -454,6 +496,7 @@ impl SplitReader {
             scan,
             context,
             stamp: *stamp,
+            stamps: *stamps,
         };
         let mut bad = Vec::new();
         for fault in faults.drain(..) {

@@ -169,6 +169,7 @@ fn scanner(columns: &[(String, DataType)]) -> Scanner {
         eager: 1,
         event_time: None,
         late: None,
+        clock: None,
         filter: None,
         read_order: ReadOrder::Position,
         turn: 0,

@@ -33,6 +33,7 @@ fn scanner(columns: &[(&str, DataType)], eager: usize) -> Scanner {
         eager,
         event_time: None,
         late: None,
+        clock: None,
         filter: None,
         read_order: ReadOrder::Position,
         turn: 0,

@@ -20,6 +20,7 @@
 //! |---|---|
 //! | [`cores`], [`preflight`], [`sys`] | CPUs; what this machine allows; every system call |
 //! | [`executor`], [`idle`], [`doorbell`] | threads, completions, when to spin and how to sleep |
+//! | [`clock`] | processing time: the wall's, or one that moves with the rows |
 //! | [`ring`], [`sync`], [`lane`] | what crosses cores |
 //! | [`shard`], [`source`], [`sink`], [`partitions`], [`writer`], [`pace`] | the loop and its two ends |
 //! | [`budget`] | the memory a run may hold |
@@ -39,6 +40,8 @@ pub mod budget;
 pub mod checkpoint;
 #[cfg(not(loom))]
 pub mod cli;
+#[cfg(not(loom))]
+pub mod clock;
 pub mod cores;
 pub mod doorbell;
 #[cfg(not(loom))]

@@ -10,6 +10,7 @@ use corelane_engine::sql::Dialect;
 use corelane_engine::zone::{Zone, named};
 
 use crate::checkpoint::Every;
+use crate::clock;
 
 /// Which executor drives the shards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -141,6 +142,7 @@ pub struct Options {
     pub memory: Option<u64>,
     pub dialect: Dialect,
     pub time_zone: Zone,
+    pub clock: clock::Choice,
     pub line_limit: Option<u64>,
     pub column_limit: Option<u64>,
     pub hash_seed: Option<u64>,

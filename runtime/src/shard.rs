@@ -234,8 +234,17 @@ impl Shard {
             return Ok(Progress::Done);
         }
         self.ledger.enter(wait);
-        let due = self.sources.iter().filter_map(|feed| feed.source.due()).min();
-        Ok(Progress::Idle(due.map(|due| Duration::from_nanos(sys::ticks_to_ns(due.saturating_sub(now))))))
+        Ok(Progress::Idle(self.due(now)))
+    }
+
+    /// How long until something is to be done though nothing has come: a row is due, or the end of a window
+    /// that goes by the clock.
+    fn due(&mut self, now: u64) -> Option<Duration> {
+        let rows = self.sources.iter().filter_map(|feed| feed.source.due()).min();
+        let rows = rows.map(|due| Duration::from_nanos(sys::ticks_to_ns(due.saturating_sub(now))));
+        let open = self.sources.iter_mut().filter(|feed| !feed.finished);
+        let clock = open.filter_map(|feed| feed.source.clock_due_us(feed.told)).min();
+        rows.into_iter().chain(clock.map(Duration::from_micros)).min()
     }
 
     /// Hands the reads that are done to the sources that began them.
@@ -412,7 +421,7 @@ impl Shard {
                 busy = true;
                 continue;
             }
-            let watermark = source.watermark();
+            let watermark = source.watermark(*told);
             if watermark > *told && !source.is_finished() {
                 *told = watermark;
                 self.outs.since(Since::Due(self.ledger.now()));

@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use corelane_engine::operator::Time;
 use corelane_engine::sql::Program;
 use corelane_engine::{Error, Result};
 use corelane_io::durable::{Durable, SimulatedDisk};
@@ -22,6 +23,7 @@ use corelane_io::reader::Counts;
 
 use crate::checkpoint::recovery::Opened;
 use crate::checkpoint::{Keeper, Kept, keeper};
+use crate::clock::Choice;
 use crate::doorbell::Doorbell;
 use crate::executor::{Completion, Io, Progress, ReadRequest};
 use crate::job::{self, Grain};
@@ -40,6 +42,21 @@ thread_local! {
 fn now() -> u64 {
     CLOCK.get()
 }
+
+/// A virtual run begins at the epoch unless its clock says otherwise.
+fn begins_at(options: &Options) -> Time {
+    match options.clock {
+        Choice::Wall => 0,
+        Choice::Scheduled { start_us, .. } => start_us,
+    }
+}
+
+/// Virtual microseconds of the run.
+fn now_us() -> Time {
+    (sys::ticks_to_ns(now()) / 1000) as Time
+}
+
+const TIMEPIECE: job::Timepiece = job::Timepiece { ticks: now, now_us, is_virtual: true };
 
 /// What is known of a simulated run.
 #[derive(Clone, Debug, Default)]
@@ -73,7 +90,7 @@ pub fn run(
     seed: u64,
 ) -> Result<Outcome> {
     let disk = files.iter().fold(MemoryDisk::new(), |disk, (name, bytes)| disk.with(*name, *bytes));
-    let program = job::compile(script, &disk, options)?;
+    let program = job::compile_at(script, &disk, options, begins_at(options))?;
     run_program(program, &disk, options, grain, shards, seed)
 }
 
@@ -145,7 +162,7 @@ pub fn run_kept(
     };
     let is_spread = opened.as_ref().is_some_and(Opened::is_spread);
     let options = Options { is_spread, ..options };
-    let now_us = opened.as_ref().map_or(0, |opened| opened.job.now_us);
+    let now_us = opened.as_ref().map_or_else(|| begins_at(&options), |opened| opened.job.now_us);
     let program = job::compile_at(script, &disk, &options, now_us)?;
     let mut prepared = job::prepare_with(program, &disk, &options, grain)?;
     match opened {
@@ -320,7 +337,7 @@ impl Simulation {
     fn new(prepared: &mut job::Prepared, shards: usize, seed: u64) -> Result<Self> {
         let all_bells = job::Bells::new(shards)?;
         let stop = Arc::new(Stop::default());
-        let job::Assembled { parts, mut merged, reporter, keeper } = prepared.assemble(&all_bells, &stop, now)?;
+        let job::Assembled { parts, mut merged, reporter, keeper } = prepared.assemble(&all_bells, &stop, TIMEPIECE)?;
         let job::Bells { shards: bells, writer: writer_bell, keeper: keeper_bell } = all_bells;
         let writer_done = merged.is_empty();
         let mut memories = Vec::new();

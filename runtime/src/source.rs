@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use corelane_engine::batch::Chunk;
 use corelane_engine::operator::{Context, TIME_MIN, Time};
-use corelane_engine::plan::{Late, ReadOrder};
+use corelane_engine::plan::{Late, ReadOrder, ScanColumn};
 use corelane_engine::scan::{Scanner, SplitTime};
 use corelane_engine::stage::Stage;
 use corelane_engine::{Code, Error, Result};
@@ -27,6 +27,7 @@ use corelane_io::reader::{Counts, Scanned, SplitReader, Step};
 use corelane_io::reject::RejectPart;
 use corelane_io::split::{Split, id_in_turn};
 
+use crate::clock::{Clock, Ticks};
 use crate::executor::{Completion, Io};
 use crate::pace::Pace;
 use crate::sys;
@@ -50,6 +51,9 @@ pub struct Source {
     on_error: OnError,
     bad_limit: Option<Arc<BadLimit>>,
     pace: Option<Pace>,
+    clock: Clock,
+    /// The scan wants to know when its rows are read.
+    is_stamped: bool,
     highest: Time,
     /// When to look again at a stream that had nothing, in ticks.
     retry_at: Option<u64>,
@@ -58,6 +62,8 @@ pub struct Source {
     turn_rows: u64,
     /// Every turn is ended by [`Source::begin_turn`], that of an only split as well.
     by_turns: bool,
+    /// Turns end when the clock passes these, not with so many rows.
+    ticks: Option<Ticks>,
     next_ordinal: u64,
     shard: usize,
     /// The tokens of its reads begin with its number.
@@ -163,6 +169,10 @@ pub struct SourceOptions {
     pub bad_limit: Option<Arc<BadLimit>>,
     /// The schedule, under `--rate`.
     pub pace: Option<Pace>,
+    /// Stamps its rows, where the scan wants that.
+    pub clock: Clock,
+    /// Turns end whenever the clock passes a multiple of so many microseconds.
+    pub every_us: Option<i64>,
     /// Rows of one split that are read before another can have its turn.
     pub turn_rows: u64,
     /// Which shard this is.
@@ -194,16 +204,19 @@ impl Source {
         Source {
             table: scanner.scan().table.clone(),
             splits: mine.iter().map(split).collect(),
-            scanner,
             input,
             on_error: options.on_error,
             bad_limit: options.bad_limit,
             highest: TIME_MIN,
             pace: options.pace,
+            clock: options.clock,
+            is_stamped: scanner.scan().columns.iter().any(ScanColumn::is_clock),
+            scanner,
             retry_at: None,
             turn: None,
             turn_rows: options.turn_rows,
             by_turns: false,
+            ticks: options.every_us.map(|every| Ticks::behind(&options.clock, every)),
             next_ordinal: 0,
             shard: options.shard,
             tokens: (options.number as u64) << 32,
@@ -216,9 +229,26 @@ impl Source {
         }
     }
 
-    /// Every later row has a greater event time: the least watermark of the unfinished splits,
-    /// unstarted ones included.
-    pub fn watermark(&self) -> Time {
+    /// Every later row has a greater time: the least watermark of the unfinished splits, unstarted ones
+    /// included, or what the clock shows, if that says more to those who wait than `told`.
+    pub fn watermark(&mut self, told: Time) -> Time {
+        if let Some(of) = self.scanner.scan().clock {
+            let watermark = self.clock.watermark(of);
+            if !Clock::is_news(watermark, told, of) {
+                return told;
+            }
+            self.highest = self.highest.max(watermark);
+            return watermark;
+        }
+        self.watermark_of_rows()
+    }
+
+    /// Whether `told` says what the rows that were read say.
+    pub fn is_told(&self, told: Time) -> bool {
+        self.scanner.scan().clock.is_some() || told >= self.watermark_of_rows()
+    }
+
+    fn watermark_of_rows(&self) -> Time {
         let Some(event_time) = &self.scanner.scan().event_time else { return TIME_MIN };
         let unfinished = self.splits.iter().filter(|split| !split.ended);
         unfinished.map(|split| split.time.watermark(event_time.delay_us)).min().unwrap_or(TIME_MIN)
@@ -232,19 +262,25 @@ impl Source {
     /// Whether the rows of a turn have been read: so many of one split, or all that were left of it. They
     /// are the same in every run.
     pub fn has_ended_turn(&self) -> bool {
+        if let Some(ticks) = self.ticks {
+            return self.by_turns && self.clock.shown() >= ticks.next;
+        }
         self.by_turns && self.turn.is_some_and(|(split, left)| left == 0 || self.splits[split].ended)
     }
 
     /// Goes on behind a turn that was told.
     pub fn begin_turn(&mut self) {
         if self.has_ended_turn() {
-            self.turn = None;
+            match &mut self.ticks {
+                Some(ticks) => ticks.pass(),
+                None => self.turn = None,
+            }
         }
     }
 
     /// Whether rows come when they come, and not as fast as they are read.
     pub fn is_live(&self) -> bool {
-        self.pace.is_some() || self.retry_at.is_some()
+        self.ticks.is_none() && (self.pace.is_some() || self.retry_at.is_some())
     }
 
     /// Whether every split has ended.
@@ -259,6 +295,17 @@ impl Source {
         }
         // What is due later than the stream is looked at again waits for it anyway.
         self.retry_at.or(self.pace.map(|pace| pace.due(self.next_ordinal)))
+    }
+
+    /// In how many microseconds the clock has something to say to those who wait, when `told` was told, or a
+    /// turn ends by it.
+    pub fn clock_due_us(&mut self, told: Time) -> Option<u64> {
+        if self.is_finished() {
+            return None;
+        }
+        let windows = self.scanner.scan().clock.and_then(|of| self.clock.due_us(told, of));
+        let tick = self.ticks.and_then(|ticks| self.clock.until_us(ticks.next));
+        windows.into_iter().chain(tick).min()
     }
 
     /// The schedule, under `--rate`.
@@ -345,6 +392,7 @@ impl Source {
         };
         self.turn = Some((chosen, turn));
         let most = if self.splits.len() == 1 && !self.by_turns { most } else { most.min(turn) };
+        let most = self.ticks.map_or(most, |ticks| most.min(self.clock.rows_before(ticks.next)));
         let split = &mut self.splits[chosen];
         if split.reading {
             return Ok(Pulled::Waiting);
@@ -360,6 +408,9 @@ impl Source {
             }
         };
         reader.limit_rows(usize::try_from(most).unwrap_or(usize::MAX));
+        if self.is_stamped {
+            reader.stamp_rows(self.clock.stamps());
+        }
         let before = context.ledger.enter(Stage::Read);
         let read = read_block(reader, self.tokens | chosen as u64, io, context.ledger.now());
         context.ledger.enter(before);
@@ -385,6 +436,7 @@ impl Source {
             Step::NeedBytes => Ok(Pulled::Nothing),
             Step::Rows(scanned) => {
                 self.counts += scanned.counts;
+                self.clock.pass(scanned.stamped);
                 scanned.check(self.on_error)?;
                 keep_first(&mut self.first_bad, scanned.bad);
                 self.aside.take(&self.table, &scanned)?;

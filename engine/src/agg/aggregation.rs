@@ -542,8 +542,8 @@ impl Operator for Aggregation {
             (_, Emit::Final) if self.phase == Phase::Partial && self.pay.is_single(chunk.rows) => {
                 self.pass_single(chunk, context, caller, next)
             }
-            (_, Emit::Final) => self.add(chunk, context),
-            (_, Emit::Changes | Emit::Changelog) => self.change(chunk, context, caller, next),
+            (_, Emit::Final | Emit::Delayed(_)) => self.add(chunk, context),
+            (_, Emit::Changes | Emit::Changelog | Emit::Periodic(_)) => self.change(chunk, context, caller, next),
         };
         context.ledger.copied(Copied::Keys, std::mem::take(&mut self.copied));
         context.ledger.enter(caller);

@@ -315,6 +315,7 @@ pub(crate) fn scan(plan: &mut Plan) -> NodeId {
         eager: 0,
         event_time: None,
         late: None,
+        clock: None,
         filter: None,
         read_order: ReadOrder::Position,
         turn: 0,

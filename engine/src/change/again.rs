@@ -234,6 +234,7 @@ fn inner(operator: &plan::Operator, input: Schema, output: Schema) -> plan::Plan
         eager: 0,
         event_time: None,
         late: None,
+        clock: None,
         filter: None,
         read_order: plan::ReadOrder::Position,
         turn: 0,

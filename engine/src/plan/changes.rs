@@ -87,6 +87,9 @@ pub struct Net {
     pub form: Changelog,
     /// Changes of one key come from several shards.
     pub spread: bool,
+    /// A turn ends where the clock passes a multiple of so many microseconds, and nowhere else; the same
+    /// for all sinks of a plan.
+    pub every_us: Option<i64>,
 }
 
 /// How changes leave.
@@ -169,7 +172,7 @@ pub(crate) fn is_settled(plan: &Plan, id: NodeId) -> bool {
 fn follows_time(plan: &Plan, id: NodeId) -> bool {
     let node = &plan.nodes[id];
     match &node.operator {
-        Operator::Scan(scan) => scan.event_time.is_some(),
+        Operator::Scan(scan) => scan.event_time.is_some() || scan.clock.is_some(),
         Operator::Join(join) => join.within.is_some(),
         Operator::Aggregate(_) | Operator::Rank(_) => true,
         _ => node.inputs.first().is_some_and(|&input| follows_time(plan, input)),
@@ -379,7 +382,7 @@ impl Pass<'_> {
             fields.insert(0, Field { name: OP_COLUMN.to_owned(), data_type: DataType::Text });
             sink.visible += 1;
         }
-        let net = Net { key, form: asked.form, spread };
+        let net = Net { key, form: asked.form, spread, every_us: asked.every_us };
         sink.changelog = Some(net.clone());
         let changes = Changes { change: Change::Net(net), takes: vec![operations], gives: false };
         let schema = Schema { fields };

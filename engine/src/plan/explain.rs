@@ -287,7 +287,7 @@ fn describe_changes(changes: &Changes, input: &Schema, output: &Schema) -> Vec<S
         Change::Unite => {
             vec![format!("Union of {} (changes)", names_of(output)), format!("gives, at the end of a turn: {gives}")]
         }
-        Change::Net(Net { key, form, .. }) => {
+        Change::Net(Net { key, form, every_us, .. }) => {
             let named = |column: &usize| input.fields.get(*column).map_or("?", |field| &field.name);
             let by = match key.as_deref() {
                 None => ", without a key".to_owned(),
@@ -300,7 +300,8 @@ fn describe_changes(changes: &Changes, input: &Schema, output: &Schema) -> Vec<S
                 Changelog::Upsert => "+U with the row, -D with the key",
                 Changelog::Debezium => "before, after",
             };
-            vec![format!("Net changes of a turn{by}"), format!("gives: {form}")]
+            let when = every_us.map_or(String::new(), |micros| format!(", every {} of the clock", duration(micros)));
+            vec![format!("Net changes of a turn{by}"), format!("gives: {form}{when}")]
         }
     }
 }
@@ -345,6 +346,12 @@ fn describe_scan(scan: &Scan, output: &Schema) -> Vec<String> {
         lines.push(format!("where: {}", sql(filter, output)));
     }
     match (&scan.event_time, &scan.late) {
+        (None, _) if scan.clock.is_some() => {
+            let delay = scan.clock.map_or(0, |clock| clock.delay_us);
+            let less = if delay > 0 { format!(" less {}", duration(delay)) } else { String::new() };
+            lines.push(format!("watermark: the clock{less}, also while no rows come"));
+            lines.push("late: nothing".to_owned());
+        }
         (Some(time), late) => {
             lines.push(format!("watermark: {} less {}", sql(&time.expression, output), duration(time.delay_us)));
             lines.push(match late {
@@ -406,9 +413,9 @@ fn keys_text(keys: &[SortKey], schema: &Schema) -> String {
 
 fn emit_text(emit: Emit, windowed: bool) -> &'static str {
     match (emit, windowed) {
-        (Emit::Changes | Emit::Changelog, _) => "changes, a row out per row in",
-        (Emit::Final, true) => "final, when the window closes",
-        (Emit::Final, false) => "final, at the end of the input",
+        (Emit::Changes | Emit::Changelog | Emit::Periodic(_), _) => "changes, a row out per row in",
+        (Emit::Final | Emit::Delayed(_), true) => "final, when the window closes",
+        (Emit::Final | Emit::Delayed(_), false) => "final, at the end of the input",
     }
 }
 

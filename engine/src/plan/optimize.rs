@@ -135,6 +135,7 @@ fn fold_node(plan: &mut Plan, places: &[Place], old: &Plan, node: &Node) -> Plac
     if let Operator::Scan(scan) = &mut operator {
         let mut schema = node.schema.clone();
         let idle = if scan.late.is_none() { scan.event_time.take() } else { None };
+        scan.clock.take_if(|clock| clock.waits.is_none());
         if idle.is_some() {
             schema.fields.pop();
         }
@@ -492,6 +493,9 @@ fn prune_scan(scan: &mut Scan, fields: &[Field], required: &[bool]) -> (Vec<Fiel
     let mut eager = vec![false; scan.columns.len()];
     let decides = scan.filter.iter().chain(scan.event_time.as_ref().map(|time| &time.expression));
     decides.for_each(|expression| expression.visit_columns(&mut |column| eager[column] = true));
+    // Rows are stamped before it is known which of them are kept.
+    let stamped = (0..scan.columns.len()).filter(|&column| scan.columns[column].is_clock() && required[column]);
+    stamped.for_each(|column| eager[column] = true);
     let first = (0..scan.columns.len()).filter(|&column| eager[column]);
     let rest = (0..scan.columns.len()).filter(|&column| !eager[column] && required[column]);
     let kept: Vec<usize> = first.chain(rest).collect();
@@ -518,7 +522,8 @@ pub(super) fn set_needs(plan: &mut Plan, ordinals: bool) {
         let positions = reads_positions(plan, id);
         if let Operator::Scan(scan) = &mut plan.nodes[id].operator {
             scan.read_order = if scan.event_time.is_some() { ReadOrder::EventTime } else { ReadOrder::Position };
-            scan.needs.positions = positions || matches!(scan.late, Some(Late::Row));
+            let judge = scan.late.or(scan.clock.and_then(|clock| clock.waits));
+            scan.needs.positions = positions || matches!(judge, Some(Late::Row));
             scan.needs.ordinals = ordinals;
         }
     }

@@ -34,6 +34,12 @@ pub(super) fn text(query: &ast::Query, emit: Said, clock: Clock) -> Result<Strin
         Some((Emit::Changes, _)) => text.push_str(" EMIT CHANGES"),
         Some((Emit::Changelog, _)) => text.push_str(" EMIT CHANGELOG"),
         Some((Emit::Final, _)) => text.push_str(" EMIT FINAL"),
+        Some((Emit::Delayed(micros), _)) => {
+            text.push_str(&format!(" EMIT AFTER WINDOW CLOSE WITH DELAY INTERVAL '{micros}' MICROSECOND"));
+        }
+        Some((Emit::Periodic(micros), _)) => {
+            text.push_str(&format!(" EMIT PERIODIC INTERVAL '{micros}' MICROSECOND"));
+        }
         None => {}
     }
     Ok(text)

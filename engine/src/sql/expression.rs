@@ -285,6 +285,19 @@ impl<'a> Binder<'a> {
         Err(self.scope.unknown(parts))
     }
 
+    /// PROCTIME(): when the row was read.
+    fn clock_of_row(&self, span: Span) -> Result<Expr> {
+        match &self.scope.clock {
+            Some(clock) => Ok(at(clock.clone(), span)),
+            // Without a table there is but one moment.
+            None if self.scope.columns.is_empty() => Ok(self.time_of("now", span).expect("it is a word for now")),
+            None => {
+                Err(unsupported("PROCTIME() is when a row of a table is read, and these rows are made of others", span)
+                    .help("take it where the table is read: FROM (SELECT *, PROCTIME() AS p FROM t)"))
+            }
+        }
+    }
+
     fn time_of(&self, name: &str, span: Span) -> Option<Expr> {
         let Clock { now_us, zone } = self.clock;
         let timestamp = |zone| DataType::Timestamp { precision: 3, zone };
@@ -552,9 +565,8 @@ impl<'a> Binder<'a> {
             if let Some(bound) = self.time_of(&lower, name_span) {
                 return Ok(bound);
             }
-            if lower == "proctime" {
-                return Err(unsupported("PROCTIME() is not supported", name_span)
-                    .help("declare event time: WATERMARK FOR ts AS ts - INTERVAL '2' SECOND"));
+            if lower == "proctime" || lower == "now64" {
+                return self.clock_of_row(name_span);
             }
         }
         let takes_unit = matches!(lower.as_str(), "timestampdiff" | "timestampadd" | "date_part" | "date_trunc")

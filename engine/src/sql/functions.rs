@@ -14,7 +14,7 @@ const fn form(
 }
 
 /// Calls that the binder turns into CASE or a constant.
-const FORMS: [Description; 10] = [
+const FORMS: [Description; 11] = [
     form("coalesce", &["ifnull", "nvl"], "values of one type", "The first that is not NULL."),
     form("nvl2", &[], "three values", "The second if the first is not NULL, else the third."),
     form("nanvl", &[], "two numbers", "The first; the second where the first is NaN."),
@@ -29,6 +29,12 @@ const FORMS: [Description; 10] = [
         "A bit per key, the last one lowest: 1 where the row's grouping set leaves it out.",
     ),
     form("now", &["current_timestamp", "localtimestamp"], "nothing", "When the run began."),
+    form(
+        "proctime",
+        &["now64"],
+        "nothing",
+        "When the row was read, by the clock of its shard; windows over it close by that clock (--clock).",
+    ),
     form("current_date", &[], "nothing", "The day the run began."),
 ];
 

@@ -297,6 +297,8 @@ pub struct Program {
     pub emits: Vec<Option<Emit>>,
     /// What a user may not expect of it.
     pub warnings: Vec<String>,
+    /// The time that it is, in microseconds since the epoch.
+    pub now_us: i64,
     /// What SHOW and DESCRIBE say, if there are any; ends with a new line unless empty.
     pub shown: Option<String>,
 }

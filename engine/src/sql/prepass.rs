@@ -4,7 +4,7 @@
 //!
 //! | written | becomes |
 //! |---|---|
-//! | `EMIT CHANGES`, `EMIT CHANGELOG`, `EMIT FINAL`, `EMIT ON WINDOW CLOSE`, .. | nothing; [`Lifted::emit`] |
+//! | `EMIT CHANGES`, `EMIT CHANGELOG`, `EMIT FINAL`, `EMIT ON WINDOW CLOSE`, `EMIT PERIODIC 5s`, .. | nothing; [`Lifted::emit`] |
 //! | `WINDOW TUMBLING (..)`, `HOPPING (..)`, `SLIDING (..)`, wherever it stands | the GROUP BY item `__window(size, slide, grace[, column])`, in microseconds |
 //! | `TUMBLE(TABLE t, DESCRIPTOR(ts), ..)` | the same without `TABLE` |
 //! | `WINDOW SESSION (gap)`, `SESSION (ts, gap, key)` | the same, with 0 for the slide, the keys last |
@@ -286,19 +286,18 @@ impl Pass<'_> {
             (Emit::Final, 3)
         } else if words(self, &["AFTER", "WATERMARK"]) {
             (Emit::Final, 2)
+        } else if words(self, &["ON", "UPDATE"]) {
+            (Emit::Changes, 2)
+        } else if words(self, &["PERIODIC"]) {
+            (Emit::Periodic(0), 1)
         } else {
             let error =
                 Error::new(Code::Unsupported, "this form of EMIT is not supported yet").at(start.to(self.here()));
             return Err(error.help("use EMIT CHANGES or EMIT FINAL"));
         };
-        let end = place(self.tokens[self.at + length - 1].span);
         self.at += length;
-        let span = start.to(end);
-        if self.is(0, "WITH") || self.is(0, "AND") {
-            let error =
-                Error::new(Code::Unsupported, "EMIT with a delay is not supported yet").at(span.to(self.here()));
-            return Err(error.help("say it in WATERMARK FOR ts AS ts - INTERVAL ..").at(span));
-        }
+        let emit = self.rhythm(emit, start)?;
+        let span = start.to(place(self.tokens[self.at - 1].span));
         let frame = self.frames.last().expect("one per open parenthesis, and the statement's own");
         if self.frames.len() > 1 {
             // Inside OVER every row is given out anyway.
@@ -314,6 +313,46 @@ impl Pass<'_> {
         }
         self.emit = Some((emit, span));
         Ok(())
+    }
+
+    /// How long is waited: `PERIODIC i`, `ON UPDATE WITH BATCH i`, `AFTER WINDOW CLOSE WITH DELAY i`.
+    fn rhythm(&mut self, emit: Emit, start: Span) -> Result<Emit> {
+        let joined = self.is(0, "WITH") || self.is(0, "AND");
+        let waits = match emit {
+            Emit::Periodic(_) => true,
+            Emit::Changes if joined && self.is(1, "BATCH") => {
+                self.at += 2;
+                true
+            }
+            Emit::Final if joined && self.is(1, "DELAY") => {
+                self.at += 2;
+                false
+            }
+            _ if joined => {
+                let error = Error::new(Code::Unsupported, "this form of EMIT is not supported");
+                let help = "use EMIT AFTER WINDOW CLOSE WITH DELAY 5s, or EMIT ON UPDATE WITH BATCH 5s";
+                return Err(error.at(start.to(self.here())).help(help));
+            }
+            _ => return Ok(emit),
+        };
+        let from = self.here();
+        let micros = self.duration()?;
+        if waits && micros < 1000 {
+            let error = Error::new(Code::BadOption, "results leave at most every millisecond");
+            return Err(error.at(from).help("for example EMIT PERIODIC 5s"));
+        }
+        let refused = [
+            ("REPEAT", "REPEAT, which tells again what has not changed, is not supported yet", "leave it out"),
+            (
+                "AND",
+                "a second length behind EMIT is not supported",
+                "leave it out: the watermark says when a window closes",
+            ),
+        ];
+        if let Some((_, message, help)) = refused.iter().find(|(word, ..)| self.is(0, word)) {
+            return Err(Error::new(Code::Unsupported, *message).at(start.to(self.here())).help(*help));
+        }
+        Ok(if waits { Emit::Periodic(micros) } else { Emit::Delayed(micros) })
     }
 
     fn opens_window(&self) -> bool {

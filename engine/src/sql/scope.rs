@@ -16,6 +16,9 @@ pub(super) const OVER_MARK: usize = 1 << 21;
 /// Stands for the window's start; the next number for its end.
 pub(super) const WINDOW_MARK: usize = 1 << 22;
 
+/// What the column is called that PROCTIME() stands for.
+pub(super) const CLOCK_NAME: &str = "PROCTIME()";
+
 /// A name and what it stands for, as an expression over the columns of the relation's node: a
 /// projection in a subquery or view costs no node, it is written into its users.
 #[derive(Clone, Debug)]
@@ -31,6 +34,8 @@ pub(super) struct ScopeColumn {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scope {
     pub columns: Vec<ScopeColumn>,
+    /// When the row was read, which is what PROCTIME() says; `None` of rows that are made of others.
+    pub clock: Option<Expr>,
 }
 
 impl Scope {

@@ -48,6 +48,7 @@ pub fn csv_scan(bytes: &[u8]) {
         eager: usize::from(options >> 7),
         event_time: None,
         late: None,
+        clock: None,
         filter: None,
         read_order: ReadOrder::Position,
         turn: 0,

@@ -145,7 +145,7 @@ fn run(options: &Options) -> u8 {
         let disk = RealDisk::default();
         let mut resumed = Resumed::open(options)?;
         let options = &resumed.options(options);
-        let now_us = resumed.opened.as_ref().map_or_else(job::now_us, |opened| opened.job.now_us);
+        let now_us = resumed.opened.as_ref().map_or_else(|| job::begins_at(options), |opened| opened.job.now_us);
         let program = job::compile_at(&text.sql, &disk, options, now_us)?;
         if program.explain == Some(Explain::Plan) {
             return Ok(plain(Ok(explained(&program, options)?)));

@@ -14,6 +14,7 @@ pub mod test;
 
 use crate::checkpoint::Every;
 use crate::checkpoint::every::parse_every;
+use crate::clock;
 use crate::options::*;
 use clap::Parser;
 use corelane_engine::sql::Dialect;
@@ -139,6 +140,9 @@ pub struct RunFlags {
     /// Zone of instants (TIMESTAMP_LTZ) where they are read and written: Europe/Berlin, +02:00
     #[arg(long, env = "CORELANE_TIME_ZONE", default_value = "UTC", value_parser = parse_time_zone, allow_hyphen_values = true)]
     pub time_zone: Zone,
+    /// What PROCTIME() is read from: wall, or START,STEP, which moves by STEP with each row: '2026-01-01 00:00:00,10ms'
+    #[arg(long, env = "CORELANE_CLOCK", default_value = "wall", value_parser = clock::parse)]
+    pub clock: clock::Choice,
     /// Longest row of an input file; 16MiB unless said, here or by 'line.limit' of a table
     #[arg(long, env = "CORELANE_LINE_LIMIT", value_parser = parse_line_limit)]
     pub line_limit: Option<u64>,
@@ -215,6 +219,7 @@ impl RunFlags {
             memory: self.memory,
             dialect: self.dialect,
             time_zone: self.time_zone,
+            clock: self.clock,
             line_limit: self.line_limit,
             column_limit: self.column_limit,
             hash_seed: self.hash_seed,

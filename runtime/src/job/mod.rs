@@ -35,6 +35,7 @@ use crate::checkpoint::job::{Asked, Job, Places};
 use crate::checkpoint::moving::{self, Moving};
 use crate::checkpoint::recovery::{Here, Opened};
 use crate::checkpoint::{Keeper, Member, Recovery, Reporter};
+use crate::clock::{self, Clock};
 use crate::cores::{self, CpuSet};
 use crate::doorbell::Doorbell;
 use crate::executor::{self, Kind};
@@ -65,9 +66,17 @@ pub fn now_us() -> i64 {
     now.as_micros() as i64
 }
 
+/// The time at which a run with `options` begins, in microseconds since the epoch: what NOW() says.
+pub fn begins_at(options: &Options) -> i64 {
+    match options.clock {
+        clock::Choice::Wall => now_us(),
+        clock::Choice::Scheduled { start_us, .. } => start_us,
+    }
+}
+
 /// Compiles `script` against the inputs of `options`, without exchanges.
 pub fn compile(script: &str, disk: &dyn Disk, options: &Options) -> Result<Program> {
-    compile_at(script, disk, options, now_us())
+    compile_at(script, disk, options, begins_at(options))
 }
 
 /// The same at the time `now_us`, in microseconds since the epoch.
@@ -113,6 +122,23 @@ pub struct Prepared {
     /// Where outputs are committed, with checkpoints.
     disk: Option<Arc<dyn Durable>>,
     memory: u64,
+    clock: clock::Choice,
+}
+
+/// Where a job's time is read.
+#[derive(Clone, Copy)]
+pub struct Timepiece {
+    /// Ticks, for durations and deadlines.
+    pub ticks: fn() -> u64,
+    /// Microseconds since the epoch, for PROCTIME().
+    pub now_us: fn() -> Time,
+    /// `now_us` counts from the beginning of the run, which is the time that the script was compiled at.
+    pub is_virtual: bool,
+}
+
+impl Timepiece {
+    /// The host's.
+    pub const WALL: Timepiece = Timepiece { ticks: sys::ticks, now_us: clock::wall_us, is_virtual: false };
 }
 
 /// Makes the parts of one shard, on the thread that will run it.
@@ -298,6 +324,7 @@ pub fn prepare_with(program: Program, disk: &dyn Disk, options: &Options, grain:
         recovery: None,
         disk: None,
         memory,
+        clock: options.clock,
     })
 }
 
@@ -359,6 +386,7 @@ impl Prepared {
                 format!("bad rows at most {:?}", self.max_errors),
                 format!("rows of a turn {}", self.turn_rows),
                 // These change the plan as well, which would not say why.
+                format!("--clock {:?}", options.clock),
                 format!("--rate {}", if self.rate.is_some() { "given" } else { "not given" }),
                 format!("--ordered {}", self.distribution.ordered),
                 format!("--force-exchange {}", self.distribution.force_exchange),
@@ -404,9 +432,9 @@ impl Prepared {
         self.disk.as_ref().map_or(Ok(()), |disk| self.rejects.settle(&**disk))
     }
 
-    /// Makes everything the shards and the writer run, for whoever drives them; time is read from
-    /// `clock`.
-    pub fn assemble(&mut self, bells: &Bells, stop: &Arc<Stop>, clock: fn() -> u64) -> Result<Assembled> {
+    /// Makes everything the shards and the writer run, for whoever drives them.
+    pub fn assemble(&mut self, bells: &Bells, stop: &Arc<Stop>, time: Timepiece) -> Result<Assembled> {
+        let clock = time.ticks;
         let shards = self.cpus.len();
         let pace = self.rate.map(|rate| {
             // Only shards that have something to read take part in the schedule.
@@ -432,7 +460,7 @@ impl Prepared {
         // What a table says of its own rows comes before what the run says of all.
         let on_errors = self.inputs.iter().map(|(_, input)| input.options().on_error.unwrap_or(self.on_error));
         let asides = self.rejects.asides(&on_errors.collect::<Vec<_>>(), shards, recovery.as_mut())?;
-        let parts = self.parts(&bells.shards, stop, sinks, Membership { members, moving, asides }, pace, clock)?;
+        let parts = self.parts(&bells.shards, stop, sinks, Membership { members, moving, asides }, pace, time)?;
         let keeper = recovery.map(|recovery| recovery.keeper(&bells.shards, clock));
         Ok(Assembled { parts, merged, reporter, keeper })
     }
@@ -455,9 +483,13 @@ impl Prepared {
         sinks: Vec<Vec<crate::sink::ShardSink>>,
         Membership { members, moving, asides }: Membership,
         pace: Option<Pace>,
-        clock: fn() -> u64,
+        time: Timepiece,
     ) -> Result<Vec<MakeParts>> {
         let shards = self.cpus.len();
+        let ahead = if time.is_virtual { self.program.now_us } else { 0 };
+        // All shards count ticks from the same moment.
+        let mut clock = Clock::new(self.clock, time.now_us, ahead);
+        clock.read();
         let mut scans = Vec::new();
         for (node, input) in &self.inputs {
             let Operator::Scan(scan) = &self.plan.nodes[*node].operator else { continue };
@@ -467,12 +499,17 @@ impl Prepared {
             scans.push(Reading { node: *node, input, scanner, times: times?, deal: input.deal(shards) });
         }
         let begins = (0..shards).filter_map(|shard| scans.iter().filter_map(|scan| scan.begins(shard)).min());
+        let by_clock = scans.iter().any(|scan| scan.scanner.scan().clock.is_some());
         let spread = begins.clone().max().unwrap_or(0).saturating_sub(begins.min().unwrap_or(0));
         let mut lanes: Vec<Vec<Lanes>> = (0..shards).map(|_| Vec::new()).collect();
         for node in &self.plan.nodes {
             if let Operator::Exchange(exchange) = &node.operator {
-                let skew =
-                    Skew { held: exchange.held_within.is_some_and(|within| spread <= within), most: self.max_skew };
+                let held = exchange.held_within.is_some_and(|within| spread <= within);
+                // A shard without rows may tell the time late; nobody waits for that.
+                let skew = match by_clock {
+                    true => Skew { held: false, most: None },
+                    false => Skew { held, most: self.max_skew },
+                };
                 let laid = lane::lay(&node.layout(), &self.plan.owners, bells, exchange.ordered, skew);
                 for (shard, laid) in lanes.iter_mut().zip(laid) {
                     shard.push(laid);
@@ -499,6 +536,8 @@ impl Prepared {
                         aside,
                         bad_limit: self.bad_limit.clone(),
                         pace,
+                        clock,
+                        every_us: self.plan.every_us(),
                         turn_rows: self.turn_rows,
                         shard,
                         number,
@@ -533,7 +572,7 @@ impl Prepared {
                 parts.adopt(moving, shard, shards)?;
             }
             // The books begin on the shard's own thread.
-            all.push(Box::new(move || Parts { ledger: Ledger::new(clock), ..parts }));
+            all.push(Box::new(move || Parts { ledger: Ledger::new(time.ticks), ..parts }));
         }
         Ok(all)
     }

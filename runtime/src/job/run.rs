@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use corelane_engine::{Code, Error, Result};
 
 use super::task::{Gauge, ShardOutcome, ShardTask, Shared};
-use super::{Assembled, Bells, Prepared};
+use super::{Assembled, Bells, Prepared, Timepiece};
 use crate::checkpoint::{Keeper, Kept, keeper};
 use crate::doorbell::Doorbell;
 use crate::executor::{self, Seat, Start};
@@ -78,7 +78,7 @@ impl Prepared {
             self.outputs.clear()?;
         }
         self.rejects.begin()?;
-        let Assembled { parts, merged, reporter, mut keeper } = self.assemble(&all_bells, &stop, sys::ticks)?;
+        let Assembled { parts, merged, reporter, mut keeper } = self.assemble(&all_bells, &stop, Timepiece::WALL)?;
         let writers =
             (!merged.is_empty()).then(|| Assembled::writers(merged, self.merge_buffer, reporter)).transpose()?;
         let mut starts: Vec<Start<ShardTask>> = Vec::with_capacity(shards);

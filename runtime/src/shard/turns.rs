@@ -22,7 +22,7 @@ impl Shard {
         // Windows that the turn's rows have closed belong to it; so do those that the end of a source closes.
         let has_ended = |feed: &Feed| {
             let source = &feed.source;
-            source.has_ended_turn() && !source.is_finished() && feed.told >= source.watermark()
+            source.has_ended_turn() && !source.is_finished() && source.is_told(feed.told)
         };
         let is_read = open.peek().is_some() && open.all(has_ended);
         if self.by_turns && is_read { self.end_turn_now(wait) } else { Ok(false) }

@@ -24,6 +24,8 @@ const BEFORE_BYTES: u64 = 4096;
 pub struct Stand {
     next_ordinal: u64,
     highest: Time,
+    /// How far its clock had come.
+    reached: Time,
     bytes: u64,
     counts: Counts,
     /// Rows kept apart: bad ones, late ones.
@@ -47,7 +49,8 @@ struct SplitStand {
 impl Stand {
     /// Reads one.
     pub fn read(from: &mut Reader<'_>) -> Result<Stand> {
-        let (next_ordinal, highest, bytes) = (from.word()?, from.word()? as i64, from.word()?);
+        let (next_ordinal, highest) = (from.word()?, from.word()? as i64);
+        let (reached, bytes) = (from.word()? as i64, from.word()?);
         let [read, bad, filtered, late, delivered] =
             [from.word()?, from.word()?, from.word()?, from.word()?, from.word()?];
         let counts = Counts { read, bad, filtered, late, delivered };
@@ -65,7 +68,7 @@ impl Stand {
         if turn.is_some_and(|(chosen, _)| chosen >= splits.len()) {
             return Err(damaged("it has another number of splits"));
         }
-        Ok(Stand { next_ordinal, highest, bytes, counts, aside, turn, splits })
+        Ok(Stand { next_ordinal, highest, reached, bytes, counts, aside, turn, splits })
     }
 }
 
@@ -74,6 +77,7 @@ impl Source {
     pub fn save(&self, to: &mut Writer) -> Result<()> {
         to.word(self.next_ordinal);
         to.word(self.highest as u64);
+        to.word(self.clock.reached() as u64);
         to.word(self.bytes);
         for count in [self.counts.read, self.counts.bad, self.counts.filtered, self.counts.late, self.counts.delivered]
         {
@@ -121,6 +125,7 @@ impl Source {
         for stand in stands {
             self.next_ordinal = self.next_ordinal.max(stand.next_ordinal);
             self.highest = self.highest.max(stand.highest);
+            self.clock.carry_on(stand.reached);
         }
         self.begin_at(stands)
     }
@@ -129,6 +134,7 @@ impl Source {
         for stand in stands {
             self.next_ordinal = self.next_ordinal.max(stand.next_ordinal);
             self.highest = self.highest.max(stand.highest);
+            self.clock.carry_on(stand.reached);
             self.bytes += stand.bytes;
             self.counts += stand.counts;
             self.aside.count_on(stand.aside);
@@ -154,6 +160,7 @@ impl Source {
             let split = &mut self.splits[number];
             (split.time, split.ended, split.begin) = (stand.time, stand.ended, stand.begin.map(|(at, _)| at));
         }
+        self.ticks = self.ticks.map(|ticks| ticks.from(&self.clock));
         // The rows that were read before are not due again.
         self.pace = self.pace.map(|pace| Pace { first: self.next_ordinal, ..pace });
         Ok(())

@@ -5,6 +5,7 @@ use corelane_engine::types::DataType;
 use corelane_engine::{Code, Error, Result};
 
 use super::quoted;
+use crate::clock::{self, Choice};
 
 /// One test of a file.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub struct Test {
     pub fails: Option<String>,
     /// The time it is, in microseconds since the epoch.
     pub now_us: i64,
+    /// By how much each row read moves the clock on, in microseconds.
+    pub step_us: i64,
     statements: Vec<Statement>,
 }
 
@@ -48,6 +51,7 @@ pub fn tests(file: &str, text: &str) -> Result<Vec<Test>> {
             script: format!("{common}{part}"),
             fails: None,
             now_us: NOW_US,
+            step_us: 0,
             statements: Vec::new(),
         };
         test.read_annotations()?;
@@ -90,6 +94,16 @@ impl Test {
                         .help("for example --@now: 2026-01-01 12:00:00"));
                 };
                 self.now_us = moment.as_microsecond();
+            }
+            if let Some(text) = annotation(line, "clock") {
+                match clock::parse(text) {
+                    Ok(Choice::Scheduled { start_us, step_us }) => (self.now_us, self.step_us) = (start_us, step_us),
+                    Ok(Choice::Wall) => {
+                        let error = Error::new(Code::Syntax, "a test does not go by the clock on the wall");
+                        return Err(error.help("for example --@clock: 2026-01-01 12:00:00, 1s"));
+                    }
+                    Err(why) => return Err(Error::new(Code::Syntax, format!("`--@clock: {text}`: {why}"))),
+                }
             }
         }
         Ok(())

@@ -14,7 +14,8 @@
 //! query then runs again on two and three shards under several schedules, and must give the same rows.
 //! `ASSERT FILE name 'expected.csv'` holds the result against a file, which `--update` writes.
 //! `--@expected.error: TEXT` (or `--@expected.message:`) says that the test fails, with this in its message;
-//! `--@now: 2026-01-01 00:00:00` says what time it is.
+//! `--@now: 2026-01-01 00:00:00` says what time it is, and `--@clock: 2026-01-01 00:00:00, 1s` that each row of
+//! a table that is read moves the clock of PROCTIME() on by so much; without, that clock stands still.
 
 mod cut;
 
@@ -28,6 +29,7 @@ use corelane_engine::types::DataType;
 use corelane_engine::{Error, Result};
 use corelane_io::fs::{Disk, File, MemoryDisk, RealDisk};
 
+use crate::clock::Choice;
 use crate::job::{self, Grain};
 use crate::options::{Input, Options};
 use crate::simulate;
@@ -113,7 +115,8 @@ fn told(error: &Error, script: &str) -> String {
 
 impl<'t> Bench<'t> {
     fn new(test: &'t Test, options: &Options, golden: &'t Golden) -> Told<Self> {
-        let options = Options { format: Some("csv".to_owned()), output: None, quiet: true, ..options.clone() };
+        let clock = Choice::Scheduled { start_us: test.now_us, step_us: test.step_us };
+        let options = Options { format: Some("csv".to_owned()), output: None, quiet: true, clock, ..options.clone() };
         let disk = Overlay { memory: MemoryDisk::new(), real: RealDisk::default() };
         let mut bench = Bench { test, golden, options, disk };
         for (name, rows) in test.inserted() {

@@ -23,6 +23,7 @@ fn scan(late: Option<Late>) -> Scan {
         eager: 2,
         event_time: Some(EventTime { expression: Expr::column(0, TIME), delay_us: 5 }),
         late,
+        clock: None,
         filter,
         read_order: ReadOrder::Position,
         turn: 0,

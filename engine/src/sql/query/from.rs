@@ -7,10 +7,10 @@ use sqlparser::ast::{self, Spanned};
 use super::{Natural, Planner, Relation, clauses};
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::Expr;
-use crate::plan::{EventTime, Operator, ReadOrder, Scan, ScanColumn};
+use crate::plan::{Emit, EventTime, Metadata, Operator, ReadOrder, Scan, ScanColumn};
 use crate::sql::expression::{Binder, coerce};
 use crate::sql::prepass::is_soft;
-use crate::sql::scope::{Scope, ScopeColumn};
+use crate::sql::scope::{CLOCK_NAME, Scope, ScopeColumn, same};
 use crate::sql::suggest::did_you_mean;
 use crate::sql::token::place;
 use crate::sql::{Table, TableReference, unsupported, window};
@@ -145,6 +145,14 @@ impl Planner<'_> {
             let (query, columns, emit) = (view.query.clone(), view.columns.clone(), view.emit);
             let relation = self.query(&query, &HashMap::new())?;
             let mut relation = Relation { window: None, ..relation };
+            // What the view's windows wait for holds wherever it is read.
+            let emit = match emit {
+                Some((Emit::Delayed(micros), span)) => {
+                    self.delay(relation.node, micros, span)?;
+                    Some((Emit::Final, span))
+                }
+                emit => emit,
+            };
             rename(&mut relation.scope, &ident.value, columns.iter().map(String::as_str))
                 .map_err(|error| error.at(span))?;
             return Ok(Relation {
@@ -234,6 +242,11 @@ impl Planner<'_> {
             let relation = table.name.clone();
             scope.columns.push(ScopeColumn { relation, name: name.clone(), expression, merged: false });
         }
+        // When each row is read, for whoever asks.
+        let (name, data_type, index) = (CLOCK_NAME.to_owned(), self.clock_type(), fields.len());
+        fields.push(Field { name: name.clone(), data_type });
+        columns.push(ScanColumn { name, index, data_type, metadata: Some(Metadata::Clock) });
+        scope.clock = Some(Expr::column(index, data_type));
         for column in &table.computed {
             let mut expression =
                 Binder::new(&scope, self.options.clock, "a computed column").bind(&column.expression)?;
@@ -248,14 +261,24 @@ impl Planner<'_> {
                 merged: false,
             });
         }
+        let clock = scope.clock.clone();
+        let is_clock = |column: &ScopeColumn| clock.as_ref().is_some_and(|clock| same(&column.expression, clock));
         let mut event_time = None;
         let mut times = Vec::new();
         if let Some(watermark) = &table.watermark {
+            let by_clock = scope
+                .columns
+                .iter()
+                .any(|column| column.name.eq_ignore_ascii_case(&watermark.column) && is_clock(column));
             let found = scope.columns.iter_mut().find(|column| column.name.eq_ignore_ascii_case(&watermark.column));
             let column = found.ok_or_else(|| {
                 Error::new(Code::UnknownColumn, format!("column `{}` not found", watermark.column)).at(watermark.span)
             })?;
             let data_type = column.expression.data_type;
+            if by_clock {
+                let error = unsupported("a watermark of PROCTIME() is the clock itself", watermark.span);
+                return Err(error.help("leave WATERMARK out: windows over this column follow the clock"));
+            }
             if !data_type.is_timestamp() {
                 let name = &column.name;
                 let error =
@@ -277,6 +300,7 @@ impl Planner<'_> {
             eager: 0,
             event_time,
             late: None,
+            clock: None,
             filter: None,
             read_order: ReadOrder::Position,
             turn: 0,

@@ -188,7 +188,7 @@ impl Planner<'_> {
                 let bits = of.iter().fold(0, |bits, key| bits << 1 | i64::from(!set.contains(key)));
                 give("GROUPING", Expr::literal(Value::I64(bits), DataType::BigInt));
             }
-            one.scope = Scope { columns };
+            one.scope = Scope { columns, clock: None };
             all.push(one);
         }
         let united = self.unite(all, false, "GROUPING SETS")?;

@@ -14,7 +14,7 @@ use super::within::within;
 use super::{Closed, Natural, Planner, Relation, clauses};
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::{Comparison, Expr, ExprKind};
-use crate::plan::{Join, JoinKind, Late, NodeId, Operator, Pick};
+use crate::plan::{Emit, Join, JoinKind, Late, NodeId, Operator, Pick};
 use crate::sql::expression::{Binder, call, case, compare, is_null, not, plain_arguments};
 use crate::sql::prepass::join as prepass;
 use crate::sql::scope::{Scope, ScopeColumn, same};
@@ -39,6 +39,15 @@ struct Table<'a> {
     /// It is read as it was at another table's time.
     lookup: bool,
     span: Span,
+}
+
+impl Table<'_> {
+    /// When its rows are read, over the imaginary row.
+    fn clock(&self) -> Option<Expr> {
+        let mut clock = self.relation.scope.clock.clone()?;
+        clock.map_columns(&|column| self.offset + column);
+        Some(clock)
+    }
 }
 
 /// What ON says besides conditions.
@@ -181,7 +190,7 @@ impl Planner<'_> {
             return Err(unsupported("a window over one table of a join is not supported", window.span)
                 .help("group it by window_start, window_end in a subquery"));
         }
-        if let Some((crate::plan::Emit::Changes, said)) = relation.emit {
+        if let Some((Emit::Changes | Emit::Periodic(_), said)) = relation.emit {
             return Err(unsupported("EMIT CHANGES below a join is not supported yet", said).help("use EMIT FINAL"));
         }
         if outer {
@@ -303,10 +312,16 @@ impl Planner<'_> {
                 Some((prepass::ASOF_TERM, _)) => on.nearest = true,
                 Some((prepass::AS_OF_TERM, arguments)) => {
                     let is_now = |tree: &ast::Expr| matches!(tree, ast::Expr::Function(call) if call.name.to_string().eq_ignore_ascii_case("proctime"));
-                    match (time_of(table), arguments.first()) {
+                    let time = match arguments.first() {
+                        Some(tree) if !is_now(tree) => Some(Binder::new(scope, now, "AS OF").bind(tree)?),
+                        _ => None,
+                    };
+                    // A column that is PROCTIME() says so as well.
+                    let reads =
+                        |time: &Expr| before.iter().any(|table| table.clock().is_some_and(|clock| same(&clock, time)));
+                    match (time_of(table), time.filter(|time| !reads(time))) {
                         // A table that has versions: the one that held at that time.
-                        (Some(right), Some(tree)) if !is_now(tree) => {
-                            let time = Binder::new(scope, now, "AS OF").bind(tree)?;
+                        (Some(right), Some(time)) => {
                             on.terms.push(compare(Comparison::LessOrEqual, right, time, span)?);
                             on.nearest = true;
                         }

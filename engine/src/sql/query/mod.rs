@@ -173,7 +173,15 @@ impl<'c> Planner<'c> {
         let mut warnings = self.warnings;
         warnings.extend(state::warnings(&plan, &self.used));
         let (tables, explain) = (self.used, self.explain);
-        Ok(Program { plan, tables, explain, emits: self.emits, warnings, shown: self.shown })
+        Ok(Program {
+            plan,
+            tables,
+            explain,
+            emits: self.emits,
+            warnings,
+            now_us: self.options.clock.now_us,
+            shown: self.shown,
+        })
     }
 
     pub fn declare(&mut self, mut table: Table) -> Result<()> {

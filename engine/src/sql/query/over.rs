@@ -48,7 +48,12 @@ impl Planner<'_> {
                     None
                 }
                 Some((order, _)) => {
-                    self.check_time(relation, &relation.scope, order, "OVER orders")?;
+                    let scope = std::mem::take(&mut relation.scope);
+                    let by_clock = self.follow_clock(relation, &scope, order);
+                    relation.scope = scope;
+                    if !by_clock? {
+                        self.check_time(relation, &relation.scope, order, "OVER orders")?;
+                    }
                     if !order.data_type.is_timestamp() && !order.data_type.is_integer() {
                         let error = unsupported(format!("OVER orders by time, not by {}", order.data_type), order.span);
                         return Err(error.help("order by a TIMESTAMP column"));

@@ -26,7 +26,8 @@ impl Planner<'_> {
                 let counts = matches!(relation.natural, Natural::Position | Natural::Time(_))
                     && (kind.is_timestamp() || kind.is_integer())
                     && self.check_time(relation, &relation.scope, order, "OVER orders").is_ok();
-                !(counts || relation.times.iter().any(|time| same(time, order)))
+                let clock = &relation.scope.clock;
+                !(counts || relation.times.iter().chain(clock).any(|time| same(time, order)))
             }
             _ => true,
         }

@@ -212,7 +212,7 @@ impl Planner<'_> {
             given.push(give(key)?);
         }
         given.push(give(at(Expr::literal(Value::I64(1), DataType::BigInt), span))?);
-        right.scope = Scope { columns: given };
+        right.scope = Scope { columns: given, clock: None };
         self.make_columns(&mut right);
         let mut given: Vec<Expr> =
             right.scope.columns.iter().map(|column| shifted(column.expression.clone(), width)).collect();

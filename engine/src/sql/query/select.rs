@@ -47,11 +47,6 @@ impl Planner<'_> {
         }
         let window = relation.window.take();
         let (Sets { trees: group_trees, sets }, mut window) = self.group_by(select, &relation.scope, window)?;
-        if let Some(spec) = &mut window
-            && spec.grace > 0
-        {
-            self.add_grace(relation.node, spec.grace);
-        }
         // Rows of a window, each by itself.
         let alone = |spec: &mut WindowSpec<'_>| {
             group_trees.is_empty() && spec.window.is_tumbling() && from_has_window(select, spec)
@@ -71,9 +66,12 @@ impl Planner<'_> {
         }
         let scope = std::mem::take(&mut relation.scope);
         let time = match &window {
-            Some(spec) => Some(self.time_of(&relation, &scope, spec)?),
+            Some(spec) => Some(self.time_of(&mut relation, &scope, spec)?),
             None => None,
         };
+        if let Some(spec) = window.as_ref().filter(|spec| spec.grace > 0) {
+            self.add_grace(relation.node, spec.grace);
+        }
         let mut binder = Binder::new(&scope, self.options.clock, "SELECT");
         binder.windows = &select.named_window;
         binder.scalars = scalars.iter().map(|scalar| (scalar.at, scalar.value.clone())).collect();
@@ -204,7 +202,9 @@ impl Planner<'_> {
         if let Some(condition) = qualify {
             self.filter(&mut relation, condition)?;
         }
+        let clock = relation.scope.clock.take().filter(|_| !aggregated);
         relation.scope = Scope {
+            clock: clock.filter(|_| matches!(&select.distinct, None | Some(ast::Distinct::All))),
             columns: items
                 .into_iter()
                 .map(|(name, expression)| ScopeColumn { relation: String::new(), name, expression, merged: false })

@@ -336,6 +336,7 @@ impl Planner<'_> {
         }
         let items = items?;
         relation.scope = Scope {
+            clock: None,
             columns: items
                 .into_iter()
                 .map(|(name, expression)| ScopeColumn { relation: String::new(), name, expression, merged: false })

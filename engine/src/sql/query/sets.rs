@@ -126,7 +126,7 @@ impl Planner<'_> {
     /// What stands on one side of a set operation.
     fn member<'a>(&mut self, tree: &'a ast::SetExpr, ctes: &HashMap<String, &'a ast::Cte>) -> Result<Relation<'a>> {
         let relation = self.set_tree(tree, ctes)?;
-        if let Some((Emit::Changes, said)) = relation.emit {
+        if let Some((Emit::Changes | Emit::Periodic(_), said)) = relation.emit {
             return Err(unsupported("EMIT CHANGES below a UNION is not supported yet", said).help("use EMIT FINAL"));
         }
         Ok(relation)
@@ -156,6 +156,7 @@ impl Planner<'_> {
         }
         let in_turn = !sides && all.iter().all(|relation| self.is_plain(relation));
         let (mut inputs, mut times, mut bounds) = (Vec::new(), Vec::new(), Vec::new());
+        let mut clocks = vec![true; columns.len()];
         for (side, relation) in all.iter().enumerate() {
             let given = relation.scope.columns.iter().map(|column| &column.expression);
             let mut list: Vec<Expr> =
@@ -167,6 +168,9 @@ impl Planner<'_> {
             let is = |wanted: &Expr| given.clone().map(|given| same(given, wanted)).collect::<Vec<bool>>();
             times
                 .push((0..columns.len()).map(|n| relation.times.iter().any(|time| is(time)[n])).collect::<Vec<bool>>());
+            for (n, all) in clocks.iter_mut().enumerate() {
+                *all &= relation.scope.clock.as_ref().is_some_and(|clock| is(clock)[n]);
+            }
             bounds.push(relation.closed.as_ref().map(|closed| Bounds {
                 window: closed.window,
                 start: is(&closed.start),
@@ -202,6 +206,7 @@ impl Planner<'_> {
         if let Some(closed) = &closed {
             follows.push(window::time_of(closed.end.clone())?);
         }
+        let clock = clocks.into_iter().position(|clock| clock).map(column);
         let scope = fields.iter().enumerate().map(|(n, field)| ScopeColumn {
             relation: String::new(),
             name: field.name.clone(),
@@ -210,7 +215,7 @@ impl Planner<'_> {
         });
         Ok(Relation {
             node,
-            scope: Scope { columns: scope.collect() },
+            scope: Scope { columns: scope.collect(), clock },
             times: follows,
             natural,
             closed,

@@ -4,7 +4,7 @@ use super::{Natural, Planner, Relation};
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::{Expr, ExprKind};
 use crate::plan::changes::{self, Changelog, Net};
-use crate::plan::{Emit, NodeId, Operator, Plan, Sink, SinkOrder, SortKey};
+use crate::plan::{Emit, Node, NodeId, Operator, Plan, Sink, SinkOrder, SortKey};
 use crate::sql::statement::Said;
 use crate::sql::{Dialect, Table, unsupported};
 use crate::types::Field;
@@ -22,8 +22,17 @@ impl Planner<'_> {
         span: Span,
     ) -> Result<()> {
         let (asked, key) = self.asked_changes(table.as_deref(), &relation)?;
-        let (chosen, form) = self.choose_emit(&relation, emit.or(relation.emit), asked)?;
-        let changelog = form.map(|form| Net { key, form, spread: false });
+        let emit = emit.or(relation.emit);
+        let (chosen, form) = self.choose_emit(&relation, emit, asked)?;
+        let every_us = match emit {
+            Some((Emit::Periodic(micros), _)) => Some(micros),
+            _ => None,
+        };
+        if let Some((Emit::Delayed(micros), span)) = emit {
+            self.delay(relation.node, micros, span)?;
+        }
+        let changelog = form.map(|form| Net { key, form, spread: false, every_us });
+        self.check_rhythm(changelog.as_ref(), emit.map_or(span, |(_, span)| span))?;
         if form.is_none() && chosen != Some(Emit::Changes) {
             self.settle(&mut relation, span)?;
         }
@@ -138,7 +147,12 @@ impl Planner<'_> {
     ) -> Result<(Option<Emit>, Option<Changelog>)> {
         let said = emit.map(|(emit, _)| emit);
         let span = emit.map(|(_, span)| span);
-        let asked = asked.or(span.filter(|_| said == Some(Emit::Changelog)).map(|span| (Changelog::Operations, span)));
+        let form = match said {
+            Some(Emit::Changelog) => Some(Changelog::Operations),
+            Some(Emit::Periodic(_)) => Some(Changelog::Values),
+            _ => None,
+        };
+        let asked = asked.or(form.zip(span));
         let is_settled = changes::is_settled(&self.plan, relation.node);
         let answer = self.answer(relation.node);
         let windowed = answer.aggregate.is_some_and(|node| self.is_windowed(node));
@@ -146,12 +160,15 @@ impl Planner<'_> {
         let usual = if updates || !(relation.bounded || is_settled) { Emit::Changes } else { Emit::Final };
         let form = asked.map(|(form, _)| form);
         let chosen = match said.or(form.map(|_| Emit::Changes)).or(self.options.emit).unwrap_or(usual) {
-            Emit::Changelog => Emit::Changes,
+            Emit::Changelog | Emit::Periodic(_) => Emit::Changes,
+            Emit::Delayed(_) => Emit::Final,
             chosen => chosen,
         };
         if is_settled && (form.is_some() || answer.aggregate.is_none()) {
             // Rows only come, whatever is asked for; but a window that is open has no result yet.
-            if let (Some(Emit::Changes | Emit::Changelog), true, Some(_), Some(span)) = (said, windowed, form, span) {
+            if let (Some(Emit::Changes | Emit::Changelog | Emit::Periodic(_)), true, Some(_), Some(span)) =
+                (said, windowed, form, span)
+            {
                 let error = unsupported("changes of open windows have the form of new rows only", span);
                 return Err(error.help("leave EMIT CHANGES out: then closed windows leave, once"));
             }
@@ -202,6 +219,40 @@ impl Planner<'_> {
             }
             _ => Ok((Some(Emit::Changes), Some(form.unwrap_or(Changelog::Values)))),
         }
+    }
+
+    /// Has the watermark of all that `node` is made of stay behind by `micros` more.
+    pub(super) fn delay(&mut self, node: NodeId, micros: i64, span: Span) -> Result<()> {
+        let (mut nodes, mut seen, mut any) = (vec![node], vec![false; self.plan.nodes.len()], false);
+        while let Some(node) = nodes.pop() {
+            if std::mem::replace(&mut seen[node], true) {
+                continue;
+            }
+            nodes.extend(&self.plan.nodes[node].inputs);
+            if let Operator::Scan(scan) = &self.plan.nodes[node].operator {
+                any |= scan.late.is_some() || scan.clock.is_some();
+                self.add_grace(node, micros);
+            }
+        }
+        if any {
+            return Ok(());
+        }
+        let error = Error::new(Code::Misplaced, "a DELAY is for results that wait for a watermark").at(span);
+        Err(error.help("use a window over event time or PROCTIME(), or leave the delay out"))
+    }
+
+    /// All sinks of changes answer together.
+    fn check_rhythm(&self, changelog: Option<&Net>, span: Span) -> Result<()> {
+        let Some(own) = changelog else { return Ok(()) };
+        let differs = |node: &Node| {
+            let Operator::Sink(Sink { changelog: Some(other), .. }) = &node.operator else { return false };
+            other.every_us != own.every_us
+        };
+        if self.plan.nodes.iter().any(differs) {
+            let error = unsupported("results of one script that leave at different times are not supported", span);
+            return Err(error.help("say the same EMIT PERIODIC in all statements, or run them apart"));
+        }
+        Ok(())
     }
 
     /// Where a join under `node` stands that keeps rows for a time only.
