@@ -66,7 +66,7 @@ FROM TUMBLE(market_data, ts, INTERVAL '20' SECOND) GROUP BY trader_id, symbol, w
 FOLDERS_OF_ROWS = """
 CREATE TABLE o (trade_time BIGINT, trader_id STRING, quantity INT)
   PARTITIONED BY (trader_id) WITH ('path' = '{out}', 'format' = 'ndjson', 'roll.bytes' = '4k');
-INSERT INTO o SELECT trade_time, trader_id, quantity FROM market_data WHERE quantity < 100;
+INSERT INTO o SELECT trade_time, trader_id, quantity FROM market_data WHERE quantity < 400;
 """
 HANG_SECONDS = 120
 PACED_SECONDS = 0.1
