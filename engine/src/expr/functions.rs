@@ -4,11 +4,14 @@
 //! Operators stand in it under their symbol (`+`, `||`) and, for the sign, `negate`. A function is
 //! picked once, when the query is bound; evaluation calls its kernel with whole columns.
 
+mod array;
 mod digest;
 mod format;
 mod json;
+mod map;
 mod math;
 mod pattern;
+mod row;
 mod text;
 mod time;
 pub(crate) mod typing;
@@ -92,8 +95,17 @@ impl Function {
     }
 }
 
-const FAMILIES: [&[Function]; 6] =
-    [math::FUNCTIONS, text::FUNCTIONS, pattern::FUNCTIONS, digest::FUNCTIONS, time::FUNCTIONS, json::FUNCTIONS];
+const FAMILIES: [&[Function]; 9] = [
+    math::FUNCTIONS,
+    text::FUNCTIONS,
+    pattern::FUNCTIONS,
+    digest::FUNCTIONS,
+    time::FUNCTIONS,
+    json::FUNCTIONS,
+    array::FUNCTIONS,
+    map::FUNCTIONS,
+    row::FUNCTIONS,
+];
 
 fn table() -> impl Iterator<Item = &'static Function> {
     FAMILIES.into_iter().flatten()
@@ -160,7 +172,7 @@ pub fn resolve(name: &str, arguments: &[DataType], literals: &[Option<&Value>]) 
     // A bare NULL takes whatever type makes the call fit.
     let stand_ins = arguments.iter().copied().filter(|data_type| *data_type != DataType::Null);
     let usual = [DataType::BigInt, DataType::Text, DataType::Double, typing::TIMESTAMP, DataType::Interval];
-    let stand_ins = stand_ins.chain(usual);
+    let stand_ins = stand_ins.chain(usual).chain([DataType::Null]);
     let fitted = stand_ins.map(|stand_in| {
         let given = arguments.iter().map(|&given| if given == DataType::Null { stand_in } else { given });
         (function.typing)(&given.collect::<Vec<_>>(), &literals)
