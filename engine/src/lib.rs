@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`types`], [`zone`], [`error`] | SQL types and schemas; time zones; errors with their place |
 //! | [`batch`] | arena batches, text views, borrowed columns |
+//! | [`nested`] | arrays, maps and rows as bytes |
 //! | [`hash`], [`owners`] | the specified hash, key groups; which shard owns which |
 //! | [`memory`] | huge pages for large tables |
 //! | [`expr`] | expressions, their kernels, the table of functions |
@@ -33,6 +34,7 @@ pub mod expr;
 pub mod hash;
 pub mod join;
 mod memory;
+pub mod nested;
 pub mod operator;
 pub mod over;
 pub mod owners;

@@ -74,6 +74,8 @@ pub enum Operator {
         /// The column, which passes through as the others do.
         times: usize,
     },
+    /// Every row once per element of its arrays.
+    Unnest(Unnest),
     /// An operator that answers by turns, in rows that come and go.
     Changes(Changes),
     /// Rows to the shard that owns their key.
@@ -109,6 +111,7 @@ impl Operator {
             Operator::Join(_) => "join",
             Operator::Union(_) => "union",
             Operator::Repeat { .. } => "repeat",
+            Operator::Unnest(_) => "unnest",
             Operator::Changes(changes) => match changes.change {
                 Change::Aggregate(_) => "aggregate",
                 Change::Again(_) => "again",
@@ -121,6 +124,37 @@ impl Operator {
             Operator::Sort { .. } => "sort",
             Operator::Sink(_) => "sink",
         }
+    }
+}
+
+/// UNNEST: the input's columns, a column of elements per array and two (key, value) per map, then the number
+/// of the element where it is asked for. Of arrays of different lengths the shorter ones are filled up with
+/// NULLs; a NULL array has no elements.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unnest {
+    /// The arrays and maps, over the input's columns.
+    pub arrays: Vec<Expr>,
+    /// A row without elements stays, with NULLs for them.
+    pub is_outer: bool,
+    /// The number of the element, from 1, is a column.
+    pub has_ordinality: bool,
+    /// So many of the input's last columns stand behind those that are added.
+    pub behind: usize,
+}
+
+impl Unnest {
+    /// Types of the columns that are added.
+    pub fn added(&self) -> Vec<DataType> {
+        let mut added = Vec::new();
+        for array in &self.arrays {
+            match array.data_type {
+                DataType::Array(element) => added.push(*element),
+                DataType::Map(entry) => added.extend(entry.iter().map(|member| member.data_type)),
+                _ => {}
+            }
+        }
+        added.extend(self.has_ordinality.then_some(DataType::BigInt));
+        added
     }
 }
 
@@ -365,6 +399,15 @@ pub enum AggregateFunction {
     PercentileDisc,
     /// The texts in order of the input, with the second argument, a literal, between.
     StringAgg,
+    /// All values as an array, in order of their sort keys and then of the input. Its argument, as those of
+    /// the ones below, is what `array_item` makes: a row of the sort key, if there is one, and the value.
+    ArrayAgg,
+    /// The same, of equal values the first alone.
+    ArrayAggDistinct,
+    /// Entries as a map; of one key the last one.
+    MapAgg,
+    /// The first values in order, as many as the second argument, a literal, says.
+    TopK,
 }
 
 impl AggregateFunction {
@@ -380,13 +423,19 @@ impl AggregateFunction {
     /// Keeps every value until the answer, so its rows cross an exchange, not its states.
     pub const fn keeps_values(self) -> bool {
         use AggregateFunction as F;
-        matches!(self, F::PercentileCont | F::PercentileDisc | F::StringAgg)
+        matches!(self, F::PercentileCont | F::PercentileDisc | F::StringAgg) || self.is_collection()
+    }
+
+    /// Gives an array or a map of its values.
+    pub const fn is_collection(self) -> bool {
+        use AggregateFunction as F;
+        matches!(self, F::ArrayAgg | F::ArrayAggDistinct | F::MapAgg | F::TopK)
     }
 
     /// Depends on where rows stand in the input.
     pub const fn is_by_position(self) -> bool {
         use AggregateFunction as F;
-        matches!(self, F::First | F::Last | F::ArgMin | F::ArgMax | F::StringAgg)
+        matches!(self, F::First | F::Last | F::ArgMin | F::ArgMax | F::StringAgg) || self.is_collection()
     }
 }
 

@@ -3,9 +3,13 @@
 //! Everything whole or fixed-point is an `i64` column; only decimals of more than 18 digits need
 //! `i128`, only DOUBLE is binary floating point. A decimal's scale stands in its type, never in a value.
 
+mod nested;
+
 use std::fmt;
 
 use crate::zone::Zone;
+
+pub use nested::Member;
 
 /// The most digits a decimal in an `i64` column can have.
 pub const DECIMAL_DIGITS_I64: u8 = 18;
@@ -50,6 +54,14 @@ pub enum DataType {
     Date,
     /// A span of microseconds.
     Interval,
+    /// JSON: text that has been checked, without spaces between its parts.
+    Json,
+    /// Any number of values of one type, in order; see [`crate::nested`].
+    Array(&'static DataType),
+    /// Values by key: the members `key` and `value` of its entries, in order of the keys.
+    Map(&'static [Member]),
+    /// Named parts of any types: ROW, STRUCT.
+    Row(&'static [Member]),
 }
 
 /// How a column of a type is held in memory.
@@ -70,7 +82,8 @@ impl DataType {
     pub const fn physical(self) -> Physical {
         match self {
             DataType::Double => Physical::F64,
-            DataType::Text => Physical::Text,
+            DataType::Text | DataType::Json => Physical::Text,
+            DataType::Array(_) | DataType::Map(_) | DataType::Row(_) => Physical::Text,
             DataType::Decimal { precision, .. } if precision > DECIMAL_DIGITS_I64 => Physical::I128,
             _ => Physical::I64,
         }
@@ -99,12 +112,12 @@ impl DataType {
         }
     }
 
-    /// The same type, as clocks of `zone` show it if it is an instant.
-    pub const fn in_zone(self, zone: Zone) -> Self {
-        match self {
+    /// The same type, with instants in it as clocks of `zone` show them.
+    pub fn in_zone(self, zone: Zone) -> Self {
+        self.rebuilt(&|part| match part {
             DataType::Timestamp { precision, zone: Some(_) } => DataType::Timestamp { precision, zone: Some(zone) },
             other => other,
-        }
+        })
     }
 
     /// Whether a timestamp of the other type at the same moment is the same number of microseconds.
@@ -140,6 +153,8 @@ impl fmt::Display for DataType {
             DataType::Timestamp { precision, zone: Some(_) } => write!(f, "TIMESTAMP_LTZ({precision})"),
             DataType::Date => f.write_str("DATE"),
             DataType::Interval => f.write_str("INTERVAL"),
+            DataType::Json => f.write_str("JSON"),
+            DataType::Array(_) | DataType::Map(_) | DataType::Row(_) => nested::show(*self, f),
         }
     }
 }
@@ -155,8 +170,10 @@ pub enum Value {
     I128(i128),
     /// DOUBLE.
     F64(f64),
-    /// STRING.
+    /// STRING and JSON.
     Text(String),
+    /// ARRAY, MAP and ROW, as [`crate::nested`] says.
+    Nested(Vec<u8>),
 }
 
 /// A named, typed column.

@@ -105,7 +105,13 @@ impl Answer {
                     let Kind::Beside(beside) = value.kind else { unreachable!("the shape gives it no other kind") };
                     put_value(beside.value, source, base + value.offset + beside.value_at(), out, row);
                 }
-                F::PercentileCont | F::PercentileDisc | F::StringAgg => {
+                F::PercentileCont
+                | F::PercentileDisc
+                | F::StringAgg
+                | F::ArrayAgg
+                | F::ArrayAggDistinct
+                | F::MapAgg
+                | F::TopK => {
                     let at = base + value.offset;
                     self.keep(shape.physical(value), &source.state[at..at + LIST_WORDS], source, out, row)?;
                 }
@@ -167,6 +173,9 @@ impl Answer {
         if self.function == AggregateFunction::StringAgg {
             put_joined(&self.separator, list, source, out, row);
             return Ok(());
+        }
+        if self.function.is_collection() {
+            return self.collect(list, source, out, row).map_err(|error| error.at(self.span));
         }
         let share = self.share.ok_or_else(|| Error::new(Code::Internal, "a percentile has no share"))?;
         match self.function {

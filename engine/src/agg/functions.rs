@@ -95,6 +95,27 @@ const TABLE: &[(F, Description)] = &[
         "The texts in order of the input; with a comma between if nothing is said.",
     ),
     row(
+        F::ArrayAgg,
+        "array_agg",
+        &["collect_list", "group_array", "list"],
+        "a value, which may have DISTINCT before and ORDER BY behind it",
+        "All values as an array, NULLs with them, in order of the input or of ORDER BY.",
+    ),
+    row(
+        F::MapAgg,
+        "map_agg",
+        &["object_agg", "json_objectagg"],
+        "a key and a value",
+        "The entries as a map; of one key the last, and none of a key that is NULL.",
+    ),
+    row(
+        F::TopK,
+        "topk",
+        &["top_k"],
+        "a value, and how many",
+        "The greatest values that are not NULL as an array, the greatest first.",
+    ),
+    row(
         F::Count,
         "approx_count_distinct",
         &["uniq", "approx_distinct"],

@@ -216,15 +216,27 @@ pub(crate) fn continuous(share: Share, list: &[u64], source: &Source<'_>) -> f64
     if part == 0.0 { first } else { first + (second - first) * part }
 }
 
+impl Lists {
+    /// Where the texts of a list stand in the bytes of all, as (position, start, length).
+    pub(crate) fn texts(&self, list: &[u64]) -> Vec<[u64; 3]> {
+        self.values(list, 3).map(|words| [words[0], words[1], words[2]]).collect()
+    }
+
+    /// A text of [`Lists::texts`].
+    pub(crate) fn bytes(&self, [_, start, length]: [u64; 3]) -> &[u8] {
+        &self.bytes[start as usize..(start + length) as usize]
+    }
+}
+
 /// STRING_AGG: writes the texts in order of the input, with the separator between.
 pub(crate) fn put_joined(separator: &str, list: &[u64], source: &Source<'_>, out: &mut Column<'_>, row: usize) {
     let lists = &source.texts.lists;
-    let mut parts: Vec<[u64; 3]> = lists.values(list, 3).map(|words| [words[0], words[1], words[2]]).collect();
+    let mut parts = lists.texts(list);
     parts.sort_unstable();
     let mut joined = Vec::new();
-    for (number, &[_, start, length]) in parts.iter().enumerate() {
+    for (number, &part) in parts.iter().enumerate() {
         joined.extend_from_slice(if number > 0 { separator.as_bytes() } else { b"" });
-        joined.extend_from_slice(&lists.bytes[start as usize..(start + length) as usize]);
+        joined.extend_from_slice(lists.bytes(part));
     }
     out.set_text(row, Text::new(&joined));
 }

@@ -9,6 +9,7 @@
 //! | `update`, `add`, `texts`, `nulls` | rows into accumulators |
 //! | `fused` | several accumulators in one pass |
 //! | `pair`, `list` | accumulators of two arguments; those that keep every value |
+//! | `collect` | arrays and maps of all values |
 //! | `answer` | accumulators to results |
 //! | `partial` | accumulators as columns, and back |
 //! | `raw`, `single` | rows that cross as they are, or as partial states of their own |
@@ -25,6 +26,7 @@ mod add;
 mod aggregation;
 mod answer;
 mod changes;
+mod collect;
 mod front;
 pub mod functions;
 mod fused;

@@ -89,6 +89,8 @@ pub(crate) struct Answer {
     pub(crate) share: Option<Share>,
     /// What stands between the texts of STRING_AGG.
     pub(crate) separator: String,
+    /// Values that TOPK gives, at most.
+    pub(crate) most: Option<usize>,
 }
 
 /// The whole layout.
@@ -206,11 +208,14 @@ impl Shape {
             squares: None,
             share: None,
             separator: String::new(),
+            most: None,
         };
         if let Some(Expr { kind: ExprKind::Literal(value), data_type, .. }) = call.arguments.get(1) {
             answer.share = Share::of(value, data_type.scale());
-            if let (F::StringAgg, Value::Text(separator)) = (call.function, value) {
-                answer.separator.clone_from(separator);
+            match (call.function, value) {
+                (F::StringAgg, Value::Text(separator)) => answer.separator.clone_from(separator),
+                (F::TopK, &Value::I64(most)) => answer.most = usize::try_from(most).ok(),
+                _ => {}
             }
         }
         let Some(argument) = argument else {
@@ -256,7 +261,13 @@ impl Shape {
             F::Max | F::BoolOr => (Some(Kind::Max(physical)), None),
             F::First => (Some(Kind::First(physical)), None),
             F::Last => (Some(Kind::Last(physical)), None),
-            F::PercentileCont | F::PercentileDisc | F::StringAgg => (Some(Kind::List), None),
+            F::PercentileCont
+            | F::PercentileDisc
+            | F::StringAgg
+            | F::ArrayAgg
+            | F::ArrayAggDistinct
+            | F::MapAgg
+            | F::TopK => (Some(Kind::List), None),
             F::Corr
             | F::CovarPop
             | F::CovarSamp

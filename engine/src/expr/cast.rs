@@ -3,11 +3,16 @@
 //! Decimals are rescaled half away from zero. What cannot be converted is an error that shows the
 //! value, or NULL where the cast is safe; rows that are NULL already are never looked at.
 
+mod nested;
+
+pub(crate) use nested::{show_part, write_json_text};
+
 use super::calendar::{parse_date, parse_timestamp, write_clock, write_date, write_timestamp};
 use super::functions::typing::digits;
 use super::kernels::{each_row_or_null, text, value_at, wide};
 use crate::batch::{Data, Vector};
 use crate::error::{Code, Error, Result};
+use crate::nested::Leaf;
 use crate::types::{DataType, MICROS_PER_DAY, MICROS_PER_SECOND, Physical, Value};
 use crate::zone::Zone;
 use bumpalo::Bump;
@@ -25,11 +30,17 @@ pub(crate) fn rescale(value: i128, from: u8, to: u8) -> Option<i128> {
 
 /// Whether the binder may convert `from` to `to` at all.
 pub fn castable(from: DataType, to: DataType) -> bool {
-    use DataType::{BigInt, Boolean, Date, Double, Int, Interval, Null, Text, Timestamp};
+    use DataType::{Array, BigInt, Boolean, Date, Double, Int, Interval, Json, Map, Null, Row, Text, Timestamp};
     match (from, to) {
         _ if from == to || from == Null => true,
         (_, Null) => false,
-        (Text, _) | (_, Text) => true,
+        (Text | Json, _) | (_, Text | Json) => true,
+        (Array(from), Array(to)) => castable(*from, *to),
+        (Map(from), Map(to)) | (Row(from), Row(to)) => {
+            let parts = || from.iter().zip(to.iter());
+            from.len() == to.len() && parts().all(|(from, to)| castable(from.data_type, to.data_type))
+        }
+        (Array(_) | Map(_) | Row(_), _) | (_, Array(_) | Map(_) | Row(_)) => false,
         (Timestamp { .. } | Date, Timestamp { .. } | Date) => true,
         (Boolean, Int | BigInt | Double) | (Int | BigInt, Boolean) => true,
         (Interval, _) | (_, Interval) => false,
@@ -58,6 +69,9 @@ pub(crate) fn cast<'a>(
     if let Some(vector) = free(vector, from, to, scratch) {
         return Ok(vector);
     }
+    if [from, to].into_iter().any(|of| of.is_nested() || of == DataType::Json) {
+        return nested::cast(vector, from, to, safe, scratch);
+    }
     let rows = vector.len();
     let fail =
         |row: usize| -> Result<()> { if safe { Ok(()) } else { Err(misfit(&show_at(vector, row, from), from, to)) } };
@@ -77,7 +91,7 @@ pub(crate) fn cast<'a>(
     Ok(match to.physical() {
         Physical::Text => convert!(Text, |row| {
             buffer.clear();
-            write_value(&mut buffer, &value_at(vector, row), from);
+            write_value(&mut buffer, &value_at(vector, row, from), from);
             Some(text(buffer.as_bytes(), scratch))
         }),
         Physical::F64 => convert!(F64, |row| to_double(vector, row, from)),
@@ -92,6 +106,7 @@ pub(crate) fn cast<'a>(
 fn free<'a>(vector: &Vector<'a>, from: DataType, to: DataType, scratch: &'a Bump) -> Option<Vector<'a>> {
     let map = |factor: i64| scratch.alloc_slice_fill_iter(vector.i64s().iter().map(|value| value.wrapping_mul(factor)));
     let data = match (from, to) {
+        (DataType::Json, DataType::Text) => vector.data,
         (DataType::Int | DataType::Boolean, DataType::BigInt) | (DataType::Boolean, DataType::Int) => vector.data,
         (DataType::Timestamp { precision: p, .. }, DataType::Timestamp { precision: q, .. }) if p <= q => {
             match from.counts_as(to) {
@@ -154,13 +169,30 @@ fn to_double(vector: &Vector<'_>, row: usize, from: DataType) -> Option<f64> {
     }
 }
 
+/// Whether a whole number can stand for a value of type `to`.
+fn in_range(value: i128, to: DataType) -> bool {
+    match to {
+        DataType::Int => i32::try_from(value).is_ok(),
+        DataType::Decimal { precision, .. } => value.unsigned_abs() < 10u128.pow(u32::from(precision)),
+        _ => i64::try_from(value).is_ok(),
+    }
+}
+
+/// Reads text as a value of a type that is no text and not nested.
+pub(crate) fn read_leaf(text: &[u8], to: DataType) -> Option<Leaf> {
+    if to == DataType::Double {
+        return std::str::from_utf8(text).ok()?.trim().parse().ok().map(Leaf::F64);
+    }
+    let value = parse(text, to).filter(|&value| in_range(value, to))?;
+    match to.physical() {
+        Physical::I128 => Some(Leaf::I128(value)),
+        _ => i64::try_from(value).ok().map(Leaf::I64),
+    }
+}
+
 /// A row as the whole number that stands for it in type `to`; it is not NULL.
 fn to_whole(vector: &Vector<'_>, row: usize, from: DataType, to: DataType) -> Option<i128> {
-    let fits = |value: &i128| match to {
-        DataType::Int => i32::try_from(*value).is_ok(),
-        DataType::Decimal { precision, .. } => value.unsigned_abs() < 10u128.pow(u32::from(precision)),
-        _ => i64::try_from(*value).is_ok(),
-    };
+    let fits = |value: &i128| in_range(*value, to);
     let value = match vector.data {
         Data::Text(values) => return parse(values[row].as_bytes(), to).filter(fits),
         Data::F64(values) => {
@@ -276,6 +308,10 @@ pub fn write_value(out: &mut String, value: &Value, data_type: DataType) {
     let done = match (value, data_type) {
         (Value::Null, _) => out.write_str("NULL"),
         (Value::Text(text), _) => out.write_str(text),
+        (Value::Nested(value), _) => {
+            nested::write(out, value, data_type);
+            Ok(())
+        }
         (Value::F64(value), _) => write!(out, "{value}"),
         (Value::I64(value), DataType::Boolean) => out.write_str(if *value == 0 { "FALSE" } else { "TRUE" }),
         (Value::I64(value), DataType::Date) => {
@@ -313,6 +349,6 @@ fn write_decimal(out: &mut String, value: i128, scale: u8) -> std::fmt::Result {
 /// The value at `row` as text.
 pub(crate) fn show_at(vector: &Vector<'_>, row: usize, data_type: DataType) -> String {
     let mut out = String::new();
-    write_value(&mut out, &value_at(vector, row), data_type);
+    write_value(&mut out, &value_at(vector, row, data_type), data_type);
     out
 }

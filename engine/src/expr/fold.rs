@@ -31,7 +31,7 @@ fn folded(mut expr: Expr, guarded: bool) -> Result<Expr> {
     let row = Chunk { rows: 1, columns: &[], positions: None, ordinals: None, floors: None, stamp: 0 };
     match evaluate::walk(&expr, &row, &scratch) {
         Ok(vector) => {
-            let kind = ExprKind::Literal(value_at(&vector, 0));
+            let kind = ExprKind::Literal(value_at(&vector, 0, expr.data_type));
             Ok(Expr { kind, data_type: expr.data_type, span: expr.span })
         }
         Err(_) if guarded => Ok(expr),

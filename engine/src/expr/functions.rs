@@ -5,12 +5,15 @@
 //! picked once, when the query is bound; evaluation calls its kernel with whole columns.
 
 mod angles;
+mod array;
 mod digest;
 mod format;
 mod json;
 mod made;
+mod map;
 mod math;
 mod pattern;
+mod row;
 mod text;
 mod time;
 pub(crate) mod typing;
@@ -96,7 +99,7 @@ impl Function {
     }
 }
 
-const FAMILIES: [&[Function]; 10] = [
+const FAMILIES: [&[Function]; 13] = [
     math::FUNCTIONS,
     whole::FUNCTIONS,
     angles::FUNCTIONS,
@@ -107,6 +110,9 @@ const FAMILIES: [&[Function]; 10] = [
     time::FUNCTIONS,
     made::FUNCTIONS,
     json::FUNCTIONS,
+    array::FUNCTIONS,
+    map::FUNCTIONS,
+    row::FUNCTIONS,
 ];
 
 fn table() -> impl Iterator<Item = &'static Function> {
@@ -174,7 +180,7 @@ pub fn resolve(name: &str, arguments: &[DataType], literals: &[Option<&Value>]) 
     // A bare NULL takes whatever type makes the call fit.
     let stand_ins = arguments.iter().copied().filter(|data_type| *data_type != DataType::Null);
     let usual = [DataType::BigInt, DataType::Text, DataType::Double, typing::TIMESTAMP, DataType::Interval];
-    let stand_ins = stand_ins.chain(usual);
+    let stand_ins = stand_ins.chain(usual).chain([DataType::Null]);
     let fitted = stand_ins.map(|stand_in| {
         let given = arguments.iter().map(|&given| if given == DataType::Null { stand_in } else { given });
         (function.typing)(&given.collect::<Vec<_>>(), &literals)

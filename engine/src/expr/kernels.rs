@@ -35,6 +35,7 @@ pub(crate) fn constant<'a>(value: &Value, data_type: DataType, rows: usize, scra
         Value::I128(value) => Data::I128(scratch.alloc_slice_fill_copy(rows, *value)),
         Value::F64(value) => Data::F64(scratch.alloc_slice_fill_copy(rows, *value)),
         Value::Text(value) => Data::Text(scratch.alloc_slice_fill_copy(rows, text(value.as_bytes(), scratch))),
+        Value::Nested(value) => Data::Text(scratch.alloc_slice_fill_copy(rows, text(value, scratch))),
         Value::Null => {
             let mut column = Builder::new(data_type.physical(), rows, scratch);
             column.nulls.fill(u64::MAX);
@@ -51,8 +52,8 @@ pub(crate) fn constant<'a>(value: &Value, data_type: DataType, rows: usize, scra
     }
 }
 
-/// The value at `row`, as an owned constant.
-pub(crate) fn value_at(vector: &Vector<'_>, row: usize) -> Value {
+/// The value at `row` of a column of `data_type`, as an owned constant.
+pub(crate) fn value_at(vector: &Vector<'_>, row: usize, data_type: DataType) -> Value {
     if vector.is_null(row) {
         return Value::Null;
     }
@@ -60,6 +61,7 @@ pub(crate) fn value_at(vector: &Vector<'_>, row: usize) -> Value {
         Data::I64(values) => Value::I64(values[row]),
         Data::I128(values) => Value::I128(values[row]),
         Data::F64(values) => Value::F64(values[row]),
+        Data::Text(values) if data_type.is_nested() => Value::Nested(values[row].as_bytes().to_vec()),
         Data::Text(values) => Value::Text(values[row].to_str_lossy().into_owned()),
     }
 }

@@ -16,9 +16,12 @@ mod show;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use cast::read_leaf;
 pub use cast::{castable, write_value};
+pub(crate) use compare::order_of;
 pub use evaluate::{evaluate, evaluate_predicate};
 pub use fold::fold;
+pub(crate) use functions::typing::common as common_type;
 pub use show::to_sql;
 pub(crate) use show::zone_between;
 

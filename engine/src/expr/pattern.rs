@@ -47,6 +47,7 @@ pub(crate) fn in_list<'a>(vector: &Vector<'a>, list: &[Value], list_has_null: bo
         Data::Text(values) => {
             let list = list.iter().filter_map(|value| match value {
                 Value::Text(value) => Some(Text::new(value.as_bytes())),
+                Value::Nested(value) => Some(Text::new(value)),
                 _ => None,
             });
             look(rows, list, |row| values[row], scratch)

@@ -99,6 +99,8 @@ fn literal(value: &Value, data_type: DataType) -> String {
     match (value, data_type) {
         (Value::Null, _) => text,
         (_, DataType::Text) => quoted(&text),
+        (_, DataType::Json) => format!("CAST({} AS JSON)", quoted(&text)),
+        (Value::Nested(_), _) => format!("CAST({} AS {data_type})", quoted(&text)),
         (_, DataType::Timestamp { zone: None, .. }) => format!("TIMESTAMP '{text}'"),
         (_, DataType::Timestamp { zone: Some(_), .. }) => format!("TIMESTAMP_LTZ '{text}'"),
         (_, DataType::Date) => format!("DATE '{text}'"),

@@ -38,6 +38,23 @@ fn literal(text: &str) -> Expr {
     if text.starts_with('\'') {
         return of_text(text);
     }
+    if text.eq_ignore_ascii_case("null") {
+        return Expr::literal(Value::Null, DataType::Null);
+    }
+    let number_or_text = if text.contains(['\'', '"']) { DataType::Text } else { DataType::BigInt };
+    let nested = match text.as_bytes() {
+        [b'[', b'[', ..] => Some(DataType::array(DataType::array(number_or_text))),
+        [b'[', ..] => Some(DataType::array(number_or_text)),
+        [b'{', ..] => Some(DataType::row([("a", DataType::BigInt)])),
+        [b'M', b'A', b'P', ..] => Some(DataType::map(DataType::Text, DataType::BigInt)),
+        _ => None,
+    };
+    if let Some(data_type) = nested {
+        return of_text(&text.trim_start_matches("MAP ").replace('\'', "\"")).cast(data_type);
+    }
+    if let Some((name, rest)) = text.split_once('(') {
+        return call(name, split_arguments(rest.strip_suffix(')').unwrap())).unwrap();
+    }
     match text.split_once('.') {
         None => Expr::literal(Value::I64(text.parse().unwrap()), DataType::BigInt),
         Some((_, fraction)) => {
@@ -48,12 +65,17 @@ fn literal(text: &str) -> Expr {
     }
 }
 
-/// Commas outside quotes.
+/// Commas outside quotes and brackets.
 fn split_arguments(text: &str) -> Vec<Expr> {
-    let mut quoted = false;
+    let (mut quoted, mut depth) = (false, 0);
     let parts = text.split(|c: char| {
         quoted ^= c == '\'';
-        c == ',' && !quoted
+        depth += match c {
+            '[' | '(' | '{' if !quoted => 1,
+            ']' | ')' | '}' if !quoted => -1,
+            _ => 0,
+        };
+        c == ',' && !quoted && depth == 0
     });
     parts.filter(|part| !part.is_empty()).map(literal).collect()
 }

@@ -19,6 +19,7 @@ mod sink;
 mod sort;
 mod turns;
 mod union;
+mod unnest;
 
 use bumpalo::Bump;
 
@@ -34,6 +35,7 @@ pub(crate) use sink::Sink;
 pub(crate) use sort::{Sort, compare};
 pub(crate) use turns::Turns;
 pub(crate) use union::{Order as UnionOrder, Union};
+pub(crate) use unnest::Unnest;
 
 use crate::batch::Chunk;
 use crate::error::{Code, Error, Result};

@@ -323,5 +323,6 @@ fn set_value(batch: &mut Batch, column: usize, row: usize, value: Option<&Value>
         Some(Value::I128(value)) => batch.i128s_mut(column)[row] = *value,
         Some(Value::F64(value)) => batch.f64s_mut(column)[row] = *value,
         Some(Value::Text(value)) => batch.texts_mut(column).set(row, value.as_bytes()),
+        Some(Value::Nested(value)) => batch.texts_mut(column).set(row, value),
     }
 }

@@ -225,6 +225,7 @@ impl Range {
             Frames::I128(frames) => answer(call, part(&mut frames[partition], first), Value::I128),
             Frames::F64(frames) => answer(call, part(&mut frames[partition], first), |value| Value::F64(value.get())),
             Frames::Text(frames) => answer(call, part(&mut frames[partition], first), |value| match value {
+                Bytes::Text(bytes) if call.data_type.is_nested() => Value::Nested(bytes.to_vec()),
                 Bytes::Text(bytes) => Value::Text(String::from_utf8_lossy(&bytes).into_owned()),
                 Bytes::Least | Bytes::Most => Value::Null,
             }),

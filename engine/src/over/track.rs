@@ -474,5 +474,6 @@ fn put_default(out: &mut Column<'_>, row: usize, default: Option<&Value>) {
         Some(Value::I128(value)) => out.i128s()[row] = *value,
         Some(Value::F64(value)) => out.f64s()[row] = *value,
         Some(Value::Text(value)) => out.set_text(row, Text::new(value.as_bytes())),
+        Some(Value::Nested(value)) => out.set_text(row, Text::new(value)),
     }
 }

@@ -147,6 +147,7 @@ pub fn batches(layout: &[Physical], table: &[Vec<Value>], positions: Option<&[u6
                     Value::I64(value) => batch.i64s_mut(column)[row] = *value,
                     Value::I128(value) => batch.i128s_mut(column)[row] = *value,
                     Value::F64(value) => batch.f64s_mut(column)[row] = *value,
+                    Value::Nested(value) => batch.texts_mut(column).set(row, value),
                     Value::Text(value) => batch.texts_mut(column).set(row, value.as_bytes()),
                 }
             }

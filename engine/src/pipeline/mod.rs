@@ -275,6 +275,7 @@ fn build(plan: &Plan, node: NodeId, place: Place) -> Result<Box<dyn operator::Op
             let order = union_order(plan, node);
             Box::new(operator::Union::new(*union, this.inputs.len(), &this.layout(), order))
         }
+        plan::Operator::Unnest(unnest) => Box::new(operator::Unnest::new(unnest.clone(), layout())),
         plan::Operator::Repeat { times } => Box::new(operator::Repeat::new(*times, layout())),
         plan::Operator::Changes(changes) => {
             build_changes(plan, node, changes, place).map_err(|error| error.at(span))?

@@ -16,7 +16,9 @@
 //! Rows that may go carry what they do in one more column, the last one, of type BIGINT, named
 //! [`OP_COLUMN`]: see [`crate::change`].
 
-use super::{Aggregate, Join as FullJoin, JoinKind, Node, NodeId, Operator, Plan, Sink, SinkOrder, Within, optimize};
+use super::{
+    Aggregate, Join as FullJoin, JoinKind, Node, NodeId, Operator, Plan, Sink, SinkOrder, Unnest, Within, optimize,
+};
 use crate::change::{OP_COLUMN, can_take_out};
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::{Comparison, Expr, ExprKind};
@@ -154,7 +156,11 @@ pub(crate) fn is_settled(plan: &Plan, id: NodeId) -> bool {
     let inputs = || node.inputs.iter().all(|&input| is_settled(plan, input));
     match &node.operator {
         Operator::Scan(_) => true,
-        Operator::Filter(_) | Operator::Project(_) | Operator::Limit { .. } | Operator::Repeat { .. } => inputs(),
+        Operator::Filter(_)
+        | Operator::Project(_)
+        | Operator::Limit { .. }
+        | Operator::Repeat { .. }
+        | Operator::Unnest(_) => inputs(),
         Operator::Union(_) => inputs(),
         Operator::Aggregate(aggregate) => aggregate.window.is_some() && inputs(),
         // Without a time a RANGE is the whole partition, which is known at the end only.
@@ -224,6 +230,10 @@ impl Pass<'_> {
         match &node.operator {
             Operator::Filter(_) | Operator::Repeat { .. } => {
                 Ok((self.add(node, node.operator.clone(), inputs, any), any))
+            }
+            Operator::Unnest(unnest) => {
+                let unnest = Unnest { behind: usize::from(any), ..unnest.clone() };
+                Ok((self.add(node, Operator::Unnest(unnest), inputs, any), any))
             }
             Operator::Project(list) => {
                 let mut list = list.clone();

@@ -153,6 +153,14 @@ fn describe(operator: &Operator, input: &Schema, output: &Schema) -> Vec<String>
             lines
         }
         Operator::Repeat { times } => vec![format!("Repeat each row as often as {}", input.fields[*times].name)],
+        Operator::Unnest(unnest) => {
+            let added = unnest.added().len();
+            let end = output.fields.len() - unnest.behind;
+            let fields = output.fields[end - added..end].iter();
+            let fields: Vec<String> = fields.map(|field| format!("{} {}", field.name, field.data_type)).collect();
+            let outer = if unnest.is_outer { ", rows without elements stay" } else { "" };
+            vec![format!("Unnest {}{outer}", list(&unnest.arrays)), format!("adds: {}", fields.join(", "))]
+        }
         Operator::Changes(changes) => describe_changes(changes, input, output),
         Operator::Exchange(exchange) => {
             let kind = match exchange.kind {
@@ -480,6 +488,10 @@ fn function_name(function: AggregateFunction) -> &'static str {
         AggregateFunction::PercentileCont => "PERCENTILE_CONT",
         AggregateFunction::PercentileDisc => "PERCENTILE_DISC",
         AggregateFunction::StringAgg => "STRING_AGG",
+        AggregateFunction::ArrayAgg => "ARRAY_AGG",
+        AggregateFunction::ArrayAggDistinct => "ARRAY_AGG_DISTINCT",
+        AggregateFunction::MapAgg => "MAP_AGG",
+        AggregateFunction::TopK => "TOPK",
     }
 }
 
@@ -628,6 +640,11 @@ fn literal(value: &Value, data_type: DataType) -> String {
     match (value, data_type) {
         (Value::Null, _) => "NULL".to_owned(),
         (Value::Text(text), _) => quoted(text),
+        (Value::Nested(_), _) => {
+            let mut json = String::new();
+            crate::expr::write_value(&mut json, value, data_type);
+            quoted(&json)
+        }
         (Value::F64(value), _) => format!("{value:e}"),
         (Value::I128(digits), _) => scaled(*digits, data_type.scale()),
         (Value::I64(truth), DataType::Boolean) => if *truth == 1 { "TRUE" } else { "FALSE" }.to_owned(),

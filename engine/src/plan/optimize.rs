@@ -83,6 +83,7 @@ fn expressions(operator: &mut Operator) -> Vec<&mut Expr> {
             over.partition.iter_mut().chain(calls).collect()
         }
         Operator::Exchange(exchange) => exchange.keys.iter_mut().collect(),
+        Operator::Unnest(unnest) => unnest.arrays.iter_mut().collect(),
         Operator::Join(_) => unreachable!("a join has two inputs"),
         Operator::Changes(_) => unreachable!("plans are tidied before they answer in changes"),
         Operator::Scan(_)
@@ -100,6 +101,7 @@ fn columns_added(operator: &Operator) -> Option<usize> {
     match operator {
         Operator::Over(over) => Some(over.calls.len()),
         Operator::Rank(rank) => Some(rank.functions.len()),
+        Operator::Unnest(unnest) => Some(unnest.added().len()),
         _ => None,
     }
 }
@@ -177,7 +179,7 @@ fn fold_node(plan: &mut Plan, places: &[Place], old: &Plan, node: &Node) -> Plac
             let id = plan.add(operator, vec![input.node], node.schema.clone(), node.span);
             Place::identity(plan, id)
         }
-        Operator::Over(_) | Operator::Rank(_) => {
+        Operator::Over(_) | Operator::Rank(_) | Operator::Unnest(_) => {
             let width = below.len();
             let added = columns_added(&operator).unwrap_or(0);
             let added = &node.schema.fields[node.schema.fields.len() - added..];
@@ -283,7 +285,7 @@ fn required(plan: &Plan) -> Vec<Vec<bool>> {
                 wanted.for_each(|(column, _)| column.visit_columns(&mut |index| wants.push(index)));
             }
             Operator::Sink(_) => wants.extend(0..own.len()),
-            Operator::Over(_) | Operator::Rank(_) => {
+            Operator::Over(_) | Operator::Rank(_) | Operator::Unnest(_) => {
                 let width = required[input].len();
                 wants.extend((0..width).filter(|&column| own[column]));
             }
@@ -430,7 +432,7 @@ fn prune_node(
         Operator::Aggregate(_) => {
             (plan.add(operator, vec![input], node.schema.clone(), node.span), identity(node.schema.fields.len()))
         }
-        Operator::Over(_) | Operator::Rank(_) => {
+        Operator::Over(_) | Operator::Rank(_) | Operator::Unnest(_) => {
             let width = below.len();
             let added = columns_added(&operator).unwrap_or(0);
             let place = columns.iter().copied().chain((0..added).map(|n| Some(width + n))).collect();
@@ -562,6 +564,7 @@ pub(crate) fn carries_positions(plan: &Plan, node: NodeId) -> Option<bool> {
         Operator::Exchange(exchange) if !exchange.needs.positions => None,
         Operator::Aggregate(_) | Operator::Changes(_) => None,
         Operator::Join(_) => Some(false),
+        Operator::Unnest(_) => carries_positions(plan, this.inputs[0]).map(|_| false),
         Operator::Union(_) => {
             // The same row may have come by two ways, and then stands there twice.
             let mut scans = Vec::new();
@@ -610,9 +613,11 @@ pub(crate) fn is_mixed(plan: &Plan, node: NodeId) -> bool {
     let this = &plan.nodes[node];
     match &this.operator {
         Operator::Union(union) => union.time.is_none() && !union.in_turn,
-        Operator::Filter(_) | Operator::Project(_) | Operator::Repeat { .. } | Operator::Limit { .. } => {
-            is_mixed(plan, this.inputs[0])
-        }
+        Operator::Filter(_)
+        | Operator::Project(_)
+        | Operator::Repeat { .. }
+        | Operator::Unnest(_)
+        | Operator::Limit { .. } => is_mixed(plan, this.inputs[0]),
         _ => false,
     }
 }

@@ -28,7 +28,7 @@ pub(crate) fn scans_under(plan: &Plan, node: NodeId, scans: &mut Vec<NodeId>) {
     let this = &plan.nodes[node];
     match &this.operator {
         Operator::Scan(_) => scans.push(node),
-        Operator::Filter(_) | Operator::Project(_) | Operator::Union(_) => {
+        Operator::Filter(_) | Operator::Project(_) | Operator::Unnest(_) | Operator::Union(_) => {
             this.inputs.iter().for_each(|&input| scans_under(plan, input, scans));
         }
         _ => {}

@@ -1,5 +1,7 @@
 //! Aggregate calls: which there are, what they take and give.
 
+mod collect;
+
 use sqlparser::ast::{self, Spanned};
 
 use super::expression::{Binder, at, coerce, expression_of};
@@ -13,12 +15,10 @@ use crate::types::{DECIMAL_DIGITS_MAX, DataType, Value};
 
 /// The aggregates other engines have and this one does not yet.
 pub(super) fn refuse(name: &str, span: Span) -> Result<()> {
-    if ["array_agg", "collect_list", "topk", "group_array"].contains(&name) {
-        let error = unsupported(format!("the aggregate `{name}` is not supported yet"), span);
-        return Err(match name {
-            "topk" => error.note("`corelane functions` lists those there are"),
-            _ => error.help("string_agg puts values into one text"),
-        });
+    if ["collect_set", "collect", "groupuniqarray"].contains(&name) {
+        return Err(
+            unsupported(format!("the aggregate `{name}` is not supported"), span).help("write ARRAY_AGG(DISTINCT x)")
+        );
     }
     Ok(())
 }
@@ -72,17 +72,22 @@ pub(super) struct Arguments<'a> {
     pub distinct: bool,
     /// A share counts from the greatest value.
     pub downwards: bool,
+    /// ORDER BY inside the call, or in WITHIN GROUP.
+    pub order: Vec<&'a ast::OrderByExpr>,
 }
 
 /// The arguments of a call of `kind`.
 pub(super) fn arguments(function: &ast::Function, kind: AggregateFunction, span: Span) -> Result<Arguments<'_>> {
     let wrong = |takes: &str| Err(Error::new(Code::Type, format!("`{}` takes {takes}", function.name)).at(span));
     let ast::FunctionArguments::List(list) = &function.args else { return wrong("arguments in parentheses") };
-    let is_said = |clause: &&ast::FunctionArgumentClause| {
-        !matches!(clause, ast::FunctionArgumentClause::IgnoreOrRespectNulls(ast::NullTreatment::IgnoreNulls))
-    };
-    if let Some(clause) = list.clauses.iter().find(is_said) {
-        return Err(unsupported(format!("`{clause}` inside an aggregate is not supported yet"), span));
+    let takes_order = matches!(kind, AggregateFunction::ArrayAgg | AggregateFunction::StringAgg);
+    let mut order: Vec<&ast::OrderByExpr> = Vec::new();
+    for clause in &list.clauses {
+        match clause {
+            ast::FunctionArgumentClause::OrderBy(items) if takes_order => order.extend(items),
+            ast::FunctionArgumentClause::IgnoreOrRespectNulls(ast::NullTreatment::IgnoreNulls) => {}
+            clause => return Err(unsupported(format!("`{clause}` inside an aggregate is not supported yet"), span)),
+        }
     }
     let name = function.name.to_string().to_ascii_lowercase();
     let is_median = matches!(name.as_str(), "median" | "approx_median");
@@ -95,23 +100,35 @@ pub(super) fn arguments(function: &ast::Function, kind: AggregateFunction, span:
             (ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Wildcard), _)
                 if kind == AggregateFunction::Count && !distinct && list.args.len() == 1 =>
             {
-                return Ok(Arguments { value: None, second: None, distinct, downwards: false });
+                return Ok(Arguments { value: None, second: None, distinct, downwards: false, order });
             }
             _ => return wrong("no argument of this form"),
         }
     }
-    if !function.within_group.is_empty() {
+    if kind == AggregateFunction::StringAgg && order.is_empty() {
+        order.extend(&function.within_group);
+    } else if !function.within_group.is_empty() {
         let is_percentile = matches!(kind, AggregateFunction::PercentileCont | AggregateFunction::PercentileDisc);
         return match (&trees[..], &function.within_group[..]) {
             (&[share], [order]) if is_percentile => match order.options.sort {
-                Some(ast::OrderBySort::Desc) if kind == AggregateFunction::PercentileCont => {
-                    Ok(Arguments { value: Some(&order.expr), second: Some(share), distinct, downwards: true })
-                }
+                Some(ast::OrderBySort::Desc) if kind == AggregateFunction::PercentileCont => Ok(Arguments {
+                    value: Some(&order.expr),
+                    second: Some(share),
+                    distinct,
+                    downwards: true,
+                    order: Vec::new(),
+                }),
                 Some(ast::OrderBySort::Desc) => {
                     Err(unsupported("WITHIN GROUP (ORDER BY .. DESC) is not supported yet", span)
                         .help("order upwards, and write 1 less the share"))
                 }
-                _ => Ok(Arguments { value: Some(&order.expr), second: Some(share), distinct, downwards: false }),
+                _ => Ok(Arguments {
+                    value: Some(&order.expr),
+                    second: Some(share),
+                    distinct,
+                    downwards: false,
+                    order: Vec::new(),
+                }),
             },
             _ => Err(unsupported("WITHIN GROUP is not supported here", span).help("percentiles take it")),
         };
@@ -125,6 +142,9 @@ pub(super) fn arguments(function: &ast::Function, kind: AggregateFunction, span:
         (AggregateFunction::PercentileCont | AggregateFunction::PercentileDisc, &[value, share]) if !is_median => {
             (Some(value), Some(share))
         }
+        (AggregateFunction::MapAgg | AggregateFunction::TopK, &[value, second]) => (Some(value), Some(second)),
+        (AggregateFunction::MapAgg, _) => return wrong("a key and a value"),
+        (AggregateFunction::TopK, _) => return wrong("a value, and how many"),
         (kind, &[value, second]) if kind.is_of_pairs() => (Some(value), Some(second)),
         (kind, _) if kind.is_of_pairs() => return wrong("two arguments"),
         (AggregateFunction::PercentileDisc, _) => return wrong("values, and a share like 0.95"),
@@ -132,10 +152,11 @@ pub(super) fn arguments(function: &ast::Function, kind: AggregateFunction, span:
         (_, &[value]) => (Some(value), None),
         _ => return wrong("one argument"),
     };
-    if distinct && (kind.is_of_pairs() || kind == AggregateFunction::StringAgg) {
+    let is_once = matches!(kind, AggregateFunction::MapAgg | AggregateFunction::TopK);
+    if distinct && (kind.is_of_pairs() || is_once) {
         return Err(unsupported(format!("DISTINCT in `{}` is not supported yet", function.name), span));
     }
-    Ok(Arguments { value, second, distinct, downwards: false })
+    Ok(Arguments { value, second, distinct, downwards: false, order })
 }
 
 /// The second argument, bound: as the first is for pairs, a literal for the others.
@@ -176,7 +197,7 @@ fn rest_of_share(mut share: Expr) -> Expr {
             Value::I64(digits) => *digits = 10i64.pow(u32::from(share.data_type.scale())) - *digits,
             Value::I128(digits) => *digits = 10i128.pow(u32::from(share.data_type.scale())) - *digits,
             Value::F64(share) => *share = 1.0 - *share,
-            Value::Null | Value::Text(_) => {}
+            Value::Null | Value::Text(_) | Value::Nested(_) => {}
         }
     }
     share
@@ -197,7 +218,16 @@ pub(super) fn call<'a>(
         let error = error.at(span);
         return Err(if binder.clause == "WHERE" { error.help("use HAVING") } else { error });
     }
-    let Arguments { value: tree, second: second_tree, distinct, downwards } = arguments(function, kind, span)?;
+    let Arguments { value: tree, second: second_tree, distinct, downwards, order } = arguments(function, kind, span)?;
+    if kind.is_collection() || kind == AggregateFunction::StringAgg && (distinct || !order.is_empty()) {
+        return collect::call(
+            binder,
+            function,
+            kind,
+            Arguments { value: tree, second: second_tree, distinct, downwards, order },
+            span,
+        );
+    }
     // Inside an aggregate stand plain columns.
     let clause = std::mem::replace(&mut binder.clause, "another aggregate");
     let (aggregates, overs) = (std::mem::take(&mut binder.aggregates), std::mem::take(&mut binder.overs));
@@ -237,7 +267,12 @@ pub(super) fn call<'a>(
         }
     };
     let distinct = distinct && !extreme;
-    let call = AggregateCall { function: kind, arguments, distinct, filter, data_type, span };
+    Ok(kept(binder, function, AggregateCall { function: kind, arguments, distinct, filter, data_type, span }))
+}
+
+/// Keeps a call, equal ones once; the result is its mark.
+fn kept(binder: &mut Binder<'_>, function: &ast::Function, call: AggregateCall) -> Expr {
+    let (data_type, span) = (call.data_type, call.span);
     let equal = |known: &AggregateCall| {
         let filters = match (&known.filter, &call.filter) {
             (None, None) => true,
@@ -255,5 +290,5 @@ pub(super) fn call<'a>(
         binder.call_names.push(function.to_string());
         binder.calls.len() - 1
     });
-    Ok(at(Expr::column(AGGREGATE_MARK + index, data_type), span.to(place(function.span()))))
+    at(Expr::column(AGGREGATE_MARK + index, data_type), span.to(place(function.span())))
 }

@@ -330,8 +330,14 @@ impl Reader<'_, '_> {
         }
         let type_span = place(self.parser.peek_token().span);
         let first = word_of(&self.parser.peek_token()).unwrap_or_default().to_ascii_uppercase();
-        let types = "types: BOOLEAN, INT, BIGINT, DOUBLE, DECIMAL(p, s), STRING, TIMESTAMP(p), TIMESTAMP_LTZ(p), DATE";
-        if ["ARRAY", "MAP", "ROW", "STRUCT", "MULTISET", "RAW"].contains(&first.as_str()) {
+        let types = super::types::NAMES;
+        if ["ARRAY", "MAP", "ROW", "STRUCT"].contains(&first.as_str()) {
+            let error = unsupported(format!("this {first} cannot be read as a type"), type_span).note(types);
+            return Err(error.help(
+                "write ARRAY<INT>, MAP<STRING, INT> or ROW<a INT, b STRING>; keys are no ARRAY, MAP, ROW or JSON",
+            ));
+        }
+        if ["MULTISET", "RAW"].contains(&first.as_str()) {
             return Err(unsupported(format!("the type {first} is not supported yet"), type_span).note(types));
         }
         let written = self.parser.parse_data_type().map_err(|error| refusal(error, self.tokens))?;

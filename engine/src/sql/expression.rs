@@ -5,6 +5,7 @@
 //! `total_amount > 396` compares two integers.
 
 mod calendar;
+mod nested;
 mod similar;
 mod typed;
 mod zoned;
@@ -51,6 +52,8 @@ pub(super) struct Binder<'a> {
     pub clock: Clock,
     /// Subqueries that give one value, by where their trees lie, and where the value stands.
     pub scalars: Vec<(usize, Expr)>,
+    /// UNNEST as an item of SELECT, by where its tree lies, and the column of its elements.
+    pub unnested: Vec<(usize, Expr)>,
     /// A subquery met that is not among them.
     pub missing: Option<(usize, Box<ast::Query>)>,
     pub calls: Vec<AggregateCall>,
@@ -73,6 +76,7 @@ impl<'a> Binder<'a> {
             clause,
             clock,
             scalars: Vec::new(),
+            unnested: Vec::new(),
             missing: None,
             calls: Vec::new(),
             call_names: Vec::new(),
@@ -239,6 +243,20 @@ impl<'a> Binder<'a> {
                         .help("a subquery that gives one value may stand in SELECT, WHERE and HAVING"))
                 }
             },
+            Tree::Array(array) => self.array(array, span),
+            Tree::Map(map) => self.map(map, span),
+            Tree::Dictionary(fields) => self.dictionary(fields, span),
+            Tree::Struct { values, fields } if fields.is_empty() => self.structure(values, span),
+            Tree::CompoundFieldAccess { root, access_chain } => self.access(root, access_chain, span),
+            Tree::AnyOp { left, compare_op, right, .. } if !holds_query(right) => {
+                self.any(left, compare_op, right, false, span)
+            }
+            Tree::AllOp { left, compare_op, right } if !holds_query(right) => {
+                self.any(left, compare_op, right, true, span)
+            }
+            Tree::In { expr, target: InTarget::Unnest(array), negated, .. } => {
+                Ok(negate_if(*negated, self.any(expr, &BinaryOperator::Eq, array, false, span)?))
+            }
             Tree::Exists { .. } | Tree::In { .. } | Tree::AnyOp { .. } | Tree::AllOp { .. } => {
                 Err(unsupported("a subquery in an expression is not supported yet", span)
                     .help("a subquery may stand in FROM, and behind IN and EXISTS among the terms of WHERE"))
@@ -255,6 +273,11 @@ impl<'a> Binder<'a> {
         let span = parts.iter().fold(Span::NONE, |span, part| span.to(place(part.span)));
         if let Some(column) = self.scope.find(parts)? {
             return Ok(at(column.expression.clone(), span));
+        }
+        if parts.len() > 1
+            && let Some(field) = self.fields(parts)?
+        {
+            return Ok(at(field, span));
         }
         let last = parts.last().map_or("", |name| name.value.as_str());
         if let [name] = parts {
@@ -546,6 +569,13 @@ impl<'a> Binder<'a> {
         let lower = name.to_ascii_lowercase();
         let name_span = place(function.name.span());
         of_call(function)?;
+        if matches!(lower.as_str(), "unnest" | "explode") {
+            let known = self.unnested.iter().find(|(known, _)| *known == std::ptr::from_ref(function).addr());
+            return known.map(|(_, column)| at(column.clone(), span)).ok_or_else(|| {
+                unsupported(format!("`{name}` may not stand here"), name_span)
+                    .help("it is a whole item of SELECT, or stands in FROM: FROM t, UNNEST(t.a) AS u(x)")
+            });
+        }
         if function.over.is_some() {
             return super::over::call(self, function, &lower, span);
         }
@@ -561,6 +591,11 @@ impl<'a> Binder<'a> {
         aggregate::refuse(&lower, name_span)?;
         super::over::refuse(&lower, name_span)?;
         let trees = plain_arguments(function, name_span)?;
+        if name.starts_with('"')
+            && let Some(row @ DataType::Row(_)) = super::parse_type(&name)
+        {
+            return self.typed_row(row.in_zone(self.clock.zone), &trees, span);
+        }
         if trees.is_empty() {
             if let Some(bound) = self.time_of(&lower, name_span) {
                 return Ok(bound);
@@ -627,6 +662,13 @@ impl<'a> Binder<'a> {
                 Ok(Expr { span: span.to(name_span), data_type, ..bound })
             }
         }
+    }
+}
+
+fn holds_query(tree: &ast::Expr) -> bool {
+    match tree {
+        ast::Expr::Nested(inner) => holds_query(inner),
+        tree => matches!(tree, ast::Expr::Subquery(_)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Constants: numbers, durations, dates and times, and one type's constant as another's.
 
 use crate::expr::calendar;
+use crate::nested;
 use crate::types::{DECIMAL_DIGITS_I64, DECIMAL_DIGITS_MAX, DataType, MICROS_PER_DAY, MICROS_PER_SECOND, Value};
 
 /// A numeric literal: INT, BIGINT or DECIMAL by its digits, DOUBLE with an exponent.
@@ -38,7 +39,7 @@ pub(super) fn negated(value: &Value, data_type: DataType) -> Option<(Value, Data
         Value::I128(value) => Some((Value::I128(-value), data_type)),
         Value::F64(value) => Some((Value::F64(-value), data_type)),
         Value::Null => Some((Value::Null, data_type)),
-        Value::Text(_) => None,
+        Value::Text(_) | Value::Nested(_) => None,
     }
 }
 
@@ -57,6 +58,8 @@ pub(super) fn convert(value: &Value, from: DataType, to: DataType) -> Option<Val
     }
     match (value, to) {
         (Value::Null, _) => Some(Value::Null),
+        // JSON is read as what it holds, not as a text is.
+        (Value::Text(_), _) if from == DataType::Json => None,
         (Value::Text(text), _) => parse(text, to),
         (Value::I64(time), DataType::Timestamp { .. }) if from.is_timestamp() => {
             Some(Value::I64(moved(*time, from, to)))
@@ -132,6 +135,15 @@ fn parse(text: &str, to: DataType) -> Option<Value> {
             let (value, from) = number(digits)?;
             let (value, from) = if negative { negated(&value, from)? } else { (value, from) };
             convert(&value, from, to)
+        }
+        DataType::Json => {
+            let mut json = String::new();
+            nested::check_json(text, &mut json).then_some(Value::Text(json))
+        }
+        DataType::Array(_) | DataType::Map(_) | DataType::Row(_) => {
+            let mut writer = nested::Writer::default();
+            let is_value = nested::parse(text, to, &mut writer, &bumpalo::Bump::new())?;
+            Some(if is_value { Value::Nested(writer.bytes().to_vec()) } else { Value::Null })
         }
         DataType::Null => None,
     }

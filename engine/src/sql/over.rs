@@ -401,7 +401,7 @@ fn over_call<'a>(
         return Err(error
             .note("before OVER: avg, min, max, sum, count, lag, lead, row_number, rank, first_value, last_value, .."));
     };
-    let aggregate::Arguments { value: tree, second, distinct, downwards: _ } =
+    let aggregate::Arguments { value: tree, second, distinct, downwards: _, order: _ } =
         aggregate::arguments(function, kind, span)?;
     if kind.keeps_values() || kind.is_of_pairs() || second.is_some() {
         let error = unsupported(format!("`{}` before OVER is not supported yet", function.name), span);

@@ -12,9 +12,12 @@
 //! | `ROWS WINDOW BUFFER n ROWS` inside OVER | `PARTITION BY __buffer(n), ..`, and the frame where none is said |
 //! | `window.start`, `window.end` | `window_start`, `window_end` |
 //! | `10s`, `5m` | `INTERVAL '10' s` as `INTERVAL '10 s'` |
+//! | `ROW<a INT>`, `MAP<K, V>`, `STRUCT(a INT)`, .. | the type in quotes, see `nested` |
+//! | `MAP[k, v]` | `MAP(k, v)` |
 //! | `WITHIN`, `ASOF`, `FOR SYSTEM_TIME AS OF` of joins | see `join` |
 
 pub(super) mod join;
+mod nested;
 
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
@@ -40,8 +43,14 @@ pub(super) struct Lifted {
 
 /// Takes the streaming clauses out of one statement.
 pub(super) fn lift(tokens: &[TokenWithSpan]) -> Result<Lifted> {
-    let mut pass =
-        Pass { tokens, at: 0, out: Vec::with_capacity(tokens.len()), frames: vec![Frame::default()], emit: None };
+    let mut pass = Pass {
+        tokens,
+        at: 0,
+        out: Vec::with_capacity(tokens.len()),
+        frames: vec![Frame::default()],
+        emit: None,
+        map_ends: Vec::new(),
+    };
     while pass.at < tokens.len() {
         pass.step()?;
     }
@@ -81,6 +90,8 @@ struct Pass<'t> {
     out: Vec<TokenWithSpan>,
     frames: Vec<Frame>,
     emit: Option<(Emit, Span)>,
+    /// Where `]` ends a `MAP[k, v]`.
+    map_ends: Vec<usize>,
 }
 
 /// Words that begin clauses which no standard parser knows, and keywords as they are misspelt.
@@ -124,16 +135,26 @@ impl Pass<'_> {
 
     fn step(&mut self) -> Result<()> {
         match &self.tokens[self.at].token {
+            Token::LBracket | Token::LBrace => {
+                self.keep();
+                self.frames.push(Frame { start: self.out.len(), ..Frame::default() });
+            }
+            Token::RBracket if self.map_ends.contains(&self.at) => {
+                self.close_inner()?;
+                self.out.push(token(Token::RParen, self.here()));
+                self.at += 1;
+            }
+            Token::RBracket | Token::RBrace => {
+                self.close_inner()?;
+                self.keep();
+            }
             Token::LParen => {
                 let opener = self.out.last().and_then(word_of).unwrap_or_default().to_ascii_uppercase();
                 self.keep();
                 self.frames.push(Frame { opener, start: self.out.len(), ..Frame::default() });
             }
             Token::RParen => {
-                if self.frames.len() > 1 {
-                    self.close_join()?;
-                    self.close_frame();
-                }
+                self.close_inner()?;
                 self.keep();
             }
             Token::Comma => {
@@ -143,6 +164,14 @@ impl Pass<'_> {
             Token::Number(amount, _) => self.number(&amount.clone()),
             Token::Word(Word { quote_style: None, keyword, .. }) => self.word(*keyword)?,
             _ => self.keep(),
+        }
+        Ok(())
+    }
+
+    fn close_inner(&mut self) -> Result<()> {
+        if self.frames.len() > 1 {
+            self.close_join()?;
+            self.close_frame();
         }
         Ok(())
     }
@@ -166,7 +195,7 @@ impl Pass<'_> {
     }
 
     fn word(&mut self, keyword: Keyword) -> Result<()> {
-        if self.join_word()? {
+        if self.join_word()? || self.nested_type() || self.map_literal() {
             return Ok(());
         }
         // Behind AS a clause's first word is a name.

@@ -1,10 +1,21 @@
 //! Names of types, and the type that two types meet in.
 
+mod nested;
+
 use crate::types::{DECIMAL_DIGITS_MAX, DataType};
 use crate::zone::Zone;
 
-/// The type written as `text`: `DECIMAL(10, 2)`, `TIMESTAMP(3)`, `varchar`, .. Instants are in UTC.
+/// The types there are, for errors.
+pub(super) const NAMES: &str = "types: BOOLEAN, INT, BIGINT, DOUBLE, DECIMAL(p, s), STRING, TIMESTAMP(p), \
+                                TIMESTAMP_LTZ(p), DATE, ARRAY<T>, MAP<K, V>, ROW<name T, ..>, JSON";
+
+/// The type written as `text`: `DECIMAL(10, 2)`, `TIMESTAMP(3)`, `varchar`, `ARRAY<INT>`, .. Instants are in UTC.
 pub fn parse_type(text: &str) -> Option<DataType> {
+    nested::parse(text, 0)
+}
+
+/// A type that is not made of others.
+fn parse_plain(text: &str) -> Option<DataType> {
     let upper = text.trim().to_ascii_uppercase();
     let (name, arguments, behind) = match upper.split_once('(') {
         Some((name, rest)) => {
@@ -48,6 +59,7 @@ pub fn parse_type(text: &str) -> Option<DataType> {
         }
         "DATE" => plain(DataType::Date),
         "INTERVAL" => plain(DataType::Interval),
+        "JSON" | "JSONB" | "VARIANT" => plain(DataType::Json),
         _ => None,
     }
 }
@@ -75,6 +87,7 @@ pub(super) fn common(left: DataType, right: DataType) -> Option<DataType> {
             Some(Timestamp { precision: p.max(q), zone: z.or(y) })
         }
         (Date, timestamp @ Timestamp { .. }) | (timestamp @ Timestamp { .. }, Date) => Some(timestamp),
+        _ if left.is_nested() || right.is_nested() => nested::common(left, right),
         _ => {
             let ((whole, scale), (other_whole, other_scale)) = (digits(left)?, digits(right)?);
             let scale = scale.max(other_scale);
@@ -102,7 +115,8 @@ mod tests {
             ("TIMESTAMP_LTZ(6)", Some(DataType::Timestamp { precision: 6, zone: Some(Zone::UTC) })),
             ("timestamp", Some(DataType::Timestamp { precision: 3, zone: None })),
             ("DOUBLE PRECISION", Some(DataType::Double)),
-            ("MAP<INT, INT>", None),
+            ("MAP<INT, INT>", Some(DataType::map(DataType::Int, DataType::Int))),
+            ("jsonb", Some(DataType::Json)),
         ] {
             assert_eq!(parse_type(text), data_type, "{text}");
         }

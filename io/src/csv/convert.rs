@@ -8,6 +8,7 @@
 
 use bumpalo::Bump;
 use corelane_engine::batch::{Data, Text, Vector};
+use corelane_engine::nested::{self, Writer};
 use corelane_engine::types::{DataType, Physical};
 
 use super::index::Index;
@@ -256,6 +257,9 @@ pub(crate) fn column<'a>(
             let timestamp = |text: &[u8]| last.timestamp(text, precision, zone);
             Data::I64(plain(stretch, rows, field, &mut out, timestamp))
         }
+        DataType::Json | DataType::Array(_) | DataType::Map(_) | DataType::Row(_) => {
+            Data::Text(nested(stretch, rows, field, data_type, &mut out))
+        }
         // Binding refuses intervals, and a NULL-typed column has only NULLs.
         DataType::Null | DataType::Interval => return all_null(rows.len(), data_type, scratch),
     };
@@ -360,6 +364,49 @@ fn careful<'a, T: Copy + Default>(
         });
         match found {
             Ok(Some(converted)) => *value = converted,
+            Ok(None) => out.null(row),
+            Err(reason) => out.fault(row, reason),
+        }
+    }
+    values
+}
+
+/// JSON, as itself or as the nested type that it says the value of.
+fn nested<'a>(
+    stretch: &Stretch<'a, '_>,
+    rows: &impl Rows,
+    field: usize,
+    data_type: DataType,
+    out: &mut Out<'a, '_>,
+) -> &'a [Text<'a>] {
+    let scratch = out.scratch;
+    let values = scratch.alloc_slice_fill_copy(rows.len(), Text::EMPTY);
+    let (mut writer, mut json, mut parts) = (Writer::default(), String::new(), Bump::new());
+    for (row, value) in values.iter_mut().enumerate() {
+        let found = stretch.field(rows.entry(row), field, scratch).and_then(|found| {
+            let is_null = if found.quoted { found.bytes.is_empty() } else { found.bytes == stretch.null };
+            if is_null {
+                return Ok(None);
+            }
+            let text = std::str::from_utf8(found.bytes).map_err(|_| Reason::Utf8)?;
+            let wrong = Reason::Json(data_type);
+            if data_type == DataType::Json {
+                json.clear();
+                return match nested::check_json(text, &mut json) {
+                    true => Ok(Some(Text::new(json.as_bytes()).copy_to(scratch))),
+                    false => Err(wrong),
+                };
+            }
+            writer.clear();
+            parts.reset();
+            match nested::parse(text, data_type, &mut writer, &parts) {
+                Some(true) => writer.value(scratch).map(Some).map_err(|_| wrong),
+                Some(false) => Ok(None),
+                None => Err(wrong),
+            }
+        });
+        match found {
+            Ok(Some(found)) => *value = found,
             Ok(None) => out.null(row),
             Err(reason) => out.fault(row, reason),
         }

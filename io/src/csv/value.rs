@@ -40,6 +40,9 @@ pub enum Reason {
     /// An offset where the type has none.
     #[error("has an offset from UTC; declare the column TIMESTAMP_LTZ")]
     Offset,
+    /// Not JSON of the type.
+    #[error("is not JSON of the type {0}")]
+    Json(DataType),
     /// Not UTF-8.
     #[error("is not UTF-8")]
     Utf8,

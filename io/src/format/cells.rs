@@ -73,6 +73,7 @@ impl Cells {
                 }
             }
             (Data::I128(values), _) => self.wide(&values[rows.clone()], data_type.scale(), separator),
+            (Data::Text(_), data_type) if data_type.is_nested() => self.len[..count].fill(LONG),
             (Data::Text(values), _) => self.texts(&values[rows.clone()], separator),
             (other, _) => {
                 for (cell, row) in rows.clone().enumerate() {

@@ -1,4 +1,5 @@
-//! NDJSON and JSON. Decimals are numbers with all their digits; times, NaN and infinities are text.
+//! NDJSON and JSON. Decimals are numbers with all their digits; times, NaN and infinities are text. Arrays are
+//! arrays, rows and maps objects, and JSON stands as it is.
 
 use corelane_engine::batch::{Chunk, Data, Vector};
 use corelane_engine::types::{DataType, Field};
@@ -76,6 +77,9 @@ impl Json {
                 continue;
             }
             match &column.data {
+                Data::Text(values) if data_type.is_nested() || *data_type == DataType::Json => {
+                    super::nested::write(&mut self.dates, *data_type, values[row].as_bytes(), out);
+                }
                 Data::Text(values) => string(values[row].as_bytes(), out),
                 Data::F64(values) if !values[row].is_finite() => {
                     out.push(b'"');

@@ -8,6 +8,7 @@ mod cells;
 mod debezium;
 mod digits;
 mod json;
+mod nested;
 mod separated;
 mod table;
 pub mod value;

@@ -1,4 +1,5 @@
-//! CSV and TSV (RFC 4180): NULL is empty, the empty string is `""`, quotes only where needed.
+//! CSV and TSV (RFC 4180): NULL is empty, the empty string is `""`, quotes only where needed; arrays, maps
+//! and rows are JSON.
 
 use corelane_engine::batch::{Chunk, Data, Text, Vector};
 use corelane_engine::types::DataType;
@@ -107,7 +108,7 @@ impl Separated {
         for (number, cells) in self.cells.iter().enumerate().skip(from) {
             match (cells.len[row], &columns[number].data) {
                 (cells::LONG, Data::Text(values)) => {
-                    self.text(&values[first + row], out);
+                    self.text_of(values[first + row].as_bytes(), number, out);
                     out.push(if number + 1 == columns.len() { b'\n' } else { self.delimiter });
                 }
                 (cells::LONG, _) => {
@@ -117,6 +118,16 @@ impl Separated {
                 (len, _) => out.extend(&cells.text[row][..usize::from(len)]),
             }
         }
+    }
+
+    /// A text, or a nested value as JSON.
+    fn text_of(&self, value: &[u8], number: usize, out: &mut Buffer) {
+        if !self.types[number].is_nested() {
+            return self.text(&Text::new(value), out);
+        }
+        let mut json = Buffer::default();
+        super::nested::write(&mut Dates::default(), self.types[number], value, &mut json);
+        self.text(&Text::new(json.bytes()), out);
     }
 
     /// A value too long for a cell.

@@ -65,6 +65,11 @@ fn line(types: &[DataType], dates: &mut Dates, chunk: &Chunk<'_>, row: usize, ou
         }
         match &column.data {
             _ if column.is_null(row) => out.push(NULL),
+            Data::Text(values) if data_type.is_nested() => {
+                let mut json = Buffer::default();
+                super::nested::write(dates, *data_type, values[row].as_bytes(), &mut json);
+                escape(json.bytes(), out);
+            }
             Data::Text(values) => escape(values[row].as_bytes(), out),
             other => super::plain(dates, *data_type, other, row, out),
         }

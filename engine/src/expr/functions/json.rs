@@ -5,7 +5,7 @@
 //! nothing in it: NULL, and FALSE from JSON_EXISTS. Of two members of one name the first counts.
 
 use super::math::function;
-use super::text::{at, tt_to_b};
+use super::text::at;
 use super::typing::Fit;
 use super::{Call, Function};
 use crate::batch::{Data, Vector};
@@ -17,21 +17,39 @@ use serde_json::value::RawValue;
 use std::fmt;
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    function!("json_value", [], "JSON text and a path like $.a[0]", "The text, number or truth there, as text; NULL if there is none.", tt, |call| by_path(call, scalar), r#"json_value('{"a": [1, "x"]}', '$.a[1]')"# => "x"),
-    function!("json_query", [], "JSON text and a path like $.a[0]", "The object or array there, as JSON; NULL if there is none.", tt, |call| by_path(call, compound), r#"json_query('{"a": [1, "x"]}', '$.a')"# => r#"[1, "x"]"#),
-    function!("json_exists", [], "JSON text and a path like $.a[0]", "Whether anything is there.", tt_to_b, |call| exists(call), r#"json_exists('{"a": null}', '$.a')"# => "TRUE"),
-    function!("->", [], "JSON text, and a member's name or an element's number from 0", "The member or element, as JSON.", step_typing, |call| by_step(call, whole), r#"'{"a": [1, "x"]}' -> 'a'"# => r#"[1, "x"]"#),
-    function!("->>", [], "JSON text, and a member's name or an element's number from 0", "The member or element, as text.", step_typing, |call| by_step(call, plain), r#"'[1, "x"]' ->> 1"# => "x"),
+    function!("json_value", [], "JSON, or text that holds it, and a path like $.a[0]", "The text, number or truth there, as text; NULL if there is none.", tt, |call| by_path(call, scalar), r#"json_value('{"a": [1, "x"]}', '$.a[1]')"# => "x"),
+    function!("json_query", [], "JSON, or text that holds it, and a path like $.a[0]", "The object or array there, as JSON; NULL if there is none.", query_typing, |call| by_path(call, compound), r#"json_query('{"a": [1, "x"]}', '$.a')"# => r#"[1, "x"]"#),
+    function!("json_exists", [], "JSON, or text that holds it, and a path like $.a[0]", "Whether anything is there.", to_b, |call| exists(call), r#"json_exists('{"a": null}', '$.a')"# => "TRUE"),
+    function!("->", [], "JSON, or text that holds it, and a member's name or an element's number from 0", "The member or element, as JSON.", whole_typing, |call| by_step(call, whole), r#"'{"a": [1, "x"]}' -> 'a'"# => r#"[1, "x"]"#),
+    function!("->>", [], "JSON, or text that holds it, and a member's name or an element's number from 0", "The member or element, as text.", step_typing, |call| by_step(call, plain), r#"'[1, "x"]' ->> 1"# => "x"),
 ];
 
 fn tt(types: &[DataType], _: &[Option<&Value>]) -> Fit {
-    (types == [DataType::Text; 2]).then(|| (types.to_vec(), DataType::Text))
+    matches!(types, [DataType::Text | DataType::Json, DataType::Text]).then(|| (types.to_vec(), DataType::Text))
+}
+
+fn to_b(types: &[DataType], literals: &[Option<&Value>]) -> Fit {
+    tt(types, literals).map(|(arguments, _)| (arguments, DataType::Boolean))
+}
+
+/// A part as JSON of the kind that the document is.
+fn whole_typing(types: &[DataType], literals: &[Option<&Value>]) -> Fit {
+    let (arguments, _) = step_typing(types, literals)?;
+    let returns = arguments[0];
+    Some((arguments, returns))
+}
+
+fn query_typing(types: &[DataType], literals: &[Option<&Value>]) -> Fit {
+    tt(types, literals).map(|(arguments, _)| {
+        let returns = arguments[0];
+        (arguments, returns)
+    })
 }
 
 fn step_typing(types: &[DataType], literals: &[Option<&Value>]) -> Fit {
     match *types {
-        [DataType::Text, number] if number.is_integer() => {
-            Some((vec![DataType::Text, DataType::BigInt], DataType::Text))
+        [document @ (DataType::Text | DataType::Json), number] if number.is_integer() => {
+            Some((vec![document, DataType::BigInt], DataType::Text))
         }
         _ => tt(types, literals),
     }

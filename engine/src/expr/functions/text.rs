@@ -16,7 +16,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!("trim", ["btrim"], "text, and which characters", "Without spaces (or those characters) at both ends.", t_or_tt, |call| trim(call, true, true), "trim('  a b ')" => "a b"),
     function!("ltrim", [], "text, and which characters", "Without spaces (or those characters) in front.", t_or_tt, |call| trim(call, true, false), "ltrim('xxaxx', 'x')" => "axx"),
     function!("rtrim", [], "text, and which characters", "Without spaces (or those characters) behind.", t_or_tt, |call| trim(call, false, true), "rtrim('xxaxx', 'x')" => "xxa"),
-    function!("length", ["char_length", "character_length", "len"], "text", "How many characters.", t_to_n, |call| count(call, |s, _| characters(s)), "length('Zürich')" => "6"),
+    function!("length", ["char_length", "character_length", "len"], "text, or an array or a map", "How many characters, elements or entries.", length_typing, length, "length('Zürich')" => "6"),
     function!("count_char", [], "text and one character", "How often the character occurs.", tt_to_n, |call| count(call, |s, c| s.matches(c).count()), "count_char('banana', 'a')" => "3"),
     function!("position", ["locate"], "what is looked for, and the text", "Where it first occurs, 0 if nowhere.", tt_to_n, |call| count(call, |what, s| s.find(what).map_or(0, |at| characters(&s[..at]) + 1)), "position('na', 'banana')" => "3"),
     function!("strpos", ["instr"], "the text, and what is looked for", "Where it first occurs, 0 if nowhere.", tt_to_n, |call| count(call, |s, what| s.find(what).map_or(0, |at| characters(&s[..at]) + 1)), "strpos('banana', 'na')" => "3"),
@@ -33,8 +33,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(())
     }), "replace('banana', 'an', 'o')" => "booa"),
     function!("reverse", [], "text", "Backwards.", t, |call| change(call, |s| Cow::Owned(s.chars().rev().collect())), "reverse('abc')" => "cba"),
-    function!("concat", ["||"], "texts", "One after the other.", texts, concat, "concat('a', 'b', 'c')" => "abc"),
-    function!("concat_ws", [], "a separator, and texts", "One after the other with the separator between.", texts, concat_ws, "concat_ws('-', 'a', 'b')" => "a-b"),
+    function!("concat", ["||"], "texts, or arrays, or an array and a value", "One after the other.", texts, concat, "concat('a', 'b', 'c')" => "abc"),
+    function!("concat_ws", [], "a separator, and texts", "One after the other with the separator between.", plain_texts, concat_ws, "concat_ws('-', 'a', 'b')" => "a-b"),
     function!("lpad", [], "text, length, and with what", "Filled up (or cut) to a length, in front.", pad_typing, |call| pad(call, true), "lpad('7', 3, '0')" => "007"),
     function!("rpad", [], "text, length, and with what", "Filled up (or cut) to a length, behind.", pad_typing, |call| pad(call, false), "rpad('7', 3, 'x')" => "7xx"),
     function!("starts_with", ["startswith"], "text and its beginning", "Whether it begins so.", tt_to_b, |call| count(call, |s, with| usize::from(s.starts_with(with))), "starts_with('banana', 'ba')" => "TRUE"),
@@ -42,8 +42,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function!("repeat", [], "text and how often", "So many times, one after the other.", tn, repeat, "repeat('ab', 3)" => "ababab"),
 ];
 
+fn texts(types: &[DataType], literals: &[Option<&Value>]) -> Fit {
+    super::array::concat_typing(types, literals).or_else(|| plain_texts(types, literals))
+}
+
 /// Numbers are shown as text where text is asked for in a concatenation.
-fn texts(types: &[DataType], _: &[Option<&Value>]) -> Fit {
+fn plain_texts(types: &[DataType], _: &[Option<&Value>]) -> Fit {
     let any_text = types.contains(&DataType::Text);
     any_text.then(|| (vec![DataType::Text; types.len()], DataType::Text))
 }
@@ -80,6 +84,13 @@ fn t_or_tt(types: &[DataType], literals: &[Option<&Value>]) -> Fit {
 
 fn t_to_n(types: &[DataType], _: &[Option<&Value>]) -> Fit {
     exact(types, &[DataType::Text], BigInt)
+}
+
+fn length_typing(types: &[DataType], literals: &[Option<&Value>]) -> Fit {
+    match types {
+        [DataType::Array(_) | DataType::Map(_)] => Some((types.to_vec(), BigInt)),
+        _ => t_to_n(types, literals),
+    }
 }
 
 pub(super) fn tt_to_n(types: &[DataType], _: &[Option<&Value>]) -> Fit {
@@ -148,6 +159,10 @@ pub(super) fn count<'a>(call: &Call<'_, 'a>, op: impl Fn(&str, &str) -> usize) -
         Ok(op(&at(call, 0, row), &second) as i64)
     })?;
     Ok(Vector { data: Data::I64(values), nulls: call.nulls })
+}
+
+fn length<'a>(call: &Call<'_, 'a>) -> Result<Vector<'a>> {
+    if call.data_type(0).is_nested() { super::array::count(call) } else { count(call, |s, _| characters(s)) }
 }
 
 /// A part of argument 0, told by the number in argument 1.
@@ -222,6 +237,9 @@ fn split<'a>(call: &Call<'_, 'a>, first: i64) -> Result<Vector<'a>> {
 }
 
 fn concat<'a>(call: &Call<'_, 'a>) -> Result<Vector<'a>> {
+    if call.returns != DataType::Text {
+        return super::array::concat(call);
+    }
     compose(call, |out, row| {
         (0..call.arguments.len()).for_each(|index| out.push_str(&at(call, index, row)));
         Ok(())

@@ -42,6 +42,7 @@ pub(crate) fn common(left: DataType, right: DataType) -> Option<DataType> {
             Some(Timestamp { precision: p.max(q), zone: a.and(b) })
         }
         (Date, time @ Timestamp { .. }) | (time @ Timestamp { .. }, Date) => Some(time),
+        _ if left.is_nested() || right.is_nested() => crate::nested::common(left, right, &common),
         _ => wider(left, right, 0),
     }
 }

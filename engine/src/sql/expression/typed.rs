@@ -67,10 +67,8 @@ pub(in crate::sql) fn constant(value: &ast::Value, span: Span) -> Result<Expr> {
 
 /// A type written in an expression.
 pub(in crate::sql) fn data_type(tree: &ast::DataType, span: Span) -> Result<DataType> {
-    crate::sql::parse_type(&tree.to_string()).ok_or_else(|| {
-        unsupported(format!("the type {tree} is not supported"), span)
-            .note("types: BOOLEAN, INT, BIGINT, DOUBLE, DECIMAL(p, s), STRING, TIMESTAMP(p), TIMESTAMP_LTZ(p), DATE")
-    })
+    crate::sql::parse_type(&tree.to_string())
+        .ok_or_else(|| unsupported(format!("the type {tree} is not supported"), span).note(types::NAMES))
 }
 
 /// A scalar function or operator with arguments cast to what it takes.

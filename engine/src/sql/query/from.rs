@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sqlparser::ast::{self, Spanned};
 
-use super::{Natural, Planner, Relation, clauses};
+use super::{Natural, Planner, Relation, clauses, unnest};
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::Expr;
 use crate::plan::{Emit, EventTime, Metadata, Operator, ReadOrder, Scan, ScanColumn};
@@ -35,6 +35,9 @@ impl Planner<'_> {
         ctes: &HashMap<String, &'a ast::Cte>,
     ) -> Result<Relation<'a>> {
         let span = place(factor.span());
+        if let Some(lateral) = unnest::of(factor)? {
+            return self.unnest_alone(&lateral, span);
+        }
         clauses::of_table(factor)?;
         let (mut relation, alias) = match factor {
             ast::TableFactor::Table { name, alias, args: None, .. } => (self.named(name, ctes, span)?, alias),

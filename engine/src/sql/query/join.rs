@@ -11,10 +11,10 @@ use std::collections::{HashMap, VecDeque};
 use sqlparser::ast::{self, Spanned};
 
 use super::within::within;
-use super::{Closed, Natural, Planner, Relation, clauses};
+use super::{Closed, Natural, Planner, Relation, clauses, unnest};
 use crate::error::{Code, Error, Result, Span};
 use crate::expr::{Comparison, Expr, ExprKind};
-use crate::plan::{Emit, Join, JoinKind, Late, NodeId, Operator, Pick};
+use crate::plan::{Emit, Join, JoinKind, Late, NodeId, Operator, Pick, Unnest};
 use crate::sql::expression::{Binder, call, case, compare, is_null, not, plain_arguments};
 use crate::sql::prepass::join as prepass;
 use crate::sql::scope::{Scope, ScopeColumn, same};
@@ -38,6 +38,8 @@ struct Table<'a> {
     nearest: bool,
     /// It is read as it was at another table's time.
     lookup: bool,
+    /// It is the elements of arrays of those before it; then it has no node of its own.
+    unnest: Option<Unnest>,
     span: Span,
 }
 
@@ -116,7 +118,7 @@ impl Planner<'_> {
         }
         let mut rest: VecDeque<(usize, Table<'a>)> = tables.into_iter().enumerate().collect();
         let (_, first) = rest.pop_front().expect("FROM has tables");
-        let width = rest.iter().map(|(_, table)| self.width(table.relation.node)).sum::<usize>();
+        let width = rest.iter().map(|(_, table)| self.width_of(table)).sum::<usize>();
         let own = self.width(first.relation.node);
         let mut columns: Vec<Option<usize>> = (0..own).map(Some).collect();
         columns.resize(own + width, None);
@@ -140,6 +142,13 @@ impl Planner<'_> {
     }
 
     /// The tables in the order of FROM, and the names they bring, over the imaginary row.
+    fn width_of(&self, table: &Table<'_>) -> usize {
+        match &table.unnest {
+            Some(unnest) => unnest.added().len(),
+            None => self.width(table.relation.node),
+        }
+    }
+
     fn tables<'a>(
         &mut self,
         list: &'a [ast::TableWithJoins],
@@ -148,10 +157,18 @@ impl Planner<'_> {
         let mut tables: Vec<Table<'a>> = Vec::new();
         let mut scope = Scope::default();
         let outer = list.iter().flat_map(|item| &item.joins).any(|join| is_outer(&join.join_operator));
+        let is_alone = unnest::are_all_but_first(list)?;
         for (item, from) in list.iter().enumerate() {
             let span = place(from.relation.span());
-            let relation = self.factor(&from.relation, ctes)?;
-            self.add_table(&mut tables, &mut scope, relation, JoinKind::Inner, outer, span)?;
+            match unnest::of(&from.relation)? {
+                Some(lateral) if !tables.is_empty() => {
+                    self.add_unnest(&mut tables, &mut scope, &lateral, JoinKind::Inner, span)?;
+                }
+                _ => {
+                    let relation = self.factor(&from.relation, ctes)?;
+                    self.add_table(&mut tables, &mut scope, relation, JoinKind::Inner, (outer, is_alone), span)?;
+                }
+            }
             for join in &from.joins {
                 let span = place(join.relation.span());
                 clauses::of_join(join)?;
@@ -160,9 +177,18 @@ impl Planner<'_> {
                     let error = unsupported("RIGHT and FULL JOIN behind a comma are not supported", span);
                     return Err(error.help("write CROSS JOIN for the comma, or put the join in a subquery"));
                 }
-                let relation = self.factor(&join.relation, ctes)?;
-                self.add_table(&mut tables, &mut scope, relation, kind, outer, span)?;
+                match unnest::of(&join.relation)? {
+                    Some(lateral) => self.add_unnest(&mut tables, &mut scope, &lateral, kind, span)?,
+                    None => {
+                        let relation = self.factor(&join.relation, ctes)?;
+                        self.add_table(&mut tables, &mut scope, relation, kind, (outer, false), span)?;
+                    }
+                }
                 let on = self.constraint(constraint, &tables, &mut scope, span)?;
+                if tables.last().is_some_and(|table| table.unnest.is_some()) && kind == JoinKind::Left {
+                    unnest::check_on(&on.terms)?;
+                    continue;
+                }
                 if on.grace > 0 {
                     tables.iter().for_each(|table| self.add_grace(table.relation.node, on.grace));
                 }
@@ -179,14 +205,14 @@ impl Planner<'_> {
         scope: &mut Scope,
         mut relation: Relation<'a>,
         kind: JoinKind,
-        outer: bool,
+        (outer, is_alone): (bool, bool),
         span: Span,
     ) -> Result<()> {
         if tables.len() == MAX_TABLES {
             let error = Error::new(Code::Limit, "this many tables in one FROM are more than Corelane joins").at(span);
             return Err(error.note(format!("limit: {MAX_TABLES}")));
         }
-        if let Some(window) = &relation.window {
+        if let Some(window) = relation.window.as_ref().filter(|_| !is_alone) {
             return Err(unsupported("a window over one table of a join is not supported", window.span)
                 .help("group it by window_start, window_end in a subquery"));
         }
@@ -196,13 +222,58 @@ impl Planner<'_> {
         if outer {
             self.make_columns(&mut relation);
         }
-        let offset = tables.last().map_or(0, |last| last.offset + self.width(last.relation.node));
+        let offset = tables.last().map_or(0, |last| last.offset + self.width_of(last));
         for column in &relation.scope.columns {
             let mut column = column.clone();
             column.expression.map_columns(&|column| offset + column);
             scope.columns.push(column);
         }
-        tables.push(Table { relation, offset, kind, on: Vec::new(), nearest: false, lookup: false, span });
+        tables.push(Table {
+            relation,
+            offset,
+            kind,
+            on: Vec::new(),
+            nearest: false,
+            lookup: false,
+            unnest: None,
+            span,
+        });
+        Ok(())
+    }
+
+    /// The elements of arrays of the tables before.
+    fn add_unnest<'a>(
+        &mut self,
+        tables: &mut Vec<Table<'a>>,
+        scope: &mut Scope,
+        lateral: &unnest::Lateral<'a>,
+        kind: JoinKind,
+        span: Span,
+    ) -> Result<()> {
+        if !matches!(kind, JoinKind::Inner | JoinKind::Left) {
+            return Err(unsupported("RIGHT and FULL JOIN of an UNNEST are not supported", span)
+                .help("write CROSS JOIN, or LEFT JOIN UNNEST(..) ON TRUE"));
+        }
+        let offset = tables.last().map_or(0, |last| last.offset + self.width_of(last));
+        let bound = self.bind_unnest(lateral, scope, kind == JoinKind::Left, span)?;
+        let mut columns = bound.columns.clone();
+        for column in &mut columns {
+            column.expression.map_columns(&|column| offset + column);
+        }
+        scope.columns.append(&mut columns);
+        let first = &tables.first().expect("it is not the first").relation;
+        let relation = Relation {
+            node: first.node,
+            scope: Scope { columns: bound.columns, clock: None },
+            times: Vec::new(),
+            natural: Natural::Position,
+            closed: None,
+            window: None,
+            bounded: true,
+            emit: None,
+        };
+        let unnest = Some(bound.unnest);
+        tables.push(Table { relation, offset, kind, on: Vec::new(), nearest: false, lookup: false, unnest, span });
         Ok(())
     }
 
@@ -371,6 +442,9 @@ impl Planner<'_> {
 
     /// Uses what is said about one table alone where it is read, if none of its rows are made up.
     fn narrow_table(&mut self, number: usize, tables: &mut [Table<'_>], terms: &mut VecDeque<Term>) -> Result<()> {
+        if tables[number].unnest.is_some() {
+            return Ok(());
+        }
         let width = self.width(tables[number].relation.node);
         let table = &mut tables[number];
         let (offset, kind) = (table.offset, table.kind);
@@ -407,6 +481,9 @@ impl Planner<'_> {
     /// The next table that a condition with `=` connects to those joined; else the next one.
     fn connected(&self, joined: &Joined<'_>, rest: &VecDeque<(usize, Table<'_>)>, terms: &VecDeque<Term>) -> usize {
         let connects = |table: &Table<'_>| {
+            if let Some(unnest) = &table.unnest {
+                return unnest.arrays.iter().all(|array| joined.knows(array));
+            }
             let range = table.offset..table.offset + self.width(table.relation.node);
             terms
                 .iter()
@@ -423,7 +500,10 @@ impl Planner<'_> {
         table: Table<'a>,
         terms: &mut VecDeque<Term>,
     ) -> Result<Joined<'a>> {
-        let Table { relation: right, offset, kind, on, nearest, lookup, span } = table;
+        if table.unnest.is_some() {
+            return self.unnest_table(joined, number, table, terms);
+        }
+        let Table { relation: right, offset, kind, on, nearest, lookup, unnest: _, span } = table;
         let range = offset..offset + self.width(right.node);
         let known = |joined: &Joined<'_>, condition: &Expr| {
             let mut known = true;
@@ -460,6 +540,12 @@ impl Planner<'_> {
             joined.columns[column] = Some(left_width + (column - offset));
         }
         // What could not be part of the join holds behind it.
+        self.filter_by(&mut joined, number, terms)?;
+        Ok(joined)
+    }
+
+    /// Applies the terms that hold once table `number` is joined.
+    fn filter_by(&mut self, joined: &mut Joined<'_>, number: usize, terms: &mut VecDeque<Term>) -> Result<()> {
         for term in std::mem::take(terms) {
             if term.after <= number && joined.knows(&term.condition) {
                 let condition = joined.place(term.condition);
@@ -468,6 +554,29 @@ impl Planner<'_> {
                 terms.push_back(term);
             }
         }
+        Ok(())
+    }
+
+    /// Puts the elements of arrays beside the rows joined so far.
+    fn unnest_table<'a>(
+        &mut self,
+        mut joined: Joined<'a>,
+        number: usize,
+        table: Table<'a>,
+        terms: &mut VecDeque<Term>,
+    ) -> Result<Joined<'a>> {
+        let Table { relation: _, offset, on, unnest: Some(mut unnest), span, .. } = table else { return Ok(joined) };
+        for array in &mut unnest.arrays {
+            *array = joined.place(array.clone());
+        }
+        terms.extend(on.into_iter().map(|condition| Term { condition, after: number }));
+        let first = self.width(joined.relation.node);
+        let added = unnest.added().len();
+        self.unnest(&mut joined.relation, unnest, span);
+        for column in 0..added {
+            joined.columns[offset + column] = Some(first + column);
+        }
+        self.filter_by(&mut joined, number, terms)?;
         Ok(joined)
     }
 

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `from` | FROM: tables, files, views, subqueries, windows over them |
 //! | `values` | VALUES, and SELECT without FROM |
+//! | `unnest` | UNNEST in FROM and in SELECT |
 //! | `join`, `within` | FROM with several tables; how far apart in time their rows may be |
 //! | `semi`, `scalar` | IN and EXISTS with a subquery; subqueries that give one value |
 //! | `select` | one SELECT, clause by clause |
@@ -37,6 +38,7 @@ mod sink;
 mod star;
 mod state;
 mod time;
+mod unnest;
 mod values;
 mod within;
 

@@ -11,7 +11,7 @@ use super::order::{order_item, sort_key};
 use super::rank::narrow;
 use super::scalar::{has_constant, of_groups};
 use super::semi::terms;
-use super::{Planner, Relation, clauses, star};
+use super::{Planner, Relation, clauses, star, unnest};
 use crate::error::{Code, Error, Result};
 use crate::expr::{Expr, ExprKind};
 use crate::plan::Operator;
@@ -64,6 +64,7 @@ impl Planner<'_> {
             let trees: Vec<&ast::Expr> = items.chain(&select.having).collect();
             relation = self.scalars(relation, &trees, None, &mut scalars, ctes)?;
         }
+        let unnested = self.unnest_items(&mut relation, select, group_trees.is_empty() && window.is_none())?;
         let scope = std::mem::take(&mut relation.scope);
         let time = match &window {
             Some(spec) => Some(self.time_of(&mut relation, &scope, spec)?),
@@ -75,6 +76,7 @@ impl Planner<'_> {
         let mut binder = Binder::new(&scope, self.options.clock, "SELECT");
         binder.windows = &select.named_window;
         binder.scalars = scalars.iter().map(|scalar| (scalar.at, scalar.value.clone())).collect();
+        binder.unnested.clone_from(&unnested);
         binder.window = time.as_ref().map(|time| time.data_type);
 
         // Aliases serve GROUP BY, HAVING and ORDER BY, not SELECT itself.
@@ -167,6 +169,9 @@ impl Planner<'_> {
             || having.is_some()
             || window.is_some();
         relation.scope = scope;
+        if let (true, Some((_, element))) = (aggregated, unnested.first()) {
+            return Err(unnest::beside_groups(element.span));
+        }
         if aggregated {
             let implied = window.as_ref().is_some_and(|spec| names_window || !from_has_window(select, spec));
             if let Some(spec) = window.as_ref().or(of_rows.as_ref()).filter(|_| !implied) {
@@ -246,6 +251,10 @@ impl Planner<'_> {
                         ast::Expr::CompoundIdentifier(parts) => {
                             parts.last().map_or_else(String::new, |n| n.value.clone())
                         }
+                        ast::Expr::CompoundFieldAccess { access_chain, .. } => match access_chain.last() {
+                            Some(ast::AccessExpr::Dot(ast::Expr::Identifier(name))) => name.value.clone(),
+                            _ => shown(tree),
+                        },
                         tree => shown(tree),
                     };
                     items.push((name, binder.bind(tree)?));
@@ -265,6 +274,12 @@ impl Planner<'_> {
                     };
                     let columns = &binder.scope.columns;
                     let mut columns = columns.iter().filter(|c| c.relation.eq_ignore_ascii_case(&relation)).peekable();
+                    if columns.peek().is_none()
+                        && let Some(fields) = unnest::fields_of(binder.scope, kind)?
+                    {
+                        items.extend(star::columns(fields.iter(), options, binder)?);
+                        continue;
+                    }
                     if columns.peek().is_none() {
                         let error = Error::new(Code::UnknownTable, format!("table `{relation}` is not in FROM"));
                         return Err(error.at(place(item.span())));

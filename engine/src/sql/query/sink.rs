@@ -129,6 +129,13 @@ impl Planner<'_> {
             })
         };
         let columns: Vec<usize> = by.iter().map(position).collect::<Result<_>>()?;
+        for (&column, (name, span)) in columns.iter().zip(by) {
+            let data_type = fields[column].data_type;
+            if data_type.is_nested() {
+                let error = Error::new(Code::Type, format!("`{name}` is {data_type}, which names no folder"));
+                return Err(error.at(*span).help("partition by a field or an element of it"));
+            }
+        }
         match by.first() {
             Some((_, span)) if columns.len() == fields.len() => {
                 let error = Error::new(Code::Misplaced, "PARTITIONED BY leaves no column to write").at(*span);
@@ -285,6 +292,7 @@ impl Planner<'_> {
                 Operator::Over(_) => through.push("OVER"),
                 Operator::Rank(_) => through.push("a rank"),
                 Operator::Sort { .. } => through.push("ORDER BY"),
+                Operator::Unnest(_) => through.push("UNNEST"),
                 Operator::Repeat { .. } => through.push("INTERSECT or EXCEPT"),
                 _ => return Answer { aggregate: None, through },
             }

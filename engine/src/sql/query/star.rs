@@ -11,8 +11,8 @@ use crate::sql::token::place;
 use crate::sql::unsupported;
 
 /// Names and expressions of the columns that `*` stands for.
-pub(super) fn columns<'a>(
-    columns: impl Iterator<Item = &'a ScopeColumn>,
+pub(super) fn columns<'a, 'c>(
+    columns: impl Iterator<Item = &'c ScopeColumn>,
     options: &'a ast::WildcardAdditionalOptions,
     binder: &mut Binder<'a>,
 ) -> Result<Vec<(String, Expr)>> {
