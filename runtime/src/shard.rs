@@ -52,6 +52,9 @@ pub struct Shard {
     member: Option<Member>,
     /// Which outboxes have sent the barrier of the epoch that is on its way.
     barred: Vec<bool>,
+    /// Since when nothing is read for it, and the longest that parts of it have taken since then, in ticks.
+    stopped: Option<u64>,
+    parts_pause: u64,
     /// Whether operators answer by turns, and whether rows have come since the last one.
     by_turns: bool,
     turn_open: bool,
@@ -177,6 +180,8 @@ impl Shard {
             stop: parts.stop,
             member: parts.member,
             barred,
+            stopped: None,
+            parts_pause: 0,
             by_turns,
             turn_open: false,
             account: parts.account,
@@ -198,6 +203,7 @@ impl Shard {
             return Ok(progress);
         }
         let mut busy = self.take_completions(io)?;
+        busy |= self.save_parts();
         busy |= self.outs.push_waiting()?;
         let mut wait = Stage::WaitPeer;
         for receiver in (0..self.receivers.len()).rev() {
@@ -233,7 +239,7 @@ impl Shard {
             self.ended = true;
             return Ok(Progress::Done);
         }
-        self.ledger.enter(wait);
+        self.ledger.enter(if self.pipeline.is_saving() { Stage::WaitDisk } else { wait });
         Ok(Progress::Idle(self.due(now)))
     }
 
@@ -336,6 +342,7 @@ impl Shard {
         self.sources.iter().all(|feed| done(feed.finished, feed.entry))
             && self.receivers.iter().all(|receiver| done(receiver.finished, receiver.entry))
             && !self.outs.has_waiting()
+            && !self.pipeline.is_saving()
     }
 
     /// A stop that emits nothing more: what was formatted is written, the rest is left.

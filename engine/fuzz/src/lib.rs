@@ -12,7 +12,7 @@ use corelane_engine::pipeline::local::batches;
 use corelane_engine::plan::{Distribution, Operator, Plan, distribute, explain};
 use corelane_engine::sql::{Catalog, Options, Program, Table, TableReference, Watermark, compile, parse_type, render};
 use corelane_engine::stage::Ledger;
-use corelane_engine::state::Section;
+use corelane_engine::state::{Scope, Section};
 use corelane_engine::types::Value;
 
 /// Tables that queries may read: `t` of every type, with event time, and `u` without.
@@ -290,8 +290,13 @@ pub fn state_restore(bytes: &[u8]) {
     let mut sections = saved(&plan);
     if from % 4 == 3 {
         sections = vec![
-            Section { node: usize::from(from >> 4), key_group: None, bytes: rest.to_vec() },
-            Section { node: usize::from(from >> 4), key_group: Some(u16::from(*from) * 16), bytes: rest.to_vec() },
+            Section { node: usize::from(from >> 4), scope: Scope::Whole, bytes: rest.to_vec() },
+            Section {
+                node: usize::from(from >> 4),
+                scope: Scope::KeyGroup(u16::from(*from) * 16),
+                bytes: rest.to_vec(),
+            },
+            Section { node: usize::from(from >> 4), scope: Scope::Part(0), bytes: rest.to_vec() },
         ];
     } else {
         for change in rest.chunks_exact(4) {
@@ -303,7 +308,9 @@ pub fn state_restore(bytes: &[u8]) {
                 (0, _) => section.bytes.truncate(at % length),
                 (1, _) => section.bytes.extend([0xff; 9]),
                 (2, _) => section.node = at % 9,
-                (3, _) => section.key_group = (at % 2 == 0).then_some(at as u16),
+                (3, _) => {
+                    section.scope = [Scope::Whole, Scope::KeyGroup(at as u16), Scope::Part(at as u32)][at % 3];
+                }
                 (with, Some(byte)) => *byte ^= with,
                 _ => {}
             }

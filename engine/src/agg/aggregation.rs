@@ -12,6 +12,7 @@ use bumpalo::Bump;
 use super::answer::Source;
 use super::changes;
 use super::nulls::NullCounts;
+use super::parts::{Loader, Saver, Taken};
 use super::raw::Raw;
 use super::shape::Shape;
 use super::single::{self, Pay};
@@ -24,7 +25,7 @@ use crate::operator::{Column, Context, Next, Operator, Owed, TIME_MIN, Time};
 use crate::pipeline::Place;
 use crate::plan::{Aggregate, Emit, Phase, Window};
 use crate::stage::{Copied, Stage};
-use crate::state::{Moved, Reader, Saved, State, damaged};
+use crate::state::{Moved, Saved, State, damaged};
 use crate::types::Physical;
 
 /// Groups that are written at a time: they, and the next, fit in half of the nearest cache.
@@ -44,6 +45,7 @@ pub(crate) struct Aggregation {
     open: VecDeque<(i64, Groups)>,
     spare: Vec<Groups>,
     due: VecDeque<Due>,
+    saver: Saver,
     /// Of a partial aggregation: whether collecting rows in groups pays.
     pay: Pay,
     /// Of partial states, and of their owner: rows may cross as they are.
@@ -105,6 +107,7 @@ impl Aggregation {
         };
         let absent = raw.iter().filter(|_| partial).flat_map(|raw| raw.layout(input)).collect();
         Ok(Aggregation {
+            saver: Saver::new(&shape),
             shape,
             window: aggregate.window,
             emit: aggregate.emit,
@@ -138,13 +141,15 @@ impl Aggregation {
         self.window.map(|(window, column)| (window, chunk.columns[column].i64s()))
     }
 
-    /// Where in `open` the window with mark `start` is; opens it if need be.
+    /// Where in `open` the window with mark `start` is, to which rows come; opens it if need be.
     fn window_at(&mut self, start: i64) -> usize {
-        self.open.binary_search_by_key(&start, |open| open.0).unwrap_or_else(|at| {
+        let at = self.open.binary_search_by_key(&start, |open| open.0).unwrap_or_else(|at| {
             let groups = self.spare.pop().unwrap_or_else(|| Groups::new(&self.shape));
-            self.open.insert(at, (start, groups));
+            self.open.insert(at, (start, self.saver.opened(groups)));
             at
-        })
+        });
+        self.saver.touch(start, &mut self.open[at].1);
+        at
     }
 
     fn add<'a>(&mut self, chunk: &Chunk<'a>, context: &Context<'a>) -> Result<()> {
@@ -332,6 +337,7 @@ impl Aggregation {
         let groups = &mut self.open[at].1;
         let bases = scratch.alloc_slice_fill_copy(rows.count, 0u32);
         groups.find(&self.shape, rows.keys, bases, self.place.hash_seed, scratch)?;
+        groups.keep(bases);
         let nulls = groups.nulls.read();
         changes::run(&self.shape, rows, bases, &mut groups.table.state, nulls, scratch)
     }
@@ -432,13 +438,20 @@ impl Aggregation {
             if *given < bases.len() {
                 break;
             }
-            let mut groups = self.due.pop_front().expect("seen above").groups;
-            if self.spare.len() < SPARE_MAX && self.window.is_some() {
-                groups.clear();
-                self.spare.push(groups);
-            }
+            let due = self.due.pop_front().expect("seen above");
+            let unneeded = self.saver.release(due.start, due.groups);
+            self.spare(unneeded);
         }
         Ok(page)
+    }
+
+    /// Keeps a set of groups for a window to come.
+    fn spare(&mut self, groups: Option<Groups>) {
+        let has_room = self.spare.len() < SPARE_MAX && self.window.is_some();
+        if let Some(mut groups) = groups.filter(|_| has_room) {
+            groups.clear();
+            self.spare.push(groups);
+        }
     }
 
     fn pass(&mut self, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
@@ -584,33 +597,39 @@ impl Operator for Aggregation {
     fn state_bytes(&self) -> usize {
         let open =
             self.open.iter().map(|open| &open.1).chain(&self.spare).chain(self.due.iter().map(|due| &due.groups));
-        open.map(Groups::memory).sum()
+        open.map(Groups::memory).sum::<usize>() + self.saver.memory()
     }
 
-    fn save(&self, state: &mut State) -> Result<()> {
+    fn begin_save(&mut self, state: &mut State, part_bytes: usize) -> Result<()> {
         self.pay.save(state.whole());
-        for (start, groups) in &self.open {
-            groups.save(&self.shape, *start, self.place.hash_seed, state);
-        }
+        self.saver.begin(part_bytes);
         Ok(())
+    }
+
+    fn save_part(&mut self) -> Option<Taken> {
+        let mut unneeded = Vec::new();
+        let due = self.due.iter_mut().map(|due| (due.start, &mut due.groups));
+        let taken = self.saver.next(due, &mut self.open, |groups| unneeded.push(groups));
+        unneeded.into_iter().for_each(|groups| self.spare(Some(groups)));
+        taken
     }
 
     fn restore(&mut self, saved: &Saved<'_>) -> Result<()> {
         let mut from = saved.whole();
         self.pay.load(&mut from)?;
         from.end()?;
-        saved.groups().try_for_each(|(group, from)| self.load(group, self.shape.sources, from))
+        self.load(saved, false, self.shape.sources)
     }
 
     fn adopt(&mut self, moved: &Moved<'_>) -> Result<()> {
         if self.phase != Phase::Partial {
             let sources = if self.phase == Phase::Merge { moved.shards() } else { 1 };
-            return moved.owned_groups().try_for_each(|(group, from)| self.load(group, sources, from));
+            return moved.all().try_for_each(|saved| self.load(saved, true, sources));
         }
         // Partial states of several shards may be of one key: they are shipped apart.
         let pay = self.pay;
         for saved in moved.local() {
-            saved.groups().try_for_each(|(group, from)| self.load(group, 1, from))?;
+            self.load(saved, false, 1)?;
             self.close(i64::MAX);
         }
         self.pay = pay;
@@ -619,19 +638,28 @@ impl Operator for Aggregation {
 }
 
 impl Aggregation {
-    /// Reads the groups of a key group, whose doubles are those of `sources` source shards.
-    fn load(&mut self, group: u16, sources: usize, mut from: Reader<'_>) -> Result<()> {
-        while !from.is_empty() {
-            let start = from.word()? as i64;
-            let is_meant = self.window.map_or(start == 0, |(window, _)| start.checked_add(window.size).is_some());
-            if !is_meant {
-                return Err(damaged("a window cannot be meant"));
+    /// Reads what one such operator has saved, only groups that this shard owns if `moved`; doubles are those
+    /// of `sources` source shards.
+    fn load(&mut self, saved: &Saved<'_>, moved: bool, sources: usize) -> Result<()> {
+        let Aggregation { saver, open, shape, window, place, .. } = self;
+        let mut loader = Loader::new(saver, moved.then_some(&*place), place.hash_seed, sources);
+        for mut from in saved.parts() {
+            while !from.is_empty() {
+                let start = from.word()? as i64;
+                let is_meant = window.map_or(start == 0, |(window, _)| start.checked_add(window.size).is_some());
+                if !is_meant {
+                    return Err(damaged("a window cannot be meant"));
+                }
+                let at = open.binary_search_by_key(&start, |open| open.0).unwrap_or_else(|at| {
+                    open.insert(at, (start, saver.opened(Groups::new(shape))));
+                    at
+                });
+                let groups = &mut open[at].1;
+                let bases = loader.load(start, groups, &mut from)?;
+                groups.check_counts(shape, &bases)?;
             }
-            let at = self.window_at(start);
-            let groups = &mut self.open[at].1;
-            let bases = groups.load(&self.shape, group, sources, self.place.hash_seed, &mut from)?;
-            groups.check_counts(&self.shape, &bases)?;
         }
+        open.retain(|(_, groups)| groups.table.groups() > 0);
         Ok(())
     }
 }
@@ -640,12 +668,9 @@ impl Aggregation {
     /// With EMIT CHANGES nothing is left to say about a closed window; else what is due goes first.
     fn settle(&mut self, context: &Context<'_>, next: &mut Next<'_>) -> Result<()> {
         if self.emit == Emit::Changes {
-            for due in self.due.drain(..) {
-                let mut groups = due.groups;
-                if self.spare.len() < SPARE_MAX && self.window.is_some() {
-                    groups.clear();
-                    self.spare.push(groups);
-                }
+            for due in std::mem::take(&mut self.due) {
+                let unneeded = self.saver.release(due.start, due.groups);
+                self.spare(unneeded);
             }
         }
         if self.due.is_empty() { self.pass(context, next) } else { Ok(()) }

@@ -16,6 +16,7 @@
 //! | `inputs` | what a chunk brings: keys, arguments, filters |
 //! | `windows` | which rows belong to which windows |
 //! | `saved` | groups as bytes, and back |
+//! | `parts` | groups of one moment, taken while rows go on coming |
 //! | `aggregation`, `session` | the operator; the one for session windows |
 //!
 //! Integer and decimal sums are exact, and doubles are added in an order that follows from the input
@@ -38,6 +39,7 @@ mod mean;
 mod nulls;
 mod pair;
 mod partial;
+mod parts;
 mod raw;
 mod saved;
 mod session;
@@ -62,6 +64,8 @@ pub(crate) use add::{add_i128, add_wide, merge_moments};
 pub(crate) use answer::decimal_mean;
 pub(crate) use key::{KEY_COLUMNS_MAX, KeyLayout, Keys, from_order_bits, make_tags, order_bits, tag};
 pub(crate) use mean::decimal_means;
+pub use parts::Taken;
+pub(crate) use parts::{Loader, Saver};
 pub(crate) use saved::{SavedKeys, by_key_group};
 pub(crate) use shape::without_spans;
 pub(crate) use shape::{Kind, Shape};

@@ -168,6 +168,7 @@ impl Groups {
 
     /// Takes in partial states of the groups at `bases`.
     fn merge_found(&mut self, shape: &Shape, chunk: &Chunk<'_>, first: usize, bases: &[u32]) {
+        self.keep(bases);
         let states = &chunk.columns[first + shape.key.width()..];
         let picked = Picked { bases, values: None, positions: None, seen: None };
         let nulls = &mut self.nulls;

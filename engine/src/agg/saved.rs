@@ -1,6 +1,7 @@
 //! Groups as bytes: keys as columns, accumulators as words and texts, lists and DISTINCT as values.
 //!
-//! Groups are written key group by key group. Reading looks keys up like those of rows, so tags, the
+//! Groups of sessions and partitions of OVER are written key group by key group (those of GROUP BY in
+//! [`super::parts`]). Reading looks keys up like those of rows, so tags, the
 //! index and the places of groups are made anew, and a key that comes twice is found.
 
 use bumpalo::Bump;
@@ -16,7 +17,7 @@ use crate::batch::{BATCH_ROWS, Data, Vector};
 use crate::error::Result;
 use crate::hash;
 use crate::operator::Column;
-use crate::state::{Reader, State, Writer, columns, damaged};
+use crate::state::{Reader, Writer, columns, damaged};
 use crate::types::Physical;
 
 /// More rows than a group can have had.
@@ -107,7 +108,19 @@ fn text_places(kind: Kind) -> [Option<usize>; 2] {
     }
 }
 
+/// Whether something of an accumulator stands elsewhere than in its group's row.
+pub(super) fn is_apart(kind: Kind) -> bool {
+    kind == Kind::List || text_places(kind) != [None, None]
+}
+
 impl Shape {
+    /// Writes accumulator `number` of the group whose row `row` begins with.
+    pub(super) fn save_accumulator(&self, number: usize, row: &[u64], texts: &Texts, to: &mut Writer) {
+        let accumulator = &self.accumulators[number];
+        let words = &row[accumulator.offset..][..accumulator.kind.words(self.sources)];
+        self.save_words(accumulator, words, texts, to);
+    }
+
     /// Shape of an accumulator's argument.
     fn argument_physical(&self, accumulator: &Accumulator) -> Physical {
         accumulator.argument.map_or(Physical::I64, |at| self.arguments[at].expression.data_type.physical())
@@ -190,17 +203,6 @@ fn load_sources(kind: Kind, words: &mut [u64], sources: usize, from: &mut Reader
 }
 
 impl Groups {
-    /// Writes all groups, each piece headed by `start`.
-    pub(crate) fn save(&self, shape: &Shape, start: i64, seed: u64, state: &mut State) {
-        let pairs = self.pairs();
-        by_key_group(&shape.key, &self.table, seed, |group, bases| {
-            let to = state.group(group);
-            to.word(start as u64);
-            SavedKeys::write(&shape.key, &self.table, bases, to);
-            self.save_words_of(shape, bases, &pairs, to);
-        });
-    }
-
     /// Writes the accumulators of the groups at `bases`, without their keys.
     pub(crate) fn save_accumulators(&self, shape: &Shape, bases: &[u32], to: &mut Writer) {
         self.save_words_of(shape, bases, &self.pairs(), to);
@@ -234,21 +236,6 @@ impl Groups {
         }
     }
 
-    /// Reads one piece of groups of key group `group`, behind its `start`; doubles are those of `sources`
-    /// source shards. Returns their bases.
-    pub(crate) fn load(
-        &mut self,
-        shape: &Shape,
-        group: u16,
-        sources: usize,
-        seed: u64,
-        from: &mut Reader<'_>,
-    ) -> Result<Vec<u32>> {
-        let bases = SavedKeys::read(&shape.key, &mut self.table, &shape.initial, (group, seed), from)?;
-        self.load_accumulators(shape, &bases, sources, from)?;
-        Ok(bases)
-    }
-
     /// Reads what [`Groups::save_accumulators`] wrote into the groups at `bases`.
     pub(crate) fn load_accumulators(
         &mut self,
@@ -276,6 +263,26 @@ impl Groups {
             }
         }
         Ok(())
+    }
+
+    /// Reads an accumulator of the group at `base`, or into `others` where that is 0 and so somebody else's.
+    pub(super) fn load_accumulator(
+        &mut self,
+        shape: &Shape,
+        accumulator: &Accumulator,
+        base: u32,
+        sources: usize,
+        others: &mut Vec<u64>,
+        from: &mut Reader<'_>,
+    ) -> Result<()> {
+        let width = accumulator.kind.words(shape.sources);
+        if base == 0 {
+            others.clear();
+            others.resize(width, 0);
+            return shape.load_words(accumulator, others, &mut Texts::default(), sources, from);
+        }
+        let at = base as usize + accumulator.offset;
+        shape.load_words(accumulator, &mut self.table.state[at..at + width], &mut self.texts, sources, from)
     }
 
     /// Refuses counts that no rows can have given: of NULLs there are no more than rows.

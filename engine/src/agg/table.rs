@@ -75,6 +75,11 @@ impl Table {
         table
     }
 
+    /// Words from one row to the next in a table of [`Table::in_lines`].
+    pub(crate) fn stride_of(words: usize) -> usize {
+        stride(words)
+    }
+
     /// Words from one row to the next.
     pub(crate) fn stride(&self) -> usize {
         self.stride

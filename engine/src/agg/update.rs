@@ -15,6 +15,7 @@ use super::front::Front;
 use super::fused::Fused;
 use super::key::{KeyLayout, Keys, make_tags};
 use super::nulls::NullCounts;
+use super::parts::Saving;
 use super::shape::{Kind, Shape};
 use super::table::Table;
 use super::texts::Texts;
@@ -35,6 +36,9 @@ pub(crate) struct Groups {
     front: Front,
     /// Per lane with DISTINCT: its (group, value) pairs.
     pub(super) distinct: Vec<Option<Table>>,
+    /// How often saving had begun when this was last looked at for it, and what is still to be taken.
+    pub(super) epoch: u64,
+    pub(super) saving: Option<Box<Saving>>,
 }
 
 /// What some rows of a chunk bring to the groups.
@@ -144,6 +148,8 @@ impl Groups {
             texts: Texts::default(),
             front: Front::new(&shape.key),
             distinct: distinct.collect(),
+            epoch: 0,
+            saving: None,
         }
     }
 
@@ -157,7 +163,12 @@ impl Groups {
 
     pub(crate) fn memory(&self) -> usize {
         let distinct: usize = self.distinct.iter().flatten().map(Table::memory).sum();
-        self.table.memory() + self.nulls.memory() + self.front.memory() + self.texts.memory() + distinct
+        self.table.memory()
+            + self.nulls.memory()
+            + self.front.memory()
+            + self.texts.memory()
+            + distinct
+            + self.saving_memory()
     }
 
     /// The groups at `bases`, to be written to output rows from the first on.
@@ -199,6 +210,7 @@ impl Groups {
         snapshot: Option<Snapshot<'_>>,
         scratch: &'a Bump,
     ) -> Result<()> {
+        self.keep(bases);
         let seen = scratch.alloc_slice_fill_copy(shape.lanes.len(), None);
         for (number, lane) in shape.lanes.iter().enumerate() {
             seen[number] = rows.passed[number];

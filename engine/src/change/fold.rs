@@ -9,7 +9,7 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
 use super::{DELETE, INSERT, goes, same_row, split};
-use crate::agg::{Groups, Keys, Kind, Rows, Shape, Values, add_i128, add_wide, make_tags, tag};
+use crate::agg::{Groups, Keys, Kind, Loader, Rows, Saver, Shape, Taken, Values, add_i128, add_wide, make_tags, tag};
 use crate::batch::{BATCH_ROWS, Chunk, Data, Vector};
 use crate::error::Result;
 use crate::hash;
@@ -31,6 +31,7 @@ pub(crate) struct Fold {
     shape: Shape,
     place: Place,
     groups: Groups,
+    saver: Saver,
     /// Keys, then results.
     layout: Vec<Physical>,
     has_operations: bool,
@@ -83,6 +84,7 @@ impl Fold {
         layout.extend(aggregate.calls.iter().map(|call| call.data_type.physical()));
         Ok(Fold {
             groups: Groups::new(&shape),
+            saver: Saver::new(&shape),
             shape,
             place,
             layout,
@@ -155,6 +157,7 @@ impl Fold {
         let keys = evaluate_all(&self.shape.keys, chunk, context)?;
         let rows = Rows::of(&self.shape, keys, chunk, context)?;
         let bases = scratch.alloc_slice_fill_copy(rows.count, 0u32);
+        self.saver.touch(0, &mut self.groups);
         self.groups.find(&self.shape, keys, bases, self.place.hash_seed, scratch)?;
         self.touch(bases, scratch)?;
         let bases = &*bases;
@@ -228,6 +231,7 @@ impl Fold {
             && self.groups.table.groups() == 0
             && let Some(hash) = self.place.only_key()
         {
+            self.saver.touch(0, &mut self.groups);
             let base = self.groups.table.only_group(tag(hash), &self.shape.initial)?;
             self.touch(&[base], &Bump::new())?;
         }
@@ -244,6 +248,7 @@ impl Fold {
 
 /// Takes rows out of the groups at `bases`: see [`can_take_out`].
 fn take_out(shape: &Shape, rows: &Rows<'_>, bases: &[u32], groups: &mut Groups) {
+    groups.keep(bases);
     let state = &mut *groups.table.state;
     for accumulator in &shape.accumulators {
         let seen = rows.passed[accumulator.lane];
@@ -319,11 +324,11 @@ impl Operator for Fold {
     }
 
     fn state_bytes(&self) -> usize {
-        self.groups.memory() + self.turn.before.memory()
+        self.groups.memory() + self.saver.memory() + self.turn.before.memory()
     }
 
-    fn save(&self, state: &mut State) -> Result<()> {
-        self.groups.save(&self.shape, 0, self.place.hash_seed, state);
+    fn begin_save(&mut self, state: &mut State, part_bytes: usize) -> Result<()> {
+        self.saver.begin(part_bytes);
         let to = state.whole();
         to.flag(self.is_shown);
         self.turn.before.save(to);
@@ -331,13 +336,18 @@ impl Operator for Fold {
         Ok(())
     }
 
+    fn save_part(&mut self) -> Option<Taken> {
+        self.saver.next_of(&mut self.groups)
+    }
+
     fn restore(&mut self, saved: &Saved<'_>) -> Result<()> {
-        for (group, mut from) in saved.groups() {
+        let mut loader = Loader::new(&self.saver, None, self.place.hash_seed, self.shape.sources);
+        for mut from in saved.parts() {
             while !from.is_empty() {
                 if from.word()? != 0 {
                     return Err(damaged("a window cannot be meant"));
                 }
-                self.groups.load(&self.shape, group, self.shape.sources, self.place.hash_seed, &mut from)?;
+                loader.load(0, &mut self.groups, &mut from)?;
             }
         }
         let mut from = saved.whole();

@@ -37,6 +37,7 @@ pub(crate) use turns::Turns;
 pub(crate) use union::{Order as UnionOrder, Union};
 pub(crate) use unnest::Unnest;
 
+use crate::agg::Taken;
 use crate::batch::Chunk;
 use crate::error::{Code, Error, Result};
 use crate::plan::NodeId;
@@ -111,6 +112,20 @@ pub trait Operator: Send {
             return Ok(());
         }
         Err(Error::new(Code::Unsupported, "the state of this operator cannot be saved"))
+    }
+
+    /// Begins to save: writes what [`Operator::save`] writes, or leaves some or all of it to
+    /// [`Operator::save_part`], of about `part_bytes` bytes each. Only while nothing is due, and everything that
+    /// was begun before is taken.
+    fn begin_save(&mut self, state: &mut State, part_bytes: usize) -> Result<()> {
+        let _ = part_bytes;
+        self.save(state)
+    }
+
+    /// Takes the next part of what was held when saving began; rows may have come
+    /// since. `None` when all is taken.
+    fn save_part(&mut self) -> Option<Taken> {
+        None
     }
 
     /// Takes over what another such operator wrote. Only on a new operator, which after an error is

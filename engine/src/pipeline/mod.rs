@@ -19,7 +19,7 @@ use crate::join::{self, Join};
 use crate::operator::{self, Context, Next, Outlets, Slot, Time};
 use crate::over::Over;
 use crate::plan::{self, Change, NodeId, Plan};
-use crate::state::{Moved, Saved, Section, State, damaged};
+use crate::state::{self, Moved, Part, Saved, Section, State, damaged};
 use crate::types::Schema;
 
 /// Which shard of how many this is, and with which seed keys are hashed.
@@ -64,6 +64,9 @@ pub struct Pipeline {
     stages: Vec<Option<Vec<NodeId>>>,
     takes_turns: bool,
     place: Place,
+    part_bytes: usize,
+    /// While state is saved in parts: whose turn it is, and how many of its parts are taken.
+    saving: Option<(NodeId, u32)>,
 }
 
 /// A scan and an exchange are entered behind their own node, so a scan's slot is never called.
@@ -97,7 +100,7 @@ impl Pipeline {
         }
         let stages = (0..plan.nodes.len()).map(|node| is_entry(plan, node).then(|| stage(plan, node))).collect();
         let takes_turns = plan.nodes.iter().any(|node| matches!(node.operator, plan::Operator::Changes(_)));
-        Ok(Pipeline { slots, stages, takes_turns, place })
+        Ok(Pipeline { slots, stages, takes_turns, place, part_bytes: state::PART_BYTES, saving: None })
     }
 
     /// The nodes at which chunks enter, in the plan's order.
@@ -166,18 +169,54 @@ impl Pipeline {
         stage.iter().any(|&node| self.slots[node].operator.due())
     }
 
-    /// What the operators hold. Only while nothing is pending in any stage.
-    pub fn save(&self) -> Result<Vec<Section>> {
-        if self.slots.iter().any(|slot| slot.operator.due()) {
+    /// Has state saved in parts of about so many bytes.
+    pub fn save_in_parts_of(&mut self, bytes: usize) {
+        self.part_bytes = bytes;
+    }
+
+    /// What the operators hold, all of it at once. As [`Pipeline::begin_save`].
+    pub fn save(&mut self) -> Result<Vec<Section>> {
+        let mut sections = self.begin_save()?;
+        while let Some(part) = self.save_part() {
+            sections.push(part.section());
+        }
+        Ok(sections)
+    }
+
+    /// Begins to save what the operators hold now: gives what is known at once, and leaves the rest to
+    /// [`Pipeline::save_part`]. Only while nothing is pending in any stage, and when all that was begun
+    /// before is taken.
+    pub fn begin_save(&mut self) -> Result<Vec<Section>> {
+        if self.saving.is_some() || self.slots.iter().any(|slot| slot.operator.due()) {
             return Err(Error::new(Code::Internal, "state was to be saved while rows were on their way"));
         }
         let mut sections = Vec::new();
-        for (node, slot) in self.slots.iter().enumerate() {
+        for (node, slot) in self.slots.iter_mut().enumerate() {
             let mut state = State::default();
-            slot.operator.save(&mut state)?;
+            slot.operator.begin_save(&mut state, self.part_bytes)?;
             sections.extend(state.sections(node));
         }
+        self.saving = Some((0, 0));
         Ok(sections)
+    }
+
+    /// The next part of the state of when saving began; `None` when all is taken. At any time.
+    pub fn save_part(&mut self) -> Option<Part> {
+        let (node, number) = self.saving.as_mut()?;
+        while let Some(slot) = self.slots.get_mut(*node) {
+            if let Some(body) = slot.operator.save_part() {
+                *number += 1;
+                return Some(Part { node: *node, number: *number - 1, body });
+            }
+            (*node, *number) = (*node + 1, 0);
+        }
+        self.saving = None;
+        None
+    }
+
+    /// Whether parts of what was begun to be saved may be left.
+    pub fn is_saving(&self) -> bool {
+        self.saving.is_some()
     }
 
     /// Takes over what the same shard of a pipeline of the same plan, number of shards and hash seed

@@ -41,9 +41,30 @@ impl Writer {
         self.bytes.extend_from_slice(text);
     }
 
+    /// Words one behind the other.
+    pub fn words(&mut self, words: impl ExactSizeIterator<Item = u64>) {
+        self.bytes.reserve(8 * words.len());
+        words.for_each(|word| self.word(word));
+    }
+
+    /// Bytes that another writer has written.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
     /// Nothing was written.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    /// Bytes written.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The bytes that were written.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// What was written.

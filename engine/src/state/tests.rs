@@ -10,7 +10,7 @@ use crate::error::{Code, Error, Result};
 use crate::hash::DEFAULT_SEED;
 use crate::operator::{Context, Outlets, Time};
 use crate::pipeline::Pipeline;
-use crate::pipeline::local::{Local, Message, OutputRow, batches};
+use crate::pipeline::local::{Local, Message, OutputRow, batches, value};
 use crate::plan::{Distribution, NodeId, Operator, Plan, distribute};
 use crate::sql::{Catalog, Options, Table, TableReference, compile};
 use crate::stage::Ledger;
@@ -28,7 +28,7 @@ const CASES: [&str; 8] = [
 ];
 
 /// Queries whose operators hold every kind of state.
-const HOLDING: [&str; 15] = [
+pub(super) const HOLDING: [&str; 15] = [
     "SELECT k, COUNT(*) AS n, COUNT(DISTINCT t) AS d, SUM(x) AS s, AVG(x) AS a, MIN(t) AS mn, MAX(t) AS mx, \
      FIRST_VALUE(t) AS f, LAST_VALUE(t) AS l, MEDIAN(x) AS md, STRING_AGG(t, ',') AS j, ARG_MAX(t, x) AS am, \
      STDDEV(x) AS dev FROM r GROUP BY k",
@@ -65,8 +65,11 @@ const HOLDING: [&str; 15] = [
     "SELECT a.t, b.n FROM r AS a LEFT JOIN (SELECT k, COUNT(*) AS n FROM r GROUP BY k) AS b ON a.k = b.k EMIT CHANGELOG",
 ];
 
-const TABLE: &str = "CREATE TABLE r (ms BIGINT, k STRING, t STRING, x DOUBLE, ts AS TO_TIMESTAMP_LTZ(ms, 3), \
+pub(super) const TABLE: &str = "CREATE TABLE r (ms BIGINT, k STRING, t STRING, x DOUBLE, ts AS TO_TIMESTAMP_LTZ(ms, 3), \
      WATERMARK FOR ts AS ts - INTERVAL '2' SECOND);\n";
+
+/// Of the little state of a test there are several parts all the same.
+const PART_BYTES: usize = 1 << 10;
 
 struct Nothing;
 
@@ -76,18 +79,18 @@ impl Catalog for Nothing {
     }
 }
 
-fn plan(script: &str, shards: usize) -> Plan {
+pub(super) fn plan(script: &str, shards: usize) -> Plan {
     let program = compile(script, &mut Nothing, &Options::default()).expect("the script is good");
     distribute(program.plan, &Distribution { shards, force_exchange: false, ordered: false }).expect("it can be spread")
 }
 
-fn scan(plan: &Plan) -> NodeId {
+pub(super) fn scan(plan: &Plan) -> NodeId {
     let is_scan = |node: &crate::plan::Node| matches!(node.operator, Operator::Scan(_));
     plan.nodes.iter().position(is_scan).expect("the plan has a scan")
 }
 
 /// Rows for the scan of `plan` as batches, each with the watermark behind it.
-fn rows(plan: &Plan, count: u64, chunk: usize) -> Vec<(Batch, Time)> {
+pub(super) fn rows(plan: &Plan, count: u64, chunk: usize) -> Vec<(Batch, Time)> {
     let layout = plan.nodes[scan(plan)].layout();
     let Operator::Scan(of) = &plan.nodes[scan(plan)].operator else { unreachable!("found above") };
     let mut random = Random(count << 32);
@@ -146,6 +149,32 @@ fn a_query_stopped_at_every_step_gives_the_same_rows() {
     }
 }
 
+/// Keeps the rows of all sinks.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Recorded(Vec<Vec<Value>>);
+
+impl Recorded {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The rows behind the first `rows`.
+    pub(super) fn from(&self, rows: usize) -> Recorded {
+        Recorded(self.0[rows..].to_vec())
+    }
+}
+
+impl Outlets for Recorded {
+    fn sink(&mut self, _: usize, chunk: &crate::batch::Chunk<'_>, _: &Context<'_>) -> Result<()> {
+        self.0.extend((0..chunk.rows).map(|row| chunk.columns.iter().map(|column| value(column, row)).collect()));
+        Ok(())
+    }
+}
+
 /// Takes everything, keeps nothing.
 struct Void;
 
@@ -155,8 +184,10 @@ impl Outlets for Void {
     }
 }
 
-fn pipeline(plan: &Plan) -> Pipeline {
-    Pipeline::new(plan, 0, 1, DEFAULT_SEED).expect("the plan is good")
+pub(super) fn pipeline(plan: &Plan) -> Pipeline {
+    let mut pipeline = Pipeline::new(plan, 0, 1, DEFAULT_SEED).expect("the plan is good");
+    pipeline.save_in_parts_of(PART_BYTES);
+    pipeline
 }
 
 /// What is held in the middle of a query.

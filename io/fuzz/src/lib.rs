@@ -10,7 +10,7 @@ use corelane_engine::operator::Context;
 use corelane_engine::plan::{Needs, ReadOrder, Scan, ScanColumn};
 use corelane_engine::scan::{Scanner, SplitTime};
 use corelane_engine::stage::Ledger;
-use corelane_engine::state::Section;
+use corelane_engine::state::{Scope, Section};
 use corelane_engine::types::DataType;
 use corelane_engine::zone::Zone;
 use corelane_io::checkpoint::Store;
@@ -126,8 +126,9 @@ fn sections(mut bytes: &[u8]) -> Vec<Section> {
         let (content, behind) = rest.split_at(usize::from(*length).min(rest.len()));
         // One long section now and then, so that there is more than one block.
         let content = if *group == 255 { content.repeat(2000) } else { content.to_vec() };
-        let key_group = (group % 3 > 0).then(|| u16::from(*group) << 4 | u16::from(*node & 15));
-        sections.push(Section { node: usize::from(*node), key_group, bytes: content });
+        let number = u16::from(*group) << 4 | u16::from(*node & 15);
+        let scope = [Scope::Whole, Scope::KeyGroup(number), Scope::Part(u32::from(number))][usize::from(group % 3)];
+        sections.push(Section { node: usize::from(*node), scope, bytes: content });
         bytes = behind;
     }
     sections

@@ -27,12 +27,15 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use corelane_engine::state::{Reader, Section, Writer};
+use corelane_engine::state::{Reader, Scope, Section, Writer};
 use corelane_engine::{Code, Error, Result};
 
-use crate::durable::{Durable, Lock, folder};
+use crate::durable::{Durable, Growing, Lock, folder};
 use crate::fault;
-use block::{Kind, Label};
+use block::{Encoder, Kind, Label};
+
+/// Bytes of a shard's file that are written at a time.
+const WRITE_BYTES: usize = 512 << 10;
 
 /// Epochs that are kept.
 pub const KEPT: usize = 3;
@@ -81,6 +84,15 @@ pub struct Store {
 pub struct Written {
     length: u64,
     digest: u128,
+}
+
+/// The file of a shard on its way.
+pub struct ShardFile {
+    name: String,
+    file: Arc<dyn Growing>,
+    encoder: Encoder,
+    /// Bytes written.
+    length: u64,
 }
 
 /// A committed epoch.
@@ -186,26 +198,60 @@ impl Store {
 
     /// Writes the state of shard `shard`; counts only once [`Store::commit`] has it.
     pub fn write(&self, epoch: u64, shard: u32, sections: &[Section]) -> Result<Written> {
+        let mut file = self.begin(epoch, shard)?;
+        sections.iter().try_for_each(|section| self.add(&mut file, section))?;
+        self.end(file)
+    }
+
+    /// Begins to write the state of shard `shard`, whose sections come one by one.
+    pub fn begin(&self, epoch: u64, shard: u32) -> Result<ShardFile> {
         self.checked(|| {
-            let mut content = Writer::default();
-            content.count(sections.len());
-            for section in sections {
-                content.count(section.node);
-                content.flag(section.key_group.is_some());
-                content.word(u64::from(section.key_group.unwrap_or(0)));
-                content.text(&section.bytes);
-            }
-            let content = content.into_bytes();
-            let bytes = block::encode(Label { kind: Kind::State, epoch, shard }, &content);
             self.act("make", &epoch.to_string(), |disk, name| disk.make_folder(name))?;
             let name = shard_file(epoch, shard);
             fault!("state.before-write");
-            self.act("write", &name, |disk, name| disk.write(name, &bytes))?;
-            fault!("state.after-write");
-            self.act("sync", &name, |disk, name| disk.sync(name))?;
-            fault!("state.after-sync");
-            Ok(Written { length: bytes.len() as u64, digest: block::digest(&content) })
+            self.act("write", &name, |disk, name| disk.write(name, b""))?;
+            let place = self.place(&name);
+            let file = self.disk.grow_on(&place).map_err(|cause| failed("write", &place, &cause))?;
+            let encoder = Encoder::new(Label { kind: Kind::State, epoch, shard });
+            Ok(ShardFile { name, file, encoder, length: 0 })
         })
+    }
+
+    /// Adds a section to a file that was begun.
+    pub fn add(&self, file: &mut ShardFile, section: &Section) -> Result<()> {
+        let mut head = Writer::default();
+        head.flag(true);
+        head.count(section.node);
+        let (scope, number) = match section.scope {
+            Scope::Whole => (0, 0),
+            Scope::KeyGroup(group) => (1, u32::from(group)),
+            Scope::Part(part) => (2, part),
+        };
+        head.byte(scope);
+        head.word(u64::from(number));
+        head.count(section.bytes.len());
+        file.encoder.add(head.as_bytes());
+        file.encoder.add(&section.bytes);
+        self.checked(|| self.write_on(file, WRITE_BYTES))
+    }
+
+    /// Ends a file that was begun: it is on the disk when this returns.
+    pub fn end(&self, mut file: ShardFile) -> Result<Written> {
+        self.checked(|| {
+            file.encoder.add(&[0]);
+            let digest = file.encoder.end();
+            self.write_on(&mut file, 0)?;
+            fault!("state.after-write");
+            self.act("sync", &file.name, |disk, name| disk.sync(name))?;
+            fault!("state.after-sync");
+            Ok(Written { length: file.length, digest })
+        })
+    }
+
+    fn write_on(&self, file: &mut ShardFile, least: usize) -> Result<()> {
+        let written = file.encoder.ready(least, |bytes| file.file.append(bytes));
+        file.length += written.map_err(|cause| failed("write", &self.place(&file.name), &cause))?;
+        Ok(())
     }
 
     /// Makes `epoch` valid: the files of all its shards in order, and `job`, what else is to be known.
@@ -288,8 +334,8 @@ impl Store {
         let mut shards = Vec::with_capacity(written.len());
         for (shard, written) in (0u32..).zip(written) {
             let name = shard_file(number, shard);
-            let (content, length) = self.read(&name, Label { kind: Kind::State, epoch: number, shard })?;
-            if (Written { length, digest: block::digest(&content) }) != written {
+            let (content, is) = self.read(&name, Label { kind: Kind::State, epoch: number, shard })?;
+            if is != written {
                 return Err(self.damaged(&name, "it is not the one that its manifest names"));
             }
             shards.push(sections(&content).map_err(|_| self.damaged(&name, "it cannot be meant"))?);
@@ -368,12 +414,12 @@ impl Store {
         self.disk.list(&place).map_err(|cause| failed("look into", &place, &cause))
     }
 
-    /// Content and length of a file.
-    fn read(&self, name: &str, label: Label) -> Result<(Vec<u8>, u64)> {
+    /// The content of a file, and what a manifest would say of it.
+    fn read(&self, name: &str, label: Label) -> Result<(Vec<u8>, Written)> {
         let place = self.place(name);
         let bytes = self.disk.read(&place).map_err(|cause| failed("read", &place, &cause))?;
-        let content = block::decode(label, &bytes).map_err(|what| self.damaged(name, &what))?;
-        Ok((content, bytes.len() as u64))
+        let (content, digest) = block::decode(label, &bytes).map_err(|what| self.damaged(name, &what))?;
+        Ok((content, Written { length: bytes.len() as u64, digest }))
     }
 
     fn place(&self, name: &str) -> String {
@@ -403,11 +449,16 @@ fn manifest(content: &[u8]) -> Result<(Vec<Written>, Vec<u8>)> {
 fn sections(content: &[u8]) -> Result<Vec<Section>> {
     let mut from = Reader::new(content);
     let mut sections = Vec::new();
-    for _ in 0..from.count(25)? {
+    while from.flag()? {
         let node = usize::try_from(from.word()?).unwrap_or(usize::MAX);
-        let (has_group, group) = (from.flag()?, from.word()?);
-        let key_group = has_group.then_some(u16::try_from(group).unwrap_or(u16::MAX));
-        sections.push(Section { node, key_group, bytes: from.text()?.to_vec() });
+        let (scope, number) = (from.byte()?, from.word()?);
+        let scope = match scope {
+            0 => Scope::Whole,
+            1 => Scope::KeyGroup(u16::try_from(number).unwrap_or(u16::MAX)),
+            2 => Scope::Part(u32::try_from(number).unwrap_or(u32::MAX)),
+            _ => return Err(Error::new(Code::Io, "a section is of no known kind")),
+        };
+        sections.push(Section { node, scope, bytes: from.text()?.to_vec() });
     }
     from.end()?;
     Ok(sections)

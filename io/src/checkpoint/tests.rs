@@ -10,8 +10,9 @@ fn state(epoch: u64, shard: u32) -> Vec<Section> {
     let bytes = |length: u64| (0..length).map(|at| (at * 31 + epoch) as u8).collect();
     let length = if shard == 1 { 70_000 } else { 40 };
     vec![
-        Section { node: 2, key_group: None, bytes: bytes(5) },
-        Section { node: 3, key_group: Some(4095), bytes: bytes(length) },
+        Section { node: 2, scope: Scope::Whole, bytes: bytes(5) },
+        Section { node: 3, scope: Scope::KeyGroup(4095), bytes: bytes(length) },
+        Section { node: 3, scope: Scope::Part(70_000), bytes: bytes(9) },
     ]
 }
 

@@ -1,8 +1,8 @@
 //! The keeper: one thread off the shards that calls epochs and commits them.
 //!
 //! It calls an epoch when one is due and the one before is committed, takes what every shard and the
-//! writer tell of it, and does everything that waits for the disk: it syncs the outputs, writes the
-//! state, and then the manifest. Who has ended is asked for nothing more: what it knew at its end stands
+//! writer tell of it, and does everything that waits for the disk: it writes the state as it comes, part by part,
+//! syncs the outputs and the state, and then writes the manifest. Who has ended is asked for nothing more: what it knew at its end stands
 //! in every later epoch. When all have ended, or the last epoch was asked for, it commits once more and is
 //! done. An error here stops the run; what was committed before stays right.
 
@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use corelane_engine::Result;
-use corelane_io::checkpoint::Store;
+use corelane_engine::state::Section;
+use corelane_engine::{Code, Error, Result};
+use corelane_io::checkpoint::{ShardFile, Store};
 use corelane_io::durable::Durable;
 use corelane_io::fault;
 use corelane_io::whole::{Names, Whole};
@@ -59,6 +60,18 @@ struct Known {
     notes: Notes,
     saved: Option<Box<State>>,
     ended: Option<Box<State>>,
+    /// The file of what is saved, and the bytes of state in it.
+    file: Option<ShardFile>,
+    bytes: u64,
+    /// Parts are still to come.
+    is_open: bool,
+}
+
+impl Known {
+    /// Whether all is told of the epoch that was called.
+    fn has_all(&self) -> bool {
+        if self.saved.is_some() { !self.is_open } else { self.ended.is_some() }
+    }
 }
 
 /// What a keeper has done.
@@ -70,7 +83,8 @@ pub struct Kept {
     pub newest: u64,
     /// Bytes of state in the largest.
     pub bytes_max: u64,
-    /// The longest that a shard stood still for one, in nanoseconds.
+    /// The longest that a shard took no rows for one, in nanoseconds: from when it stopped to read until it went
+    /// on, or while it took parts.
     pub pause_ns_max: u64,
     /// The longest from the call to the commit, in nanoseconds.
     pub commit_ns_max: u64,
@@ -123,7 +137,14 @@ pub struct Parts {
 impl Keeper {
     /// A keeper of a run that begins now.
     pub fn new(parts: Parts) -> Keeper {
-        let known = parts.notes.into_iter().map(|notes| Known { notes, saved: None, ended: None });
+        let known = parts.notes.into_iter().map(|notes| Known {
+            notes,
+            saved: None,
+            ended: None,
+            file: None,
+            bytes: 0,
+            is_open: false,
+        });
         Keeper {
             store: parts.store,
             disk: parts.disk,
@@ -181,9 +202,9 @@ impl Keeper {
     }
 
     fn round(&mut self) -> Result<Option<Turn>> {
-        let mut busy = self.hear();
+        let mut busy = self.hear()?;
         if let Some(call) = self.called
-            && self.known.iter().all(|known| known.saved.is_some() || known.ended.is_some())
+            && self.known.iter().all(Known::has_all)
         {
             let is_end = self.known.iter().all(|known| known.saved.is_none());
             self.commit(call.epoch, is_end)?;
@@ -207,20 +228,49 @@ impl Keeper {
         Ok(busy.then_some(Turn::Busy))
     }
 
-    /// Takes what was told; returns whether anything was.
-    fn hear(&mut self) -> bool {
+    /// Takes what was told, and writes down what of it is state; returns whether anything was.
+    fn hear(&mut self) -> Result<bool> {
         let mut heard = false;
-        for known in &mut self.known {
-            while let Some(note) = known.notes.pop() {
+        for number in 0..self.known.len() {
+            while let Some(note) = self.known[number].notes.pop() {
                 heard = true;
                 match note {
                     Note::Read { rows, bytes } => (self.rows, self.bytes) = (self.rows + rows, self.bytes + bytes),
-                    Note::Saved(state) => known.saved = Some(state),
-                    Note::Ended(state) => known.ended = Some(state),
+                    Note::Saved(state) => self.begin_file(number, state)?,
+                    Note::Part(part) => self.put(number, &part.section())?,
+                    Note::Taken(pause_ticks) => {
+                        self.known[number].is_open = false;
+                        self.kept.pause_ns_max = self.kept.pause_ns_max.max(sys::ticks_to_ns(pause_ticks));
+                    }
+                    Note::Ended(state) => self.known[number].ended = Some(state),
+                }
+                // A shard may wait for room for the next part.
+                if let Some(bell) = self.bells.get(number).filter(|_| self.known[number].is_open) {
+                    bell.ring();
                 }
             }
         }
-        heard
+        Ok(heard)
+    }
+
+    /// Begins the file of what a shard or the writer has saved.
+    fn begin_file(&mut self, number: usize, mut state: Box<State>) -> Result<()> {
+        let epoch = self.called.map_or(self.epoch + 1, |call| call.epoch);
+        let known = &mut self.known[number];
+        (known.file, known.bytes) = (Some(self.store.begin(epoch, number as u32)?), 0);
+        known.is_open = state.has_parts;
+        let sections = std::mem::take(&mut state.sections);
+        known.saved = Some(state);
+        sections.iter().try_for_each(|section| self.put(number, section))
+    }
+
+    fn put(&mut self, number: usize, section: &Section) -> Result<()> {
+        let known = &mut self.known[number];
+        known.bytes += section.bytes.len() as u64;
+        match &mut known.file {
+            Some(file) => self.store.add(file, section),
+            None => Err(Error::new(Code::Internal, "a part of a state was told before its beginning")),
+        }
     }
 
     fn is_due(&self) -> bool {
@@ -258,6 +308,8 @@ impl Keeper {
     fn commit(&mut self, epoch: u64, is_finished: bool) -> Result<()> {
         fault!("epoch.before-commit");
         let saved: Vec<Option<Box<State>>> = self.known.iter_mut().map(|known| known.saved.take()).collect();
+        let mut bytes: u64 = self.known.iter_mut().map(|known| std::mem::take(&mut known.bytes)).sum();
+        let files: Vec<Option<ShardFile>> = self.known.iter_mut().map(|known| known.file.take()).collect();
         let states =
             || saved.iter().zip(&self.known).filter_map(|(saved, known)| saved.as_ref().or(known.ended.as_ref()));
         let cuts = || states().flat_map(|state| &state.cuts);
@@ -270,11 +322,17 @@ impl Keeper {
         for (root, names) in &mut self.trees {
             names.keep(&below(&named, root))?;
         }
-        let written: Result<Vec<_>> =
-            (0..).zip(states()).map(|(number, state)| self.store.write(epoch, number, &state.sections)).collect();
+        let mut written = Vec::with_capacity(files.len());
+        for ((number, state), file) in (0..).zip(states()).zip(files) {
+            written.push(match file {
+                Some(file) => self.store.end(file)?,
+                None => self.store.write(epoch, number, &state.sections)?,
+            });
+            bytes += state.bytes();
+        }
         let cuts = cuts().map(|cut| cut.cut.clone()).collect();
         let committed = Committed { is_finished, cuts, whole, ..self.committed.clone() };
-        self.store.commit(epoch, &written?, &committed.save())?;
+        self.store.commit(epoch, &written, &committed.save())?;
         committed.files().try_for_each(|cut| cut.tell(&*self.disk))?;
         let whole: Vec<&Whole> = committed.whole.iter().collect();
         for (root, names) in &mut self.trees {
@@ -285,7 +343,7 @@ impl Keeper {
         let pause = states().map(|state| state.pause_ticks).max().unwrap_or(0);
         let took = (self.clock)().saturating_sub(self.since);
         let kept = &mut self.kept;
-        kept.bytes_max = kept.bytes_max.max(states().map(|state| state.bytes()).sum());
+        kept.bytes_max = kept.bytes_max.max(bytes);
         kept.pause_ns_max = kept.pause_ns_max.max(sys::ticks_to_ns(pause));
         if self.called.is_some() {
             kept.commit_ns_max = kept.commit_ns_max.max(sys::ticks_to_ns(took));

@@ -4,11 +4,17 @@
 //! source stops between two chunks and lets a barrier follow the rows that it has read; the barrier goes
 //! through every lane in order, and whoever is fed by several senders takes nothing from one whose barrier
 //! has come until all have ([`crate::lane`], [`crate::shard`], [`crate::writer`]). What has ended counts
-//! as standing behind every barrier. When a shard is reached from all sides it writes down what its
-//! operators hold, where its sources stand and how long its outputs are, hands that to the keeper and goes
-//! on at once. The keeper syncs the outputs, writes and syncs the state, and then the manifest
+//! as standing behind every barrier. When a shard is reached from all sides it writes down where its
+//! sources stand and how long its outputs are, *begins* to save what its operators hold, hands that to the
+//! keeper and goes on at once. Between chunks of rows it then takes the state of that moment in parts
+//! ([`corelane_engine::state`]), a few at a time and only while the keeper has room for them, so no pause grows
+//! with the state; operators that cannot give theirs in parts write it down at the barrier. The keeper makes
+//! bytes of the parts and writes them as they come; when it has the last of all it syncs the outputs
+//! and the state, and then writes the manifest
 //! ([`corelane_io::checkpoint`]): only that makes the epoch valid, and with it the outputs up to their cuts.
 //! Files that have become whole take their names then ([`corelane_io::whole`]).
+//! No epoch is called before the one in front of it is committed, so parts are always those of one; a shard
+//! whose input ends takes its last parts before it tells its end.
 //!
 //! A run that goes on ([`recovery`]) takes the newest epoch, holds query, inputs and outputs against what
 //! was recorded ([`job`]), cuts off what the outputs have behind their cuts, and begins there. Since the
@@ -63,7 +69,9 @@ pub struct State {
     pub parts: Vec<OpenWhole>,
     /// Those that have become whole since the state before.
     pub whole: Vec<OpenWhole>,
-    /// How long it stood still to write that down, in ticks.
+    /// More follows in parts.
+    pub has_parts: bool,
+    /// How long it took no rows to write that down, in ticks.
     pub pause_ticks: u64,
 }
 

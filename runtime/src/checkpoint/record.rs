@@ -1,7 +1,7 @@
 //! What stands in a checkpoint besides the operators' state.
 //!
-//! A shard's file holds its operators' sections, and behind them one of its own ([`OWN`], read as
-//! [`Standing`]): where its sources stand, which of its outboxes are closed, what its sinks have done, what
+//! A shard's file holds a section of its own ([`OWN`], read as [`Standing`]), and behind it its operators'
+//! sections: in the first one stands: where its sources stand, which of its outboxes are closed, what its sinks have done, what
 //! its inboxes know and hold. The file behind the last shard's is the writer's, where there is one: a section
 //! per merged output with the rows that wait for their turn. The manifest says how many shards there were,
 //! and where each output is cut ([`Committed`]).
@@ -135,7 +135,7 @@ impl SinkStanding {
 impl Standing {
     /// Of the shard that has written `sections`; with what follows, about its inboxes.
     pub fn of(sections: &[Section]) -> Result<(Standing, Reader<'_>)> {
-        let own = sections.last().filter(|section| section.node == OWN);
+        let own = sections.first().filter(|section| section.node == OWN);
         let own = own.ok_or_else(|| damaged("a shard does not say where it stands"))?;
         let mut from = Reader::new(&own.bytes);
         let mut standing = Standing { sources: Vec::new(), closed: Vec::new(), sinks: Vec::new() };

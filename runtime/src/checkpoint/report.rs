@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use corelane_engine::state::Part;
+
 use super::{Call, Every, State};
 use crate::doorbell::Doorbell;
 use crate::ring::{Receiver, Sender, ring};
 
-/// Notes that fit in a ring. Of a state and an end one each is on its way at most; what is read is told
-/// only while there is room besides.
+/// Notes that fit in a ring. Of a state, the end of its parts and the end one each is on its way at most; parts
+/// and what is read are told only while there is room besides.
 const RING_NOTES: usize = 16;
 /// Notes for which room is left.
 const ROOM_LEFT: usize = 4;
@@ -26,6 +28,10 @@ pub enum Note {
     },
     /// What is known at the barrier of the epoch that was called.
     Saved(Box<State>),
+    /// More of it.
+    Part(Box<Part>),
+    /// There are no more parts. For so many ticks at most the shard did nothing but take some.
+    Taken(u64),
     /// What is known at the end; it is so at every later barrier.
     Ended(Box<State>),
 }
@@ -61,9 +67,26 @@ impl Reporter {
         self.bell[0].ring();
     }
 
+    /// Whether there is room for a part.
+    fn has_room(&mut self) -> bool {
+        self.notes.has_room(ROOM_LEFT + 1)
+    }
+
+    fn part(&mut self, part: Part) {
+        let told = self.notes.push(Note::Part(Box::new(part)));
+        assert!(told.is_ok(), "a part is told when there is room");
+        self.bell[0].ring();
+    }
+
+    fn taken(&mut self, pause_ticks: u64) {
+        let told = self.notes.push(Note::Taken(pause_ticks));
+        assert!(told.is_ok(), "room is left for the end of one state");
+        self.bell[0].ring();
+    }
+
     /// Tells what was read; returns whether there was room for it.
     fn read(&mut self, rows: u64, bytes: u64) -> bool {
-        if !self.notes.has_room(ROOM_LEFT + 1) {
+        if !self.has_room() {
             return false;
         }
         let told = self.notes.push(Note::Read { rows, bytes }).is_ok();
@@ -133,6 +156,21 @@ impl Member {
     pub fn saved(&mut self, call: Call, state: State) {
         self.reporter.report(state, false);
         (self.done, self.current, self.ending) = (call.epoch, None, call.last);
+    }
+
+    /// Whether the keeper has room for a part of the state.
+    pub fn has_room(&mut self) -> bool {
+        self.reporter.has_room()
+    }
+
+    /// Tells a part of the state, for which there is room.
+    pub fn part(&mut self, part: Part) {
+        self.reporter.part(part);
+    }
+
+    /// Tells that there are no more parts, and for how many ticks at most the shard did nothing but take some.
+    pub fn taken(&mut self, pause_ticks: u64) {
+        self.reporter.taken(pause_ticks);
     }
 
     /// Tells of the end.

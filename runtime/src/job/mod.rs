@@ -109,6 +109,8 @@ pub struct Prepared {
     outputs: Outputs,
     policy: IdlePolicy,
     turn_rows: u64,
+    /// Bytes of a part of the state.
+    part_bytes: usize,
     hash_seed: u64,
     rate: Option<f64>,
     delay: Duration,
@@ -311,6 +313,7 @@ pub fn prepare_with(program: Program, disk: &dyn Disk, options: &Options, grain:
         outputs,
         policy: IdlePolicy::new(shards, runnable, options.rate.is_some(), options.busy_poll),
         turn_rows: grain.turn_rows,
+        part_bytes: grain.block.min(corelane_engine::state::PART_BYTES),
         hash_seed,
         rate: options.rate,
         delay: options.max_batch_delay.unwrap_or(fast),
@@ -522,7 +525,8 @@ impl Prepared {
         let mut members = members.into_iter();
         for (shard, ((lanes, sinks), aside)) in lanes.into_iter().zip(sinks).zip(asides).enumerate() {
             let make = if self.is_spread { Pipeline::spread } else { Pipeline::new };
-            let pipeline = make(&self.plan, shard, shards, self.hash_seed)?;
+            let mut pipeline = make(&self.plan, shard, shards, self.hash_seed)?;
+            pipeline.save_in_parts_of(self.part_bytes);
             let (plan, stop) = (Arc::clone(&self.plan), Arc::clone(stop));
             let account = Account::new(Arc::clone(&budget), shard);
             let sources: Vec<(NodeId, Source)> = scans

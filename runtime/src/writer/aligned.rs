@@ -5,7 +5,7 @@
 //! just that shard's rows: so they are lent empty ones, and as many come to no home later.
 
 use corelane_engine::Result;
-use corelane_engine::state::{Reader, Section, Writer as Bytes};
+use corelane_engine::state::{Reader, Scope, Section, Writer as Bytes};
 use corelane_io::append::OpenCut;
 use corelane_io::fault;
 
@@ -151,7 +151,7 @@ impl Writers {
         let mut state = State::default();
         for (node, writer) in self.writers.iter_mut().enumerate() {
             let found = writer.alignment.found.take().unwrap_or_else(|| writer.found());
-            state.sections.push(Section { node, key_group: None, bytes: found.bytes });
+            state.sections.push(Section { node, scope: Scope::Whole, bytes: found.bytes });
             state.cuts.extend(found.cut);
         }
         reporter.report(state, is_end);
