@@ -35,6 +35,8 @@ use crate::types::Physical;
 
 /// Windows are taken whole whose groups and pairs are so many at most, for so many bytes of a part.
 const BYTES_PER_WHOLE: usize = 256;
+/// Bytes of a run at least.
+pub(crate) const RUN_BYTES: usize = 24;
 /// Groups that one word of bits tells about.
 const WORD_GROUPS: usize = 64;
 
@@ -161,9 +163,8 @@ impl Copies {
 
     /// The run to which rows are added.
     fn run(&mut self, start: i64, of: Of, has_nulls: bool) -> &mut Run {
-        let goes_on = |run: &Run| {
-            (run.start, run.of, run.nulls.is_some()) == (start, of, has_nulls) && run.rows < BATCH_ROWS
-        };
+        let goes_on =
+            |run: &Run| (run.start, run.of, run.nulls.is_some()) == (start, of, has_nulls) && run.rows < BATCH_ROWS;
         if !self.runs.last().is_some_and(goes_on) {
             self.runs.push(Run {
                 start,
@@ -201,7 +202,12 @@ impl Copies {
             if !form.apart.is_empty() {
                 for base in bases() {
                     for &accumulator in &form.apart {
-                        form.shape.save_accumulator(accumulator, &from.table.state[base..], from.texts, &mut self.apart);
+                        form.shape.save_accumulator(
+                            accumulator,
+                            &from.table.state[base..],
+                            from.texts,
+                            &mut self.apart,
+                        );
                     }
                 }
             }
@@ -210,7 +216,15 @@ impl Copies {
     }
 
     /// Copies pairs of a lane's DISTINCT from the one of number `first` on, a chunk at most.
-    fn pairs(&mut self, lane: usize, physical: Physical, start: i64, table: &Table, first: usize, most: usize) -> usize {
+    fn pairs(
+        &mut self,
+        lane: usize,
+        physical: Physical,
+        start: i64,
+        table: &Table,
+        first: usize,
+        most: usize,
+    ) -> usize {
         let run = self.run(start, Of::Pairs(lane), false);
         let rows = most.min(BATCH_ROWS - run.rows);
         run.rows += rows;
@@ -462,7 +476,11 @@ impl Saver {
         while self.ready.is_empty() {
             if let Some((start, mut groups)) = self.kept.pop_front() {
                 self.touch(start, &mut groups);
-                if self.take(&mut groups) { unneeded(groups) } else { self.kept.push_front((start, groups)) }
+                if self.take(&mut groups) {
+                    unneeded(groups)
+                } else {
+                    self.kept.push_front((start, groups))
+                }
                 continue;
             }
             if let Some((start, groups)) = due.peek_mut() {
@@ -506,11 +524,12 @@ impl Taken {
         self.copies.memory()
     }
 
-    /// Makes bytes of it: runs, each of the mark of its set, 0 or the lane of its pairs and one more, its rows
+    /// Makes bytes of it: how many runs, and each: the mark of its set, 0 or the lane of its pairs and one more, its rows
     /// column by column.
     pub(crate) fn save(&self, to: &mut Writer) {
         let Taken { form, copies } = self;
         let mut scratch = Bump::new();
+        to.count(copies.runs.len());
         for (number, run) in copies.runs.iter().enumerate() {
             scratch.reset();
             let next = copies.runs.get(number + 1);

@@ -163,7 +163,12 @@ impl Groups {
 
     pub(crate) fn memory(&self) -> usize {
         let distinct: usize = self.distinct.iter().flatten().map(Table::memory).sum();
-        self.table.memory() + self.nulls.memory() + self.front.memory() + self.texts.memory() + distinct + self.saving_memory()
+        self.table.memory()
+            + self.nulls.memory()
+            + self.front.memory()
+            + self.texts.memory()
+            + distinct
+            + self.saving_memory()
     }
 
     /// The groups at `bases`, to be written to output rows from the first on.
