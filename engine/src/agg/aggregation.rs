@@ -12,7 +12,7 @@ use bumpalo::Bump;
 use super::answer::Source;
 use super::changes;
 use super::nulls::NullCounts;
-use super::parts::{Loader, Saver, Taken};
+use super::parts::{Loader, RUN_BYTES, Saver, Taken};
 use super::raw::Raw;
 use super::shape::Shape;
 use super::single::{self, Pay};
@@ -644,7 +644,7 @@ impl Aggregation {
         let Aggregation { saver, open, shape, window, place, .. } = self;
         let mut loader = Loader::new(saver, moved.then_some(&*place), place.hash_seed, sources);
         for mut from in saved.parts() {
-            while !from.is_empty() {
+            for _ in 0..from.count(RUN_BYTES)? {
                 let start = from.word()? as i64;
                 let is_meant = window.map_or(start == 0, |(window, _)| start.checked_add(window.size).is_some());
                 if !is_meant {
@@ -658,6 +658,7 @@ impl Aggregation {
                 let bases = loader.load(start, groups, &mut from)?;
                 groups.check_counts(shape, &bases)?;
             }
+            from.end()?;
         }
         open.retain(|(_, groups)| groups.table.groups() > 0);
         Ok(())

@@ -65,7 +65,7 @@ pub(crate) use answer::decimal_mean;
 pub(crate) use key::{KEY_COLUMNS_MAX, KeyLayout, Keys, from_order_bits, make_tags, order_bits, tag};
 pub(crate) use mean::decimal_means;
 pub use parts::Taken;
-pub(crate) use parts::{Loader, Saver};
+pub(crate) use parts::{Loader, RUN_BYTES, Saver};
 pub(crate) use saved::{SavedKeys, by_key_group};
 pub(crate) use shape::without_spans;
 pub(crate) use shape::{Kind, Shape};

@@ -35,6 +35,8 @@ use crate::types::Physical;
 
 /// Windows are taken whole whose groups and pairs are so many at most, for so many bytes of a part.
 const BYTES_PER_WHOLE: usize = 256;
+/// Bytes of a run at least.
+pub(crate) const RUN_BYTES: usize = 24;
 /// Groups that one word of bits tells about.
 const WORD_GROUPS: usize = 64;
 
@@ -522,11 +524,12 @@ impl Taken {
         self.copies.memory()
     }
 
-    /// Makes bytes of it: runs, each of the mark of its set, 0 or the lane of its pairs and one more, its rows
+    /// Makes bytes of it: how many runs, and each: the mark of its set, 0 or the lane of its pairs and one more, its rows
     /// column by column.
     pub(crate) fn save(&self, to: &mut Writer) {
         let Taken { form, copies } = self;
         let mut scratch = Bump::new();
+        to.count(copies.runs.len());
         for (number, run) in copies.runs.iter().enumerate() {
             scratch.reset();
             let next = copies.runs.get(number + 1);

@@ -9,7 +9,9 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
 use super::{DELETE, INSERT, goes, same_row, split};
-use crate::agg::{Groups, Keys, Kind, Loader, Rows, Saver, Shape, Taken, Values, add_i128, add_wide, make_tags, tag};
+use crate::agg::{
+    Groups, Keys, Kind, Loader, RUN_BYTES, Rows, Saver, Shape, Taken, Values, add_i128, add_wide, make_tags, tag,
+};
 use crate::batch::{BATCH_ROWS, Chunk, Data, Vector};
 use crate::error::Result;
 use crate::hash;
@@ -343,12 +345,13 @@ impl Operator for Fold {
     fn restore(&mut self, saved: &Saved<'_>) -> Result<()> {
         let mut loader = Loader::new(&self.saver, None, self.place.hash_seed, self.shape.sources);
         for mut from in saved.parts() {
-            while !from.is_empty() {
+            for _ in 0..from.count(RUN_BYTES)? {
                 if from.word()? != 0 {
                     return Err(damaged("a window cannot be meant"));
                 }
                 loader.load(0, &mut self.groups, &mut from)?;
             }
+            from.end()?;
         }
         let mut from = saved.whole();
         self.is_shown = from.flag()?;
