@@ -80,6 +80,16 @@ pub(super) struct Arguments<'a> {
 pub(super) fn arguments(function: &ast::Function, kind: AggregateFunction, span: Span) -> Result<Arguments<'_>> {
     let wrong = |takes: &str| Err(Error::new(Code::Type, format!("`{}` takes {takes}", function.name)).at(span));
     let ast::FunctionArguments::List(list) = &function.args else { return wrong("arguments in parentheses") };
+    let ignores = |said: &ast::NullTreatment| matches!(said, ast::NullTreatment::IgnoreNulls);
+    let inside = list
+        .clauses
+        .iter()
+        .any(|clause| matches!(clause, ast::FunctionArgumentClause::IgnoreOrRespectNulls(said) if ignores(said)));
+    // All others leave NULLs out anyway.
+    if kind == AggregateFunction::ArrayAgg && (inside || function.null_treatment.as_ref().is_some_and(ignores)) {
+        return Err(unsupported(format!("IGNORE NULLS of `{}` is not supported", function.name), span)
+            .help("write FILTER (WHERE x IS NOT NULL) behind it"));
+    }
     let takes_order = matches!(kind, AggregateFunction::ArrayAgg | AggregateFunction::StringAgg);
     let mut order: Vec<&ast::OrderByExpr> = Vec::new();
     for clause in &list.clauses {
