@@ -77,6 +77,16 @@ pub enum Physical {
     Text,
 }
 
+impl Physical {
+    /// Bytes of a value in a column, without the text that a long one points to.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Physical::I64 | Physical::F64 => 8,
+            Physical::I128 | Physical::Text => 16,
+        }
+    }
+}
+
 impl DataType {
     /// The shape in memory of a column of this type.
     pub const fn physical(self) -> Physical {

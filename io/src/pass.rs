@@ -111,8 +111,7 @@ impl<'a> Pass<'a, '_> {
     /// Where `rows` come from.
     fn metadata(&self, metadata: Metadata, rows: &impl Rows) -> Vector<'a> {
         let scratch = self.context.scratch;
-        let base = self.origin.block.base;
-        let offsets = (0..rows.len()).map(|row| base.wrapping_add(u64::from(self.entries[rows.entry(row)]) + 1));
+        let offsets = (0..rows.len()).map(|row| self.offset(rows.entry(row)));
         Vector::new(match metadata {
             Metadata::File => {
                 let name = Text::new(scratch.alloc_slice_copy(self.origin.file.name().as_bytes()));
@@ -239,25 +238,28 @@ impl<'a> Pass<'a, '_> {
         chunk.gather(&good, self.context.scratch)
     }
 
+    /// Offset in the file of the first byte of the row at `entry`.
+    fn offset(&self, entry: usize) -> u64 {
+        self.origin.block.base.wrapping_add(u64::from(self.entries[entry]) + 1)
+    }
+
     fn positions(&self, rows: &impl Rows, needed: bool) -> Option<&'a [u64]> {
-        let base = self.origin.block.base.wrapping_sub(self.layout.split.start);
-        let base = base.wrapping_add(u64::from(self.layout.split.id) << 32);
-        let position = |row| base.wrapping_add(u64::from(self.entries[rows.entry(row)]) + 1);
+        let base = (u64::from(self.layout.split.id) << 32).wrapping_sub(self.layout.split.start);
+        let position = |row| base.wrapping_add(self.offset(rows.entry(row)));
         needed.then(|| &*self.context.scratch.alloc_slice_fill_iter((0..rows.len()).map(position)))
     }
 
-    /// The bytes of the row at `entry` without its line end, and its place in the block.
-    fn raw(&self, entry: usize) -> (usize, &'a [u8]) {
+    /// The bytes of the row at `entry` without its line end.
+    fn raw(&self, entry: usize) -> &'a [u8] {
         let start = self.entries[entry] as usize + 1;
         let ends = self.entries[entry + 1..].iter().map(|&end| end as usize);
         let bytes = self.stretch.bytes;
         let end = ends.into_iter().find(|&end| bytes[end] == b'\n').expect("a row has a line end");
         let line = &bytes[start..end];
-        (start, line.strip_suffix(b"\r").unwrap_or(line))
+        line.strip_suffix(b"\r").unwrap_or(line)
     }
 
     pub(crate) fn bad_row(&self, entry: usize, fault: &Fault) -> BadRow<'a> {
-        let (start, raw) = self.raw(entry);
         let field = fault.column.and_then(|column| self.layout.bound[column]);
         let value = field.map(|field| {
             let (start, end) = self.stretch.span(entry, field);
@@ -266,8 +268,8 @@ impl<'a> Pass<'a, '_> {
         let column = fault.column.map(|column| &self.layout.columns[column]);
         BadRow {
             origin: self.origin,
-            offset: self.origin.block.base.wrapping_add(start as u64),
-            raw,
+            offset: self.offset(entry),
+            raw: self.raw(entry),
             column,
             value,
             reason: fault.reason,
@@ -275,8 +277,7 @@ impl<'a> Pass<'a, '_> {
     }
 
     fn late_row(&self, entry: usize, time: Time, watermark: Time) -> LateRow<'a> {
-        let (start, raw) = self.raw(entry);
-        LateRow { origin: self.origin, offset: self.origin.block.base.wrapping_add(start as u64), raw, time, watermark }
+        LateRow { origin: self.origin, offset: self.offset(entry), raw: self.raw(entry), time, watermark }
     }
 }
 

@@ -88,11 +88,7 @@ pub struct Traffic {
 
 /// Rows of this layout with which a batch leaves.
 fn full_rows(layout: &[Physical], shards: usize) -> usize {
-    let bytes = |physical: &Physical| match physical {
-        Physical::I64 | Physical::F64 => 8,
-        Physical::I128 | Physical::Text => 16,
-    };
-    let row_bytes: usize = layout.iter().map(bytes).sum();
+    let row_bytes: usize = layout.iter().copied().map(Physical::bytes).sum();
     let rows = POOL_BYTES / (row_bytes.max(1) * BATCHES_PER_DESTINATION * shards);
     rows.next_multiple_of(64).clamp(FULL_ROWS_MIN, BATCH_ROWS)
 }

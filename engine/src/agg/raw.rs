@@ -28,18 +28,10 @@ pub(crate) struct Raw {
     places: Vec<(usize, usize)>,
     /// Columns of the input, up to the last that is read.
     width: usize,
-    /// Columns of the window, of the keys and of the states.
-    parts: [usize; 3],
-    /// Those of the states.
+    /// Columns of the window, and of the keys.
+    head: [usize; 2],
+    /// The columns of the states, behind those.
     states: Vec<Physical>,
-}
-
-/// Bytes of a value in a batch.
-fn bytes(physical: Physical) -> usize {
-    match physical {
-        Physical::I64 | Physical::F64 => 8,
-        Physical::I128 | Physical::Text => 16,
-    }
 }
 
 impl Raw {
@@ -59,8 +51,8 @@ impl Raw {
         }
         let states: Vec<Physical> =
             shape.partial_fields().into_iter().map(|field| field.data_type.physical()).collect();
-        let parts = [usize::from(aggregate.window.is_some()), aggregate.keys.len(), states.len()];
-        let mut raw = Raw { columns: Vec::new(), places: Vec::new(), width: 0, parts, states };
+        let head = [usize::from(aggregate.window.is_some()), aggregate.keys.len()];
+        let mut raw = Raw { columns: Vec::new(), places: Vec::new(), width: 0, head, states };
         let mut read = |column: usize| raw.read(aggregate, column);
         for call in &aggregate.calls {
             call.arguments.iter().chain(&call.filter).for_each(|expression| expression.visit_columns(&mut read));
@@ -70,17 +62,17 @@ impl Raw {
 
     /// Whether less crosses than with a state for each row, of an input with these columns.
     pub(crate) fn pays(&self, input: &[Physical]) -> bool {
-        let columns = self.columns.iter().map(|&column| bytes(input[column]));
-        columns.sum::<usize>() < self.states.iter().copied().map(bytes).sum()
+        let columns = self.columns.iter().map(|&column| input[column].bytes());
+        columns.sum::<usize>() < self.states.iter().copied().map(Physical::bytes).sum()
     }
 
     fn read(&mut self, aggregate: &Aggregate, column: usize) {
         if self.places.iter().any(|place| place.0 == column) {
             return;
         }
-        let [window, keys, states] = self.parts;
+        let [window, keys] = self.head;
         let key = aggregate.keys.iter().position(|key| matches!(key.kind, ExprKind::Column(of) if of == column));
-        let place = key.map_or(window + keys + states + self.columns.len(), |key| window + key);
+        let place = key.map_or(window + keys + self.states.len() + self.columns.len(), |key| window + key);
         self.columns.extend(key.is_none().then_some(column));
         self.places.push((column, place));
         self.width = self.width.max(column + 1);
@@ -104,8 +96,10 @@ impl Raw {
         keys: &[Vector<'a>],
         context: &Context<'a>,
     ) -> Chunk<'a> {
-        let mut columns =
-            BumpVec::with_capacity_in(self.parts.iter().sum::<usize>() + self.columns.len(), context.scratch);
+        let mut columns = BumpVec::with_capacity_in(
+            self.head.iter().sum::<usize>() + self.states.len() + self.columns.len(),
+            context.scratch,
+        );
         columns.extend(starts.map(|starts| Vector::new(crate::batch::Data::I64(starts))));
         columns.extend_from_slice(keys);
         columns.extend(self.states.iter().copied().map(Vector::absent));
@@ -116,13 +110,13 @@ impl Raw {
 
     /// Whether `chunk` is of rows, not of states.
     pub(crate) fn is_sent(&self, chunk: &Chunk<'_>) -> bool {
-        let [window, keys, _] = self.parts;
+        let [window, keys] = self.head;
         chunk.columns[window + keys].is_absent(chunk.rows)
     }
 
     /// The rows that [`Raw::send`] sent, as their owner adds them.
     pub(crate) fn rows<'a>(&self, shape: &Shape, chunk: &Chunk<'a>, context: &Context<'a>) -> Result<Rows<'a>> {
-        let [window, keys, _] = self.parts;
+        let [window, keys] = self.head;
         let columns = context.scratch.alloc_slice_fill_copy(self.width, Vector::absent(Physical::I64));
         for &(column, place) in &self.places {
             columns[column] = chunk.columns[place];

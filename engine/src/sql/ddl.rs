@@ -129,16 +129,16 @@ fn table(name: String, span: Span, tokens: Vec<TokenWithSpan>, clock: Clock) -> 
     expect_end(&reader.parser, &tokens)?;
     let mut table = reader.table;
     super::event_time::declare(&mut table, clock)?;
-    if let Some(watermark) = &table.watermark {
-        let names = || table.columns.iter().map(|column| &column.name).chain(table.computed.iter().map(|c| &c.name));
-        if !table.columns.is_empty() && !names().any(|name| name.eq_ignore_ascii_case(&watermark.column)) {
-            let error = Error::new(Code::UnknownColumn, format!("column `{}` not found", watermark.column));
-            let error = error.at(watermark.span);
-            return Err(match did_you_mean(&watermark.column, names().map(String::as_str)) {
-                Some(help) => error.help(help),
-                None => error,
-            });
-        }
+    if let Some(watermark) = &table.watermark
+        && !table.columns.is_empty()
+        && !table.names().any(|name| name.eq_ignore_ascii_case(&watermark.column))
+    {
+        let error = Error::new(Code::UnknownColumn, format!("column `{}` not found", watermark.column));
+        let error = error.at(watermark.span);
+        return Err(match did_you_mean(&watermark.column, table.names().map(String::as_str)) {
+            Some(help) => error.help(help),
+            None => error,
+        });
     }
     Ok(table)
 }
@@ -313,14 +313,8 @@ impl Reader<'_, '_> {
     /// `name type [NOT NULL]`, `name AS expr`, `name type AS (expr)`, `.. GENERATED ALWAYS AS (expr)`.
     fn column(&mut self, ordinal: usize) -> Result<()> {
         let (name, span) = self.name("a column")?;
-        let taken = self
-            .table
-            .columns
-            .iter()
-            .map(|column| &column.name)
-            .chain(self.table.computed.iter().map(|c| &c.name))
-            .chain(self.table.metadata.iter().map(|c| &c.name));
-        if taken.into_iter().any(|taken| taken.eq_ignore_ascii_case(&name)) {
+        let is_taken = |taken: &String| taken.eq_ignore_ascii_case(&name);
+        if self.table.names().any(is_taken) || self.table.metadata.iter().any(|column| is_taken(&column.name)) {
             return Err(Error::new(Code::AmbiguousColumn, format!("column `{name}` is declared twice")).at(span));
         }
         if self.word("AS") {

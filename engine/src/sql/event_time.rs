@@ -59,9 +59,8 @@ pub(super) fn declare(table: &mut Table, clock: Clock) -> Result<()> {
     let mut column = column.map(|option| (option.value, option.span));
     if let Some(option) = field {
         let computed = table.computed.iter().find(|known| known.name.eq_ignore_ascii_case(&option.value));
-        let names = table.columns.iter().map(|column| &column.name).chain(table.computed.iter().map(|c| &c.name));
         let found = computed.and_then(|computed| {
-            names.clone().find_map(|name| Some((name.clone(), delay(&computed.expression, name, clock)?)))
+            table.names().find_map(|name| Some((name.clone(), delay(&computed.expression, name, clock)?)))
         });
         let Some((of, behind)) = found else {
             let error =

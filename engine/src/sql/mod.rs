@@ -249,6 +249,11 @@ pub struct TableOption {
 }
 
 impl Table {
+    /// Names of the columns that are read and of those that are computed.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &String> + Clone {
+        self.columns.iter().map(|column| &column.name).chain(self.computed.iter().map(|column| &column.name))
+    }
+
     /// A table of physical columns only, as a catalog infers it.
     pub fn of(name: impl Into<String>, columns: impl IntoIterator<Item = (String, DataType)>) -> Self {
         let columns = columns.into_iter().enumerate();

@@ -35,20 +35,17 @@ pub(super) fn run(planner: &mut Planner<'_>, tokens: &[TokenWithSpan], last: boo
         if is(2, "CANONICAL") && in_parentheses(1, &Token::LParen) && in_parentheses(3, &Token::RParen) {
             return canonical(planner, &tokens[4..], span);
         }
-        let skip = match () {
-            () if is(1, "PLAN") && is(2, "FOR") => 3,
-            () if is(1, "ANALYZE") => 2,
-            () => 1,
-        };
+        let analyze = is(1, "ANALYZE");
+        let skip = if is(1, "PLAN") && is(2, "FOR") { 3 } else { 1 + usize::from(analyze) };
         if matches!(tokens.get(1).map(|t| &t.token), Some(Token::LParen)) {
             return Err(unsupported("this form of EXPLAIN is not supported yet", span)
                 .help("write EXPLAIN SELECT .., EXPLAIN ANALYZE SELECT .. or EXPLAIN (CANONICAL) SELECT .."));
         }
-        if is(1, "ANALYZE") && is(2, "INSERT") {
+        if analyze && is(2, "INSERT") {
             return Err(unsupported("EXPLAIN ANALYZE of an INSERT is not supported", span)
                 .help("take its SELECT alone: the rows of EXPLAIN ANALYZE go nowhere"));
         }
-        planner.explain = Some(if is(1, "ANALYZE") { Explain::Analyze } else { Explain::Plan });
+        planner.explain = Some(if analyze { Explain::Analyze } else { Explain::Plan });
         return run(planner, &tokens[skip.min(tokens.len())..], last);
     }
     if is(0, "SELECT")

@@ -161,8 +161,8 @@ fn run(options: &Options) -> u8 {
             return Err(error.help("end it with a SELECT, or INSERT INTO a table"));
         }
         let analyzed = program.explain == Some(Explain::Analyze);
-        let nowhere = Options { output: Some("/dev/null".into()), ..options.clone() };
-        let mut prepared = job::prepare(program, &disk, if analyzed { &nowhere } else { options })?;
+        let nowhere = analyzed.then(|| Options { output: Some("/dev/null".into()), ..options.clone() });
+        let mut prepared = job::prepare(program, &disk, nowhere.as_ref().unwrap_or(options))?;
         if let Some(said) = resumed.prepare(&mut prepared, options, now_us)? {
             talk(&format!("{said}\n"));
             return Ok(Exit::Done.status());

@@ -52,18 +52,16 @@ pub struct Described {
     rejects: (Option<String>, Option<String>),
     /// Name and output of every sink, by number.
     sinks: Vec<(String, String)>,
-    /// Name of each node's operator.
-    operators: Vec<String>,
-    /// Of each node that is a sink, the node whose rows it takes.
-    taken_from: Vec<Option<usize>>,
+    /// Name of each node's operator, and the node whose rows are its: a sink's are those it takes.
+    operators: Vec<(&'static str, usize)>,
 }
 
 impl Described {
     /// What `prepared` is.
     pub fn new(prepared: &Prepared) -> Self {
         let operators = prepared.plan().nodes.iter().enumerate().map(|(number, node)| {
-            let name = node.operator.name();
-            format!("{name} {number}")
+            let from = node.inputs.first().copied().filter(|_| matches!(node.operator, plan::Operator::Sink(_)));
+            (node.operator.name(), from.unwrap_or(number))
         });
         let sources = prepared
             .inputs()
@@ -79,19 +77,13 @@ impl Described {
             rejects: prepared.rejects().names(),
             sinks: prepared.outputs.names(prepared.plan()),
             operators: operators.collect(),
-            taken_from: (prepared.plan().nodes.iter())
-                .map(|node| node.inputs.first().copied().filter(|_| matches!(node.operator, plan::Operator::Sink(_))))
-                .collect(),
         }
     }
 
     fn operators(&self, finished: &Finished) -> Vec<Operator> {
         let given = |node: usize| finished.shards.iter().filter_map(|shard| shard.given.get(node)).sum();
-        let operators = self.operators.iter().zip(&self.taken_from).enumerate().map(|(node, (name, from))| {
-            let name = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == ' ').to_owned();
-            Operator { node, name, rows_out: given(from.unwrap_or(node)) }
-        });
-        operators.collect()
+        let operators = self.operators.iter().enumerate();
+        operators.map(|(node, &(name, from))| Operator { node, name: name.to_owned(), rows_out: given(from) }).collect()
     }
 
     fn jobs(&self, finished: &Finished) -> Vec<Job> {
@@ -147,7 +139,7 @@ fn shard(described: &Described, outcome: &ShardOutcome, cpu: Option<usize>) -> S
     let sum = |pick: fn(&super::task::SourceOutcome) -> u64| outcome.sources.iter().map(pick).sum();
     let mut memory = BTreeMap::new();
     for (node, bytes) in outcome.state.iter().filter(|(_, bytes)| *bytes > 0) {
-        memory.insert(described.operators[*node].clone(), *bytes as u64);
+        memory.insert(format!("{} {node}", described.operators[*node].0), *bytes as u64);
     }
     memory.insert("batches".to_owned(), outcome.batches as u64);
     memory.insert("input blocks".to_owned(), outcome.blocks as u64);
